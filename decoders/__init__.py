@@ -1,0 +1,1 @@
+"""Window in, embedding out: encoders, training, evidence and scoring."""

@@ -1,0 +1,1 @@
+"""Samples in, windows and trials out; no models. Imports nothing else of this project."""

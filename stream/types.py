@@ -1,0 +1,178 @@
+"""The values that travel from a stream to a screen. All are immutable."""
+
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = [
+    "Channel",
+    "Chunk",
+    "Event",
+    "FloatArray",
+    "Gap",
+    "IntArray",
+    "Marker",
+    "StreamInfo",
+    "Trial",
+]
+
+FloatArray: TypeAlias = npt.NDArray[np.floating[Any]]
+IntArray: TypeAlias = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """One channel of a stream or a recording.
+
+    Attributes
+    ----------
+    name : str
+        Name as the amplifier gives it.
+    type : str
+        MNE's word for it: ``eeg``, ``mag``, ``grad``, ``ref_meg``, ``eog``, ``ecg``, ``emg``, ``stim``, ``misc``.
+    unit : str
+        ``V``, ``mV``, ``uV``, ``nV``, ``T``, ``pT``, ``fT``, ``T/m``, ``fT/cm``, or empty where unknown.
+    position_m : tuple of float or None
+        Sensor position (x, y, z) in metres, head coordinates.
+    """
+
+    name: str
+    type: str = "eeg"
+    unit: str = ""
+    position_m: tuple[float, float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StreamInfo:
+    """What a stream says of itself.
+
+    Attributes
+    ----------
+    sfreq_hz : float
+        Sampling rate in recording time: the declared rate divided by `speed`.
+    speed : float
+        How much faster than recorded a replay runs; 1 for a live stream.
+    n_samples : int or None
+        Length of a replay that ends; None for a live or looping stream.
+    marker_source_id : str
+        `source_id` of the marker stream that belongs to this one, if it says so; else empty.
+    """
+
+    name: str
+    type: str
+    source_id: str
+    hostname: str
+    channels: tuple[Channel, ...]
+    sfreq_hz: float
+    speed: float = 1.0
+    n_samples: int | None = None
+    marker_source_id: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Chunk:
+    """Samples as they arrived, with their place in the stream.
+
+    Attributes
+    ----------
+    start : int
+        Sample index of ``data[0]``.
+    data : array of shape (n_samples, n_channels)
+        Values in the units of the stream.
+    arrived_s : float
+        LSL time at which the samples were in hand.
+    """
+
+    start: int
+    data: FloatArray
+    arrived_s: float
+
+    @property
+    def stop(self) -> int:
+        """Sample index behind the last sample."""
+        return self.start + len(self.data)
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A break in the stream: the samples [start, start + n_lost) never came.
+
+    Attributes
+    ----------
+    kind : str
+        ``loss`` (samples missing), ``reset`` (the time stamps jumped; nothing need be missing, `n_lost` is 0)
+        or ``reconnect`` (the outlet went and came back).
+    time_s : float
+        LSL time of the first sample after the break.
+    """
+
+    start: int
+    n_lost: int
+    kind: str
+    time_s: float
+
+    @property
+    def stop(self) -> int:
+        """Sample index of the first sample after the break."""
+        return self.start + self.n_lost
+
+
+@dataclass(frozen=True, slots=True)
+class Marker:
+    """A marker as received.
+
+    Attributes
+    ----------
+    time_s : float
+        LSL time of the event, on this machine's clock.
+    label : str
+        Text of the marker; integers in decimal.
+    arrived_s : float
+        LSL time at which the marker was in hand.
+    """
+
+    time_s: float
+    label: str
+    arrived_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One stimulus shown.
+
+    Attributes
+    ----------
+    number : int
+        Counts the trials of a session from 0.
+    onset : int
+        Sample index of the onset at the decoder's rate.
+    stimulus : int
+        Index into the gallery, or -1 where the stimulus is not in it.
+    label : str
+        The marker's text.
+    onset_s : float
+        LSL time of the onset.
+    """
+
+    number: int
+    onset: int
+    stimulus: int
+    label: str
+    onset_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something worth telling: connected, gap, stall, lost, reconnected, overflow, ...
+
+    Attributes
+    ----------
+    time_s : float
+        Seconds since the session's start.
+    """
+
+    time_s: float
+    kind: str
+    text: str
