@@ -1,0 +1,170 @@
+"""What a view draws: one immutable picture of a session, pulled as often as the view likes."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from decode_stream.stream.types import Event
+
+__all__ = ["STATES", "Accuracy", "Match", "Progress", "SignalView", "Snapshot"]
+
+#: Every state a session can be in, in the order of a session's life.
+STATES = ("idle", "searching", "connected", "decoding", "stalled", "lost", "ended")
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """One entry of the ranked gallery.
+
+    Attributes
+    ----------
+    probability : float
+        Posterior probability in [0, 1].
+    """
+
+    name: str
+    probability: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Accuracy:
+    """The accuracy trace over scored trials, and the curve over latency.
+
+    Attributes
+    ----------
+    protocol : str
+        What is scored, in words: ``"single trial, 2-way"``.
+    k : int
+        Number of alternatives; chance is 1 / k.
+    n : int
+        Number of scored trials.
+    top1 : array of shape (n_points,), float
+        Running fraction of right first choices; thinned to at most 300 points.
+    trials : array of shape (n_points,), int
+        Number of scored trials at each point of `top1`.
+    low, high : array of shape (n_points,), float
+        95 % interval at each point.
+    interval : str
+        How the interval was made: ``"Wilson, pointwise"`` or ``"block bootstrap by run"``.
+    latency_s : array of shape (n_latencies,), float
+        End of each window after stimulus onset, seconds.
+    top1_by_latency : array of shape (n_latencies,), float
+        Fraction right from the window at that latency alone.
+    auc : float or None
+        Area under the ROC curve; two classes only.
+    """
+
+    protocol: str = ""
+    k: int = 0
+    n: int = 0
+    top1: npt.NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+    trials: npt.NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    low: npt.NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+    high: npt.NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+    interval: str = ""
+    latency_s: npt.NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+    top1_by_latency: npt.NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+    auc: float | None = None
+
+    @property
+    def chance(self) -> float:
+        """Accuracy of guessing."""
+        return 1.0 / self.k if self.k else 0.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SignalView:
+    """The newest seconds of the signal as the decoder sees it.
+
+    Attributes
+    ----------
+    data : array of shape (n_samples, n_channels), float32
+        Filtered signal at the decoder's rate, oldest first; NaN where samples never came.
+    names : tuple of str
+        Channel names.
+    unit : str
+        Unit of `data`; ``"scaled"`` after robust scaling.
+    sfreq_hz : float
+        The decoder's rate.
+    stop : int
+        Sample index behind the newest sample: tells a view whether anything is new.
+    onsets : tuple of (int, str)
+        Sample index and label of the stimuli within the span.
+    """
+
+    data: npt.NDArray[np.float32]
+    names: tuple[str, ...]
+    unit: str
+    sfreq_hz: float
+    stop: int
+    onsets: tuple[tuple[int, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Counts of a session so far. Nothing that was dropped is missing here."""
+
+    received: int = 0
+    lost: int = 0
+    duplicate: int = 0
+    reordered: int = 0
+    non_finite: int = 0
+    overflow: int = 0
+    gaps: int = 0
+    windows_due: int = 0
+    windows_decoded: int = 0
+    windows_skipped: int = 0
+    windows_withheld: int = 0
+    trials_seen: int = 0
+    trials_scored: int = 0
+    markers_missed: int = 0
+    markers_unknown: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Snapshot:
+    """A session at one moment.
+
+    Attributes
+    ----------
+    state : str
+        One of `STATES`.
+    state_for_s : float
+        Seconds since the state began.
+    source : str
+        The stream in words: ``"'Muse' EEG, 5 ch @ 256 Hz"``.
+    duration_s : float
+        Seconds of signal received, in recording time.
+    age_ms : float or None
+        Age of the newest sample now; None before the first.
+    latency_ms : tuple of (str, float, float)
+        Stage name, median and 99th percentile in ms, in the order of the way of the data.
+    matches : tuple of Match
+        Best matches, most probable first.
+    matches_of : str
+        What `matches` speak of: ``"trial 12, 0.35 s after onset"``, ``"free-running, no marker"``, or empty.
+    truth : str
+        Name of the stimulus shown, if known; else empty.
+    provider : str
+        What runs the decoder: ``"CPU"``, ``"CUDA"``.
+    bundle : str
+        Name of the bundle, or empty when only watching.
+    events : tuple of Event
+        The latest events, oldest first.
+    """
+
+    state: str
+    state_for_s: float
+    source: str = ""
+    duration_s: float = 0.0
+    age_ms: float | None = None
+    latency_ms: tuple[tuple[str, float, float], ...] = ()
+    progress: Progress = Progress()
+    accuracy: Accuracy = field(default_factory=Accuracy)
+    matches: tuple[Match, ...] = ()
+    matches_of: str = ""
+    truth: str = ""
+    provider: str = ""
+    bundle: str = ""
+    events: tuple[Event, ...] = ()

@@ -1,0 +1,45 @@
+"""What every reader of recordings gives, whatever the file."""
+
+from typing import Protocol
+
+from .types import Channel, FloatArray, Gap
+
+__all__ = ["Recording"]
+
+
+class Recording(Protocol):
+    """A recorded signal with its markers, read in blocks.
+
+    Attributes
+    ----------
+    name : str
+        Short name for people: the file's name.
+    channels : tuple of Channel
+        The signal's channels, without marker columns.
+    sfreq_hz : float
+        Sampling rate.
+    n_samples : int
+        Length in samples.
+    markers : tuple of (int, str)
+        Sample index and label of every marker, by sample.
+    gaps : tuple of Gap
+        Breaks inside the recording, with `start` counted in the recording's own samples and `n_lost` samples
+        missing in front of it.
+    """
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def channels(self) -> tuple[Channel, ...]: ...  # noqa: D102
+    @property
+    def sfreq_hz(self) -> float: ...  # noqa: D102
+    @property
+    def n_samples(self) -> int: ...  # noqa: D102
+    @property
+    def markers(self) -> tuple[tuple[int, str], ...]: ...  # noqa: D102
+    @property
+    def gaps(self) -> tuple[Gap, ...]: ...  # noqa: D102
+
+    def read(self, start: int, stop: int) -> FloatArray:
+        """Return the samples [start, stop), shape (stop - start, n_channels), in the channels' units."""
+        ...
