@@ -1,0 +1,442 @@
+"""Which sample was when: lines that follow drifting clocks, and the sample clock built on them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from math import inf, sqrt
+from typing import overload
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["ClockOffset", "Line", "LinearClock", "SampleClock"]
+
+Times = npt.NDArray[np.float64]
+
+_HUBER = 2.5  # standard deviations of an innovation that count in full
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """The line y = level + slope * (x - at); `at` stays close to the x in use, so float64 stays exact."""
+
+    at: float
+    level: float
+    slope: float
+
+    def y(self, x: float) -> float:
+        """Return the y at `x`."""
+        return self.level + self.slope * (x - self.at)
+
+
+class LinearClock:
+    """A line that follows slow drift: the one estimator behind sample times and clock offsets.
+
+    A Kalman filter with the state (level, slope), both random walks in x. Innovations beyond 2.5 standard
+    deviations are weighted down as in Huber's estimator, so a late packet does not bend the line.
+
+    Parameters
+    ----------
+    slope : float
+        Slope expected before any measurement.
+    slope_sd : float
+        How far the true slope may be off.
+    level_walk, slope_walk : float
+        Standard deviation of the change of level and slope over one unit of x.
+
+    Attributes
+    ----------
+    line : Line
+        The newest estimate. Replaced as a whole, so other threads may read it at any time.
+
+    References
+    ----------
+    .. [1] Kalman, R. E. (1960). A new approach to linear filtering and prediction problems. Journal of Basic
+       Engineering 82(1), 35-45.
+    .. [2] Huber, P. J. (1964). Robust estimation of a location parameter. Annals of Mathematical Statistics
+       35(1), 73-101.
+    """
+
+    def __init__(self, slope: float, slope_sd: float, level_walk: float, slope_walk: float) -> None:
+        self.line = Line(0.0, 0.0, slope)
+        self._level_q = level_walk**2
+        self._slope_q = slope_walk**2
+        # The covariance of level and slope: (level, level), (level, slope), (slope, slope).
+        self._p = (inf, 0.0, slope_sd**2)
+
+    def anchor(self, x: float, y: float, sd: float) -> None:
+        """Set the line through (x, y) with the uncertainty `sd`; what is known of the slope stays."""
+        self.line = replace(self.line, at=x, level=y)
+        self._p = (sd**2, 0.0, self._p[2])
+
+    def predict(self, x: float) -> float:
+        """Return the y expected at `x`."""
+        return self.line.y(x)
+
+    def variance(self, x: float) -> float:
+        """Return the variance of the line at `x`, without the noise of a measurement."""
+        return self._spread(x)[0]
+
+    @property
+    def slope_sd(self) -> float:
+        """Standard deviation of the slope."""
+        return sqrt(self._p[2])
+
+    def _spread(self, x: float) -> tuple[float, float, float]:
+        p00, p01, p11 = self._p
+        dx = x - self.line.at
+        grown = abs(dx) * self._slope_q
+        return (
+            p00 + 2 * dx * p01 + dx * dx * (p11 + grown / 3) + abs(dx) * self._level_q,
+            p01 + dx * (p11 + grown / 2),
+            p11 + grown,
+        )
+
+    def update(self, x: float, y: float, noise_sd: float) -> float:
+        """Take a measurement; the first one anchors the line.
+
+        Parameters
+        ----------
+        x, y : float
+            The measurement.
+        noise_sd : float
+            Standard deviation of the error of `y`.
+
+        Returns
+        -------
+        float
+            The innovation: `y` less what was predicted.
+        """
+        if self._p[0] == inf:
+            self.anchor(x, y, noise_sd)
+            return 0.0
+        p00, p01, p11 = self._spread(x)
+        predicted = self.line.y(x)
+        error = y - predicted
+        s = p00 + noise_sd**2
+        s *= max(1.0, abs(error) / (_HUBER * sqrt(s)))
+        self.line = Line(x, predicted + p00 / s * error, self.line.slope + p01 / s * error)
+        self._p = (p00 - p00 * p00 / s, p01 - p00 * p01 / s, p11 - p01 * p01 / s)
+        return error
+
+    def fit(self, x: Times, y: Times, slope: float, slope_sd: float) -> float:
+        """Set the line by robust least squares through measurements of unknown noise.
+
+        For the first few: a filter that is told too small a noise never forgets its first measurements.
+
+        Parameters
+        ----------
+        x, y : array of shape (n,), float64
+            The measurements, in order.
+        slope, slope_sd : float
+            Expected slope and how far it may be off.
+
+        Returns
+        -------
+        float
+            Standard deviation of a measurement about the line.
+        """
+        at, base = float(x[-1]), float(y[-1])
+        dx = x - at
+        dy = y - base - slope * dx
+        weights = np.ones(len(x))
+        # Two points fit any slope, so the first guess of the noise is the scatter about the expected slope.
+        noise = float(dy.std())
+        for _ in range(4):
+            ridge = (noise / slope_sd) ** 2
+            w, wx, wxx = weights.sum(), weights @ dx, weights @ (dx * dx) + ridge
+            wy, wxy = weights @ dy, weights @ (dx * dy)
+            det = w * wxx - wx * wx
+            if det <= 0.0:  # a single measurement
+                self.anchor(at, base, 0.0)
+                return 0.0
+            level, bend = (wxx * wy - wx * wxy) / det, (w * wxy - wx * wy) / det
+            rest = np.abs(dy - level - bend * dx)
+            noise = sqrt(float(weights @ (rest * rest)) / max(1, len(x) - 2)) + 1e-12
+            weights = np.minimum(1.0, _HUBER * noise / np.maximum(rest, 1e-12))
+        self.line = Line(at, base + float(level), slope + float(bend))
+        self._p = (noise**2 * wxx / det, -(noise**2) * wx / det, noise**2 * w / det)
+        return noise
+
+
+class ClockOffset:
+    """Turns stamps of another machine's clock into times of this one, from probes of the offset.
+
+    A probe counts from the first on. Two probes in a row that lie more than 10 ms off the line and agree with
+    each other mean that a clock was set or a machine slept: the line starts anew. A remote clock that goes back
+    means a reboot: it starts anew at once.
+
+    Parameters
+    ----------
+    probe_noise_s : float
+        Standard deviation of a probe. liblsl's are within about 0.2 ms.
+
+    Attributes
+    ----------
+    jumps : int
+        How often the line was started anew.
+    """
+
+    _JUMP_S = 0.010
+
+    def __init__(self, probe_noise_s: float = 2e-4) -> None:
+        self._noise_s = probe_noise_s
+        # Quartz: within 100 ppm, and wandering by about 1 ppm in ten minutes as the room warms.
+        self._clock = LinearClock(slope=0.0, slope_sd=1e-4, level_walk=1e-6, slope_walk=4e-8)
+        self._outlier: float | None = None
+        self._newest_s = -inf
+        self.jumps = 0
+
+    @property
+    def ready(self) -> bool:
+        """Whether there was a probe."""
+        return self._newest_s != -inf
+
+    def add(self, remote_time_s: float, offset_s: float) -> None:
+        """Take a probe.
+
+        Parameters
+        ----------
+        remote_time_s : float
+            Time of the probe on the other clock.
+        offset_s : float
+            This clock less the other one.
+        """
+        back = remote_time_s < self._newest_s - 1.0
+        self._newest_s = remote_time_s
+        error = offset_s - self._clock.predict(remote_time_s)
+        limit = max(self._JUMP_S, 6 * sqrt(self._clock.variance(remote_time_s) + self._noise_s**2))
+        if back or abs(error) > limit:
+            agrees = self._outlier is not None and abs(offset_s - self._outlier) < self._JUMP_S
+            if back or agrees:
+                self._clock.anchor(remote_time_s, offset_s, self._noise_s)
+                self.jumps += 1
+            self._outlier = None if back or agrees else offset_s
+            return
+        self._outlier = None
+        self._clock.update(remote_time_s, offset_s, self._noise_s)
+
+    def offset_at(self, remote_time_s: float) -> float:
+        """Return what must be added to a remote time to get this machine's; 0 before the first probe."""
+        return self._clock.predict(remote_time_s)
+
+    def correct(self, stamps_s: npt.ArrayLike) -> Times:
+        """Return stamps of the other clock as times of this one.
+
+        Parameters
+        ----------
+        stamps_s : array of shape (n,), float64
+            Times on the other clock, in seconds.
+
+        Returns
+        -------
+        array of shape (n,), float64
+            Times on this machine's clock, in seconds; unchanged before the first probe.
+        """
+        stamps = np.asarray(stamps_s, dtype=np.float64)
+        line = self._clock.line
+        return stamps + (line.level + line.slope * (stamps - line.at))
+
+
+@dataclass(frozen=True, slots=True)
+class _Segment:
+    """A stretch without a break: from sample `start` on, the line from index to time."""
+
+    start: int
+    line: Line
+
+
+class SampleClock:
+    """Sample index <-> LSL time, robust to jitter and right again at once after a gap.
+
+    The stream is cut into segments at its breaks. Within one, a `LinearClock` follows the stamps; the rate it
+    has learnt is carried over a break, only the level is set anew. One thread feeds it, any may read.
+
+    Parameters
+    ----------
+    rate_hz : float
+        Samples per second of LSL time as declared; the true rate may be off by 0.5 %.
+
+    Attributes
+    ----------
+    jitter_s : float
+        Running robust standard deviation of a stamp about the line.
+
+    Notes
+    -----
+    Stamps are taken in blocks of 50 ms (64 samples at most), and the line stays as it is in between, so
+    everything derived from it is the same however the samples were cut into chunks. A segment has one line, the
+    newest: times far back in a long segment follow today's rate.
+    """
+
+    _BLOCK_S = 0.05
+    _MEMORY = 40  # blocks that noise is averaged over
+    _LEARN = 64  # blocks at the start that are fitted together
+    _KEPT = 256  # segments
+
+    def __init__(self, rate_hz: float) -> None:
+        self.period_s = 1.0 / rate_hz
+        self._block = min(64, max(1, round(self._BLOCK_S * rate_hz)))
+        seconds = sqrt(self.period_s)  # random walks below are per square root of a second
+        self._clock = LinearClock(
+            slope=self.period_s,
+            slope_sd=3e-3 * self.period_s,
+            level_walk=3e-5 * seconds,
+            slope_walk=1e-6 * self.period_s * seconds,
+        )
+        self._segments: tuple[_Segment, ...] = ()
+        self._errors: list[Times] = []
+        self._filled = 0
+        self._n_blocks = 0
+        self._learning = True
+        self._learn: list[tuple[float, float]] = []
+        self._prior = (self.period_s, 3e-3 * self.period_s)
+        self._noise_s = 0.0
+        self.jitter_s = 0.0
+
+    @property
+    def ready(self) -> bool:
+        """Whether a sample was seen, so that times can be told."""
+        return bool(self._segments)
+
+    @property
+    def room(self) -> int:
+        """Number of further samples for which the line stays as it is."""
+        return self._block - self._filled
+
+    def begin(self, index: int, time_s: float, sd_s: float | None = None) -> None:
+        """Start a segment: sample `index` was taken at `time_s`, give or take `sd_s`.
+
+        Without `sd_s`, the jitter seen so far is taken.
+        """
+        self._close_block(index)
+        # A stamp says little of the level before the jitter is known; a sample is a fair guess.
+        sd_s = (
+            max(self.jitter_s, 0.5 * self.period_s if not self._n_blocks else 0.0) if sd_s is None else sd_s
+        )
+        if self._learning and len(self._learn) < self._LEARN // 3:
+            # Too little was seen to filter from; what it says of the rate is all that is kept.
+            if len(self._learn) > 2:
+                self._prior = (self._clock.line.slope, min(self._prior[1], self._clock.slope_sd))
+            self._learn = []
+        else:
+            self._learning = False
+        self._clock.anchor(float(index), time_s, sd_s)
+        self._segments = (*self._segments[1 - self._KEPT :], _Segment(index, self._clock.line))
+
+    def errors(self, index: int, stamps_s: Times) -> Times:
+        """Return how much later than expected the samples from `index` on are stamped, in seconds."""
+        line = self._clock.line
+        first = line.level + line.slope * (index - line.at)
+        return stamps_s - (first + line.slope * np.arange(len(stamps_s)))
+
+    def update(self, index: int, stamps_s: Times) -> None:
+        """Take the stamps of the samples from `index` on, which follow on the last ones.
+
+        Parameters
+        ----------
+        index : int
+            Sample index of the first stamp.
+        stamps_s : array of shape (n,), float64
+            LSL times.
+        """
+        at = 0
+        while at < len(stamps_s):
+            part = stamps_s[at : at + self.room]
+            self._errors.append(self.errors(index + at, part))
+            self._filled += len(part)
+            at += len(part)
+            if self._filled == self._block:
+                self._close_block(index + at)
+
+    def _close_block(self, stop: int) -> None:
+        if not self._filled:
+            return
+        errors = np.concatenate(self._errors)
+        center = stop - (self._filled + 1) / 2
+        self._errors, self._filled = [], 0
+        limit = max(5 * self.jitter_s, 0.6 * self.period_s) if self._n_blocks else inf
+        errors = np.clip(errors, -limit, limit)
+        mean = float(errors.mean())
+        self._n_blocks += 1
+        weight = max(1 / self._n_blocks, 1 / self._MEMORY)
+        self.jitter_s = sqrt(
+            self.jitter_s**2 + weight * (float(errors @ errors) / len(errors) - self.jitter_s**2)
+        )
+        self._follow(center, mean)
+        last = self._segments[-1]
+        self._segments = (*self._segments[:-1], replace(last, line=self._clock.line))
+
+    def _follow(self, center: float, error: float) -> None:
+        y = self._clock.predict(center) + error
+        if self._learning:
+            self._learn.append((center, y))
+            self._learning = len(self._learn) < self._LEARN
+            x, level = np.array(self._learn).T
+            self._noise_s = max(self._clock.fit(x, level, *self._prior), 1e-8)
+            return
+        # The noise of a block's mean is learnt from its innovations: stamps err together within a chunk, so it
+        # is not the jitter over the root of n. A wild innovation counts as one of five standard deviations.
+        noise_var = self._noise_s**2
+        total_var = noise_var + self._clock.variance(center)
+        surprise = min(error * error / total_var, 25.0)
+        self._noise_s = max(self._noise_s * sqrt(1 + (surprise - 1) / self._MEMORY), 1e-8)
+        self._clock.update(center, y, self._noise_s)
+
+    def widen(self, jitter_s: float) -> None:
+        """Learn at once that stamps scatter by at least `jitter_s`."""
+        self.jitter_s = max(self.jitter_s, jitter_s)
+
+    @overload
+    def index_at(self, time_s: float) -> float: ...
+    @overload
+    def index_at(self, time_s: Times) -> Times: ...
+    def index_at(self, time_s: float | Times) -> float | Times:
+        """Return the sample index, with its fraction, at an LSL time.
+
+        A time inside a lost span falls on the lost indices; where the clock was set back and a time occurred
+        twice, the later one is meant.
+
+        Parameters
+        ----------
+        time_s : float or array of float64
+            LSL time on this machine's clock, in seconds.
+
+        Raises
+        ------
+        RuntimeError
+            If no sample was seen yet.
+        """
+        times = np.asarray(time_s, dtype=np.float64)
+        index = np.empty(times.shape)
+        for n, (segment, stop) in enumerate(self._spans()):
+            line = segment.line
+            mine = times >= line.y(segment.start - 0.5) if n else np.ones(times.shape, dtype=bool)
+            found = np.minimum(line.at + (times - line.level) / line.slope, stop)
+            index = np.where(mine, found, index)
+        return index if isinstance(time_s, np.ndarray) else float(index)
+
+    @overload
+    def time_at(self, index: float) -> float: ...
+    @overload
+    def time_at(self, index: Times) -> Times: ...
+    def time_at(self, index: float | Times) -> float | Times:
+        """Return the LSL time of a sample index, which may have a fraction, in seconds.
+
+        Raises
+        ------
+        RuntimeError
+            If no sample was seen yet.
+        """
+        indices = np.asarray(index, dtype=np.float64)
+        times = np.empty(indices.shape)
+        for n, (segment, _) in enumerate(self._spans()):
+            line = segment.line
+            mine = indices >= segment.start if n else np.ones(indices.shape, dtype=bool)
+            times = np.where(mine, line.level + line.slope * (indices - line.at), times)
+        return times if isinstance(index, np.ndarray) else float(times)
+
+    def _spans(self) -> Iterator[tuple[_Segment, float]]:
+        segments = self._segments
+        if not segments:
+            raise RuntimeError("No sample was seen yet, so no time is known.")
+        yield from zip(segments, [*(float(s.start) for s in segments[1:]), inf], strict=True)
