@@ -1,0 +1,52 @@
+"""What every test shares: LSL that stays on this machine, Qt without a screen, and the real recordings."""
+
+import os
+from pathlib import Path
+from uuid import uuid4
+
+# Both are read once, when the libraries load, so they are set before any test module imports them.
+os.environ["LSLAPICFG"] = str(Path(__file__).parent / "lsl_api.cfg")
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+
+import pytest
+
+DATA = "DECODE_STREAM_TEST_DATA"
+_left_out: list[str] = []
+_on_real: list[str] = []
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    real = [item for item in items if "real_data" in getattr(item, "fixturenames", ())]
+    for item in real:
+        item.add_marker("real")
+    if os.environ.get(DATA):
+        _on_real.extend(item.nodeid for item in real)
+        return
+    _left_out.extend(item.nodeid for item in real)
+    config.hook.pytest_deselected(items=real)
+    items[:] = [item for item in items if item not in real]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if _left_out:
+        terminalreporter.write_line(
+            f"{len(_left_out)} tests on real recordings were left out: {DATA} is not set. "
+            "Their simulated twins ran.",
+            yellow=True,
+        )
+    else:
+        terminalreporter.write_line(f"{len(_on_real)} tests on real recordings ran; none was left out.")
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Folder of the real recordings, from DECODE_STREAM_TEST_DATA."""
+    folder = Path(os.environ[DATA])
+    assert folder.is_dir(), f"{DATA} names {folder}, which is no folder."
+    return folder
+
+
+@pytest.fixture
+def source_id() -> str:
+    """Identifier of a stream that no other test has."""
+    return f"test-{uuid4().hex}"
