@@ -230,7 +230,7 @@ class SampleClock:
             self._noise_s = max(self._clock.fit(x, level, *self._prior), 1e-8)
             return
         # The noise of a block's mean is learnt from its innovations: stamps err together within a chunk, so
-        # it is not the jitter over the root of n. A wild innovation counts as one of five standard deviations.
+        # it is not the jitter over the root of n. A wild innovation counts as one of 5 standard deviations.
         noise_var = self._noise_s**2
         total_var = noise_var + self._clock.variance(center)
         surprise = min(error * error / total_var, 25.0)
