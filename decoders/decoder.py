@@ -1,0 +1,196 @@
+"""The decoder at work: windows in, beliefs and scored trials out. Live and offline are the same object."""
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from decode_stream.stream.cutter import CutWindow, WindowCutter
+from decode_stream.stream.ingest import Ingest
+from decode_stream.stream.recording import Recording
+from decode_stream.stream.trials import Trials
+from decode_stream.stream.types import Trial
+
+from .bundle import Bundle
+from .epochs import play_into, stream_info
+from .evidence import Evidence, similarity
+from .runtime import UNKNOWN_LATENCY, Encoder
+from .scoring import Scores, TrialScore
+
+__all__ = ["Belief", "Decoder", "decode_recording"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Belief:
+    """What the newest evidence says.
+
+    Attributes
+    ----------
+    probability : array of shape (n_entries,), float64
+        Posterior over the gallery.
+    stop : int
+        Sample index at the decoder's rate up to which the signal was used.
+    trial : Trial or None
+        The trial it speaks of; None for a free-running window.
+    end_s : float
+        End of the last window after stimulus onset, seconds; 0 for a free-running window.
+    """
+
+    probability: npt.NDArray[np.float64]
+    stop: int
+    trial: Trial | None
+    end_s: float
+
+
+class Decoder:
+    """Takes the windows that are due through the encoder and gathers their evidence.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        What decodes.
+    encoder : Encoder
+        The bundle's encoder, running.
+    cutter : WindowCutter
+        Where the windows come from.
+    run : int
+        Number of the run, kept with every scored trial.
+    clock : callable
+        Gives the time in seconds, to tell how long the stages take.
+
+    Attributes
+    ----------
+    scores : Scores
+        Every trial decided so far.
+    trial_belief, free_belief : Belief or None
+        The newest of each kind.
+    windows : dict of str to int
+        Trial-locked windows ``decoded`` and ``withheld``.
+    withheld : int
+        Trials that were not scored because a window of theirs was withheld.
+    encode_s, believe_s : float
+        Seconds that the last batch took in the encoder, and to become belief.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        encoder: Encoder,
+        cutter: WindowCutter,
+        run: int = 0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        manifest = bundle.manifest
+        self.manifest = manifest
+        self.cutter = cutter
+        self.scores = Scores(len(manifest.gallery))
+        self.trial_belief: Belief | None = None
+        self.free_belief: Belief | None = None
+        self.windows = {"decoded": 0, "withheld": 0}
+        self.free_decoded = 0
+        self.withheld = 0
+        self.encode_s = self.believe_s = 0.0
+        self._clock = clock
+        self._encoder = encoder
+        self._gallery = bundle.gallery
+        self._evidence = Evidence(manifest.calibration, len(manifest.gallery))
+        self._broken: set[int] = set()
+        self._run = run
+        self._last_onset: int | None = None
+
+    def step(self, *, free_running: bool = True) -> bool:
+        """Decode, as one batch, every window that has ended since the last call.
+
+        Returns
+        -------
+        bool
+            Whether any window was decoded.
+        """
+        locked = self.cutter.locked()
+        free = self.cutter.free() if free_running else []
+        sound = [window for window in (*locked, *free) if window.data is not None]
+        began_s = self._clock()
+        similarities = self._similarities(sound)
+        encoded_s = self._clock()
+        for window in locked:
+            self._count(window, similarities.get(id(window)))
+        self.free_decoded += sum(window.data is not None for window in free)
+        for window in free:
+            if window.data is not None:
+                p = self._evidence.free_belief(similarities[id(window)])
+                self.free_belief = Belief(p, window.stop, None, 0.0)
+        self._evidence.keep(trial.number for trial in self.cutter.trials.open)
+        self.encode_s, self.believe_s = encoded_s - began_s, self._clock() - encoded_s
+        return bool(sound)
+
+    def _similarities(self, windows: Iterable[CutWindow]) -> dict[int, npt.NDArray[np.float64]]:
+        windows = list(windows)
+        if not windows:
+            return {}
+        latencies = [
+            self.cutter.schedule.start_latency_s(w.locked.k) if w.locked else UNKNOWN_LATENCY for w in windows
+        ]
+        batch = np.stack([w.data for w in windows if w.data is not None])
+        embeddings = self._encoder.encode(batch, np.array(latencies, dtype=np.float32))
+        rows = similarity(embeddings, self._gallery, self.manifest.space.norm)
+        return {id(window): row for window, row in zip(windows, rows, strict=True)}
+
+    def _count(self, window: CutWindow, similarities: npt.NDArray[np.float64] | None) -> None:
+        """Add one trial-locked window to its trial, and score the trial after its last one."""
+        assert window.locked is not None
+        trial, k = window.locked.trial, window.locked.k
+        if similarities is None:
+            self.windows["withheld"] += 1
+            self._broken.add(trial.number)
+        else:
+            self.windows["decoded"] += 1
+            self._evidence.add(trial.number, k, similarities)
+            end_s = (window.stop - trial.onset) / float(self.cutter.schedule.sfreq_hz)
+            self.trial_belief = Belief(self._evidence.belief(trial.number), window.stop, trial, end_s)
+        if k + 1 == self.manifest.n_latencies:
+            self._score(trial)
+
+    def _score(self, trial: Trial) -> None:
+        if self._last_onset is not None and trial.onset - self._last_onset < self.cutter.schedule.stop(
+            self.manifest.n_latencies - 1
+        ):
+            self.scores.overlapping = True
+        self._last_onset = trial.onset
+        if trial.number in self._broken:
+            self._broken.discard(trial.number)
+            self.withheld += 1
+        else:
+            by_latency = self._evidence.by_latency(trial.number)
+            log_evidence = self._evidence.log_evidence(trial.number)
+            self.scores.add(
+                TrialScore(trial.number, trial.onset, trial.stimulus, log_evidence, by_latency, self._run)
+            )
+
+
+def decode_recording(
+    bundle: Bundle, encoder: Encoder, recording: Recording, stimuli: dict[str, int], run: int = 0
+) -> Decoder:
+    """Decode every trial of a recording as a live session would, without waiting.
+
+    Parameters
+    ----------
+    stimuli : dict of str to int
+        Gallery index by marker label.
+    run : int
+        Number kept with every trial.
+
+    Returns
+    -------
+    Decoder
+        With the scores of all trials.
+    """
+    manifest = bundle.manifest
+    ingest = Ingest(stream_info(recording), manifest.chain)
+    trials = Trials(manifest.schedule, manifest.n_latencies, stimuli)
+    cutter = WindowCutter(ingest, manifest.schedule, manifest.window, trials)
+    decoder = Decoder(bundle, encoder, cutter, run)
+    for _ in play_into(ingest, recording, trials):
+        decoder.step(free_running=False)
+    return decoder

@@ -1,0 +1,179 @@
+"""Recordings as training data: the windows that a live session would have cut, and nothing else."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from decode_stream.stream.cutter import CutWindow, WindowCutter
+from decode_stream.stream.errors import RecordingError
+from decode_stream.stream.filters import ChainSpec, WindowSpec
+from decode_stream.stream.ingest import Ingest
+from decode_stream.stream.recording import Recording
+from decode_stream.stream.trials import Trials
+from decode_stream.stream.types import Chunk, Gap, IntArray, Marker, StreamInfo
+from decode_stream.stream.windows import WindowSchedule
+
+__all__ = ["TrialSet", "cut_trials", "play_into", "robust_scale", "stream_info"]
+
+_BLOCK_S = 2.0
+
+
+@dataclass(frozen=True, eq=False)
+class TrialSet:
+    """Windows of whole trials, in order of onset.
+
+    Attributes
+    ----------
+    windows : array of shape (n_trials, n_latencies, n_channels, n_times), float32
+    labels : array of shape (n_trials,), int64
+        Gallery index of the stimulus.
+    runs : array of shape (n_trials,), int64
+        Which recording each trial comes from.
+    left_out : Counter of str
+        Number of trials that are not here, by reason.
+    """
+
+    windows: npt.NDArray[np.float32]
+    labels: IntArray
+    runs: IntArray
+    left_out: Counter[str] = field(default_factory=Counter)
+
+    def of_runs(self, runs: Sequence[int]) -> "TrialSet":
+        """Return the trials of some runs."""
+        keep = np.isin(self.runs, runs)
+        return TrialSet(self.windows[keep], self.labels[keep], self.runs[keep])
+
+
+def stream_info(recording: Recording) -> StreamInfo:
+    """Return a recording's description as if it came from a stream."""
+    return StreamInfo(
+        recording.name, "", "", "", recording.channels, recording.sfreq_hz, n_samples=recording.n_samples
+    )
+
+
+def play_into(ingest: Ingest, recording: Recording, trials: Trials | None = None) -> Iterator[None]:
+    """Feed a recording as a stream would, without waiting, and yield after every block.
+
+    The ring must hold at least a trial and a block; markers are placed exactly on their samples.
+    """
+    block = max(1, round(_BLOCK_S * recording.sfreq_hz))
+    gaps = sorted(recording.gaps, key=lambda gap: gap.start)
+    markers = list(recording.markers)
+    edges = sorted({*range(0, recording.n_samples, block), recording.n_samples, *(gap.start for gap in gaps)})
+    lost = 0
+    for start, stop in zip(edges, edges[1:], strict=False):
+        while gaps and gaps[0].start <= start:
+            gap = gaps.pop(0)
+            ingest.take([Gap(start + lost, gap.n_lost, gap.kind, 0.0)])
+            lost += gap.n_lost
+        ingest.take([Chunk(start + lost, recording.read(start, stop), 0.0)])
+        if trials is not None:
+            while markers and markers[0][0] < stop:
+                sample, label = markers.pop(0)
+                trials.add(Marker(float(sample + lost), label, 0.0))
+            # A recording's marker carries its sample in the place of a time.
+            trials.place(lambda time: ingest.to_decoder(int(time)), ingest.ring.stop)
+        yield
+
+
+def cut_trials(
+    recordings: Sequence[Recording],
+    chain: ChainSpec,
+    window: WindowSpec,
+    schedule: WindowSchedule,
+    n_latencies: int,
+    stimuli: Mapping[str, int],
+) -> TrialSet:
+    """Cut every whole and sound trial out of recordings.
+
+    Parameters
+    ----------
+    recordings : sequence of Recording
+        One a run.
+    stimuli : mapping of str to int
+        Gallery index by marker label.
+
+    Returns
+    -------
+    TrialSet
+
+    Raises
+    ------
+    RecordingError
+        If a recording has no marker with one of the labels.
+    """
+    windows, labels, runs = [], [], []
+    left_out: Counter[str] = Counter()
+    for run, recording in enumerate(recordings):
+        hold_s = 2 * _BLOCK_S + float(schedule.stop(n_latencies) / schedule.sfreq_hz) + 10.0
+        ingest = Ingest(stream_info(recording), chain, hold_s=hold_s)
+        trials = Trials(schedule, n_latencies, stimuli)
+        cutter = WindowCutter(ingest, schedule, window, trials)
+        gathered: dict[int, list[CutWindow]] = {}
+        for _ in play_into(ingest, recording, trials):
+            for cut in cutter.locked():
+                assert cut.locked is not None
+                parts = gathered.setdefault(cut.locked.trial.number, [])
+                parts.append(cut)
+                if len(parts) < n_latencies:
+                    continue
+                del gathered[cut.locked.trial.number]
+                reasons = [part.reason for part in parts if part.data is None]
+                if reasons:
+                    left_out[reasons[0]] += 1
+                    continue
+                windows.append(np.stack([part.data for part in parts if part.data is not None]))
+                labels.append(cut.locked.trial.stimulus)
+                runs.append(run)
+        if trials.seen == trials.unknown:
+            found = ", ".join(sorted(trials.unknown_labels)) or "none at all"
+            raise RecordingError(
+                f"No marker of {recording.name} names a stimulus: wanted {', '.join(stimuli)}; found {found}. "
+                "Name the codes with --events CODE=NAME,..."
+            )
+        left_out["label without stimulus"] += trials.unknown
+        left_out["before the recording"] += trials.missed
+        left_out["cut off by the end"] += len(gathered) + trials.waiting
+    shape = (0, n_latencies, chain.n_out, schedule.n_times)
+    return TrialSet(
+        np.stack(windows) if windows else np.empty(shape, np.float32),
+        np.array(labels, dtype=np.int64),
+        np.array(runs, dtype=np.int64),
+        +left_out,
+    )
+
+
+def robust_scale(recordings: Sequence[Recording], chain: ChainSpec) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return the median and the spread (interquartile range / 1.349) of each output channel of a chain.
+
+    Parameters
+    ----------
+    recordings : sequence of Recording
+        Training recordings only.
+    chain : ChainSpec
+        Without scaling.
+
+    Returns
+    -------
+    center, scale : tuple of float
+        In the chain's units; for Gaussian data `scale` is the standard deviation. A channel that never changes
+        gets the scale 1.
+    """
+    kept = []
+    for recording in recordings:
+        ingest = Ingest(stream_info(recording), chain, hold_s=4 * _BLOCK_S)
+        cursor = ingest.ring.reader()
+        # Every n-th sample is plenty for a quantile and bounds the memory.
+        thin = max(1, round(recording.n_samples / ingest.chain.decimation / 200_000))
+        for _ in play_into(ingest, recording):
+            for piece in cursor.read():
+                start = cursor.position - len(piece)
+                sound = [ingest.flags.reason(i, i + 1) is None for i in range(start, cursor.position, thin)]
+                kept.append(piece[::thin][np.array(sound)].astype(np.float64))
+    values = np.concatenate(kept)
+    low, center, high = np.quantile(values, [0.25, 0.5, 0.75], axis=0)
+    scale = (high - low) / 1.349
+    return tuple(float(c) for c in center), tuple(float(s) if s > 0 else 1.0 for s in scale)

@@ -1,0 +1,95 @@
+"""Running an exported encoder."""
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+
+from decode_stream.stream.errors import BundleError, UsageError
+
+from .bundle import Bundle
+
+__all__ = ["PROVIDERS", "UNKNOWN_LATENCY", "Encoder"]
+
+#: Execution providers by the name used on the command line.
+PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider", "tensorrt": "TensorrtExecutionProvider"}
+
+#: What a graph is given for a window whose latency is not known.
+UNKNOWN_LATENCY = -1.0
+
+
+class Encoder:
+    """A bundle's encoder, ready to run: warmed up, its inputs and outputs checked.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        The decoder.
+    provider : {"cpu", "cuda", "tensorrt"}
+        What runs it.
+
+    Attributes
+    ----------
+    provider : str
+        What does run it.
+
+    Raises
+    ------
+    BundleError
+        If the graph cannot be loaded or does not take and give what the manifest says.
+    UsageError
+        If the provider is not to be had on this machine.
+    """
+
+    def __init__(self, bundle: Bundle, provider: str = "cpu") -> None:
+        manifest = bundle.manifest
+        self._shape = (manifest.chain.n_out, manifest.schedule.n_times)
+        self._dimension = manifest.space.dimension
+        available = {name for name, full in PROVIDERS.items() if full in ort.get_available_providers()}
+        if provider not in available:
+            raise UsageError(
+                f"The provider {provider!r} is not to be had here; this machine has: {', '.join(sorted(available))}. "
+                "See decode-stream doctor."
+            )
+        wanted = list(dict.fromkeys([PROVIDERS[provider], PROVIDERS["cpu"]]))
+        options = ort.SessionOptions()
+        # One thread without spinning: with a 25 ms hop a window takes well under a millisecond, and threads that
+        # spin between windows would take the core away from acquisition.
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.log_severity_level = 3
+        try:
+            self._session = ort.InferenceSession(bundle.encoder, options, providers=wanted, enable_fallback=0)
+            self.provider = self._session.get_providers()[0].removesuffix("ExecutionProvider")
+            embedding = self.encode(np.zeros((1, *self._shape), np.float32), np.full(1, UNKNOWN_LATENCY, np.float32))
+        except Exception as error:
+            raise BundleError(f"The encoder of {manifest.name!r} cannot be run: {str(error)[:300]}") from error
+        if self._session.get_providers()[0] != wanted[0]:
+            raise UsageError(
+                f"The provider {provider!r} is installed but could not be loaded here; its libraries are missing or do "
+                f"not fit. Install them with pip install 'decode-stream[{provider}]', or give --provider cpu."
+            )
+        if embedding.shape != (1, self._dimension):
+            raise BundleError(
+                f"The encoder of {manifest.name!r} gives embeddings of shape {embedding.shape[1:]} and its manifest "
+                f"says ({self._dimension},)."
+            )
+
+    def encode(
+        self, windows: npt.NDArray[np.float32], latencies_s: npt.NDArray[np.float32]
+    ) -> npt.NDArray[np.float32]:
+        """Return the embedding of each window.
+
+        Parameters
+        ----------
+        windows : array of shape (n_windows, n_channels, n_times), float32
+        latencies_s : array of shape (n_windows,), float32
+            Start of each window after stimulus onset in seconds, or `UNKNOWN_LATENCY`.
+
+        Returns
+        -------
+        array of shape (n_windows, dimension), float32
+        """
+        (embedding,) = self._session.run(["embedding"], {"window": windows, "latency_s": latencies_s})
+        result: npt.NDArray[np.float32] = embedding
+        return result

@@ -1,0 +1,265 @@
+"""How right the beliefs are, with chance, n and an interval."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import norm, rankdata
+
+from decode_stream.stream.types import FloatArray, IntArray
+
+__all__ = [
+    "Scores",
+    "TrialScore",
+    "auc",
+    "block_bootstrap",
+    "bootstrap_interval",
+    "paired_auc_difference",
+    "rank_of_truth",
+    "wilson",
+]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrialScore:
+    """One decided trial.
+
+    Attributes
+    ----------
+    number, onset, stimulus : int
+        The trial's number, onset sample at the decoder's rate, and true gallery index.
+    log_evidence : array of shape (n_entries,), float64
+        Evidence summed over its windows.
+    by_latency : array of shape (n_latencies, n_entries), float64
+        Similarities of each window alone.
+    run : int
+        Which run it belongs to.
+    """
+
+    number: int
+    onset: int
+    stimulus: int
+    log_evidence: npt.NDArray[np.float64]
+    by_latency: npt.NDArray[np.float64]
+    run: int = 0
+
+
+def wilson(successes: FloatArray | float, n: IntArray | int, level: float = 0.95) -> tuple[FloatArray, FloatArray]:
+    """Return Wilson's interval of a proportion (Wilson 1927, JASA 22:209).
+
+    Parameters
+    ----------
+    successes, n : array or number
+        Counts; n above 0.
+
+    Returns
+    -------
+    low, high : array of float
+    """
+    z = float(norm.ppf(0.5 + level / 2))
+    n_ = np.asarray(n, dtype=np.float64)
+    p = np.asarray(successes, dtype=np.float64) / n_
+    middle = (p + z**2 / (2 * n_)) / (1 + z**2 / n_)
+    half = z / (1 + z**2 / n_) * np.sqrt(p * (1 - p) / n_ + z**2 / (4 * n_**2))
+    return np.maximum(middle - half, 0.0), np.minimum(middle + half, 1.0)
+
+
+def rank_of_truth(log_evidence: FloatArray, truth: IntArray) -> npt.NDArray[np.float64]:
+    """Return the rank of the true entry, 1 the best; ties count as their mean rank.
+
+    Parameters
+    ----------
+    log_evidence : array of shape (n_trials, n_entries)
+    truth : array of shape (n_trials,), int
+
+    Returns
+    -------
+    array of shape (n_trials,), float64
+    """
+    own = log_evidence[np.arange(len(truth)), truth][:, None]
+    above = (log_evidence > own).sum(1)
+    ties = (log_evidence == own).sum(1)
+    return above + (ties + 1) / 2
+
+
+def auc(scores: FloatArray, positive: npt.NDArray[np.bool_]) -> float:
+    """Return the area under the ROC curve: the probability that a positive scores above a negative.
+
+    Parameters
+    ----------
+    scores : array of shape (n,)
+    positive : array of shape (n,), bool
+
+    Returns
+    -------
+    float
+        NaN where one class is absent.
+    """
+    n_pos = int(positive.sum())
+    n_neg = len(positive) - n_pos
+    if not n_pos or not n_neg:
+        return float("nan")
+    ranks = rankdata(scores)
+    return float((ranks[positive].sum() - n_pos * (n_pos + 1) / 2) / (n_pos * n_neg))
+
+
+def bootstrap_interval(values: FloatArray, level: float = 0.95) -> tuple[float, float]:
+    """Return the percentile interval of bootstrap replicates, NaNs left out."""
+    low, high = np.nanquantile(values, [0.5 - level / 2, 0.5 + level / 2])
+    return float(low), float(high)
+
+
+def block_bootstrap(
+    values: FloatArray, runs: IntArray, *, block: int = 20, n_resamples: int = 2000, seed: int = 0
+) -> tuple[float, float]:
+    """Return a 95 % interval of the mean over trials that overlap in time.
+
+    Runs are drawn with replacement where there are at least five; otherwise blocks of `block` successive trials
+    within each run (moving blocks, Kuensch 1989), since neighbours share samples.
+
+    Parameters
+    ----------
+    values : array of shape (n_trials,)
+        Score of each trial in order of onset.
+    runs : array of shape (n_trials,), int
+        Run of each trial.
+    """
+    rng = np.random.default_rng(seed)
+    groups = [np.flatnonzero(runs == run) for run in np.unique(runs)]
+    means = np.empty(n_resamples)
+    if len(groups) >= 5:
+        sums = np.array([values[g].sum() for g in groups])
+        sizes = np.array([len(g) for g in groups])
+        drawn = rng.integers(len(groups), size=(n_resamples, len(groups)))
+        means = sums[drawn].sum(1) / sizes[drawn].sum(1)
+        return bootstrap_interval(means)
+    total = np.zeros(n_resamples)
+    for group in groups:
+        x = values[group]
+        length = min(block, len(x))
+        n_blocks = -(-len(x) // length)
+        starts = rng.integers(len(x) - length + 1, size=(n_resamples, n_blocks))
+        picked = (starts[:, :, None] + np.arange(length)).reshape(n_resamples, -1)[:, : len(x)]
+        total += x[picked].sum(1)
+    return bootstrap_interval(total / len(values))
+
+
+def paired_auc_difference(
+    ours: FloatArray,
+    theirs: FloatArray,
+    positive: npt.NDArray[np.bool_],
+    runs: IntArray,
+    *,
+    n_resamples: int = 2000,
+    seed: int = 0,
+) -> tuple[float, float, float]:
+    """Return the difference of two decoders' AUC on the same trials, with a 95 % bootstrap interval.
+
+    Scores are compared within each run only, since decoders trained without different runs have scales of their
+    own; the AUC is the mean over runs weighted by trials. Trials are drawn with replacement within runs.
+
+    Parameters
+    ----------
+    ours, theirs : array of shape (n_trials,)
+        Scores of the positive class.
+    positive : array of shape (n_trials,), bool
+    runs : array of shape (n_trials,), int
+
+    Returns
+    -------
+    difference, low, high : float
+    """
+    groups = [np.flatnonzero(runs == run) for run in np.unique(runs)]
+
+    def difference(parts: list[npt.NDArray[np.intp]]) -> float:
+        return sum(
+            len(g) * (auc(ours[g], positive[g]) - auc(theirs[g], positive[g])) for g in parts
+        ) / sum(len(g) for g in parts)
+
+    rng = np.random.default_rng(seed)
+    replicates = np.array(
+        [difference([rng.choice(g, len(g)) for g in groups]) for _ in range(n_resamples)]
+    )
+    return difference(groups), *bootstrap_interval(replicates)
+
+
+@dataclass(eq=False)
+class Scores:
+    """Decided trials, and what they say about the decoder.
+
+    Parameters
+    ----------
+    n_entries : int
+        Size of the gallery: chance is 1 / n_entries.
+    overlapping : bool
+        Whether trials share samples; the interval is then a block bootstrap and not Wilson's.
+    """
+
+    n_entries: int
+    overlapping: bool = False
+    trials: list[TrialScore] = field(default_factory=list)
+
+    def add(self, trial: TrialScore) -> None:
+        """Count one more decided trial."""
+        self.trials.append(trial)
+
+    @property
+    def n(self) -> int:
+        """Number of scored trials."""
+        return len(self.trials)
+
+    def log_evidence(self) -> npt.NDArray[np.float64]:
+        """Return the log-evidence of all trials, shape (n_trials, n_entries)."""
+        return np.array([t.log_evidence for t in self.trials]).reshape(self.n, self.n_entries)
+
+    def truth(self) -> IntArray:
+        """Return the true gallery index of all trials, shape (n_trials,)."""
+        return np.array([t.stimulus for t in self.trials], dtype=np.int64)
+
+    def hits(self, top: int = 1) -> npt.NDArray[np.float64]:
+        """Return for each trial whether the truth is among the best `top`: 1, 0, or the share of a tie."""
+        e, truth = self.log_evidence(), self.truth()
+        own = e[np.arange(self.n), truth][:, None]
+        above = (e > own).sum(1)
+        ties = (e == own).sum(1)
+        return np.clip((top - above) / ties, 0.0, 1.0)
+
+    def interval(self, hits: FloatArray) -> tuple[float, float]:
+        """Return the 95 % interval of the mean of `hits`; (0, 1) without trials."""
+        if not self.n:
+            return 0.0, 1.0
+        if self.overlapping:
+            return block_bootstrap(hits, np.array([t.run for t in self.trials]))
+        low, high = wilson(hits.sum(), self.n)
+        return float(low), float(high)
+
+    @property
+    def interval_name(self) -> str:
+        """How the interval is made."""
+        return "block bootstrap" if self.overlapping else "Wilson, pointwise"
+
+    def two_class_score(self) -> npt.NDArray[np.float64]:
+        """Return the log-odds of entry 1 against entry 0, shape (n_trials,); two entries only."""
+        e = self.log_evidence()
+        return e[:, 1] - e[:, 0]
+
+    def auc(self) -> float | None:
+        """Return the area under the ROC curve of a two-entry gallery, or None for larger ones."""
+        if self.n_entries != 2 or not self.n:
+            return None
+        value = auc(self.two_class_score(), self.truth() == 1)
+        return None if np.isnan(value) else value
+
+    def by_latency(self) -> npt.NDArray[np.float64]:
+        """Return the fraction right from each window alone, shape (n_latencies,)."""
+        if not self.n:
+            return np.empty(0)
+        s = np.array([t.by_latency for t in self.trials])
+        truth = self.truth()
+        own = s[np.arange(self.n), :, truth][:, :, None]
+        with np.errstate(invalid="ignore"):
+            above = (s > own).sum(-1)
+            ties = (s == own).sum(-1)
+        right = np.where(ties > 0, np.clip((1 - above) / np.maximum(ties, 1), 0, 1), np.nan)
+        seen = np.isfinite(right)
+        return np.where(seen, right, 0).sum(0) / np.maximum(seen.sum(0), 1)

@@ -1,0 +1,229 @@
+"""The command line. Heavy imports happen inside the commands, so that ``--help`` is quick."""
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import App, Parameter
+from cyclopts.config import Toml
+
+from decode_stream import __version__
+from decode_stream.stream.errors import DecodeStreamError, UsageError
+
+from .config import Modality, Provider, SessionConfig, parse_events
+
+__all__ = ["app", "main"]
+
+app = App(
+    name="decode-stream",
+    help="Decode what a person sees from EEG or MEG, live over Lab Streaming Layer.",
+    version=__version__,
+    config=Toml("decode-stream.toml", search_parents=True),
+)
+
+_FLAT = Parameter(name="*")
+
+
+@app.default
+def session(config: Annotated[SessionConfig | None, _FLAT] = None) -> int:
+    """Run a session: connect to a stream (or replay a recording), decode it, and show it."""
+    from .run import run_session
+
+    return run_session(config or SessionConfig())
+
+
+@app.command
+def replay(
+    recording: Path,
+    *,
+    name: str | None = None,
+    source_id: str | None = None,
+    loop: Annotated[bool, Parameter(negative=())] = False,
+    start_s: float = 0.0,
+    speed: float = 1.0,
+    wait: Annotated[bool, Parameter(negative=())] = False,
+    marker_column: str | None = None,
+) -> int:
+    """Publish a recording as LSL streams: its signal, and its markers in a stream of their own.
+
+    Parameters
+    ----------
+    recording
+        Any file MNE reads, or a CSV recorded from LSL.
+    name
+        Name of the signal's stream; by default the file's name.
+    source_id
+        source_id of the signal's stream; by default a new one.
+    loop
+        Start again at the end.
+    start_s
+        Where to start [s].
+    speed
+        How many times faster than recorded: stamps are compressed and the declared rate is multiplied.
+    wait
+        Wait until a consumer listens, so that it gets the first sample.
+    marker_column
+        Marker column of a CSV recording.
+    """
+    from .run import run_replay
+
+    return run_replay(
+        recording,
+        name=name,
+        source_id=source_id,
+        loop=loop,
+        start_s=start_s,
+        speed=speed,
+        wait=wait,
+        marker_column=marker_column,
+    )
+
+
+@app.command
+def train(
+    recordings: Annotated[list[Path], Parameter(negative=())],
+    /,
+    *,
+    modality: Modality,
+    out: Path,
+    events: str | None = None,
+    model: Literal["channel-attention", "lda"] = "channel-attention",
+    marker_column: str | None = None,
+    channels: str | None = None,
+    seed: int = 0,
+    overwrite: Annotated[bool, Parameter(negative=())] = False,
+) -> int:
+    """Train a decoder on recordings, one a run, and write it as a bundle.
+
+    Parameters
+    ----------
+    recordings
+        Two or more: each is held out once to calibrate the evidence.
+    modality
+        Which channels are used, and how they are filtered.
+    out
+        The bundle's folder, or a file that ends in .zip.
+    events
+        Names of marker codes, as in 1=house,2=face; the names are the gallery.
+    model
+        The encoder.
+    marker_column
+        Marker column of CSV recordings.
+    channels
+        Channels to use, separated by commas; by default all of the modality.
+    seed
+        Of everything random.
+    overwrite
+        Replace a bundle that stands at the path.
+    """
+    from .train import train_bundle
+
+    return train_bundle(
+        recordings,
+        modality=modality,
+        out=out,
+        events=parse_events(events),
+        model=model,
+        marker_column=marker_column,
+        channels=tuple(channels.split(",")) if channels else None,
+        seed=seed,
+        overwrite=overwrite,
+    )
+
+
+@app.command
+def evaluate(
+    recordings: Annotated[list[Path], Parameter(negative=())],
+    /,
+    *,
+    bundle: Path,
+    events: str | None = None,
+    marker_column: str | None = None,
+    provider: Provider = "cpu",
+    json: Path | None = None,
+) -> int:
+    """Score a bundle on recordings, as a live session would, without waiting.
+
+    Parameters
+    ----------
+    recordings
+        One a run; not those the bundle was trained on.
+    bundle
+        The decoder.
+    events
+        Names of marker codes; by default those of the bundle.
+    marker_column
+        Marker column of CSV recordings.
+    provider
+        What runs the decoder.
+    json
+        Write the scores, and each trial's evidence, to this file.
+    """
+    from .evaluate import evaluate_bundle
+
+    return evaluate_bundle(
+        recordings,
+        bundle=bundle,
+        events=parse_events(events),
+        marker_column=marker_column,
+        provider=provider,
+        json=json,
+    )
+
+
+@app.command
+def doctor(*, streams: Annotated[bool, Parameter(negative=())] = False) -> int:
+    """Say what is installed, what can run the decoder, and how LSL is set up.
+
+    Parameters
+    ----------
+    streams
+        Also list the streams on the network.
+    """
+    from .doctor import print_doctor
+
+    return print_doctor(streams=streams)
+
+
+@contextmanager
+def _sigterm_as_interrupt() -> Iterator[None]:
+    """End on SIGTERM as on Ctrl-C: cleanly, with the summary written."""
+
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _use_config_file(tokens: list[str]) -> list[str]:
+    """Take ``--config FILE`` out of the command line and read settings from that file."""
+    if "--config" not in tokens:
+        return tokens
+    at = tokens.index("--config")
+    if at + 1 >= len(tokens):
+        raise UsageError("--config needs a file, as in --config decode-stream.toml.")
+    path = Path(tokens[at + 1])
+    if not path.is_file():
+        raise UsageError(f"There is no configuration file at {path}.")
+    app.config = (Toml(path, must_exist=True),)
+    return tokens[:at] + tokens[at + 2 :]
+
+
+def main() -> None:
+    """Run the command line and exit: 0 done, 1 failed, 2 usage, 130 interrupted."""
+    try:
+        with _sigterm_as_interrupt():
+            code = app(_use_config_file(sys.argv[1:]), exit_on_error=True)
+    except DecodeStreamError as error:
+        print(f"decode-stream: {error}", file=sys.stderr)
+        code = error.exit_code
+    except KeyboardInterrupt:
+        code = 130
+    sys.exit(code if isinstance(code, int) else 0)

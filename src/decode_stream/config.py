@@ -1,0 +1,109 @@
+"""What a session is asked to do: the one truth behind flags, configuration files and the saved summary."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Group, Parameter
+
+from decode_stream.stream.errors import UsageError
+
+__all__ = ["Modality", "Provider", "SessionConfig", "parse_events"]
+
+Modality = Literal["eeg", "meg", "fmri"]
+Provider = Literal["cpu", "cuda", "tensorrt"]
+
+_SOURCE = Group.create_ordered("Source")
+_MARKERS = Group.create_ordered("Markers")
+_DECODER = Group.create_ordered("Decoder")
+_REPLAY = Group.create_ordered("Replay")
+_OUTPUT = Group.create_ordered("Output")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionConfig:
+    """Settings of a session."""
+
+    modality: Annotated[Modality | None, Parameter(group=_SOURCE)] = None
+    """What is measured; by default what the bundle was trained on."""
+    stream: Annotated[str | None, Parameter(group=_SOURCE)] = None
+    """Name of the LSL stream; by default the only one of the modality's type."""
+    source_id: Annotated[str | None, Parameter(group=_SOURCE)] = None
+    """source_id of the LSL stream, where names are not enough."""
+    predicate: Annotated[str | None, Parameter(group=_SOURCE)] = None
+    """Any other condition in liblsl's query language, such as "hostname='scanner'"."""
+    wait_s: Annotated[float, Parameter(group=_SOURCE)] = 10.0
+    """Seconds to wait for the stream [s]."""
+    unit: Annotated[str | None, Parameter(group=_SOURCE)] = None
+    """Unit of the signal where the stream does not say it: V, uV, T, fT, ..."""
+    clocksync: Annotated[bool, Parameter(group=_SOURCE)] = True
+    """Bring the stamps of other machines onto this machine's clock."""
+    counter_channel: Annotated[str | None, Parameter(group=_SOURCE)] = None
+    """Channel that carries a running sample number: losses are then counted exactly."""
+
+    markers: Annotated[str | None, Parameter(group=_MARKERS)] = None
+    """Name of the marker stream; by default the one the signal names, or the only one there is."""
+    events: Annotated[str | None, Parameter(group=_MARKERS)] = None
+    """Names of marker codes, as in 1=house,2=face; by default those of the bundle."""
+    marker_offset_ms: Annotated[float, Parameter(group=_MARKERS)] = 0.0
+    """Added to the time of every marker [ms]; positive if the picture comes after its marker."""
+    onset_channel: Annotated[str | None, Parameter(group=_MARKERS)] = None
+    """Photodiode or trigger channel whose rising edges correct the markers, within 100 ms."""
+
+    bundle: Annotated[Path | None, Parameter(group=_DECODER)] = None
+    """The decoder: a bundle's folder or .zip. Without one the signal is shown, not decoded."""
+    provider: Annotated[Provider, Parameter(group=_DECODER)] = "cpu"
+    """What runs the decoder."""
+
+    replay: Annotated[Path | None, Parameter(group=_REPLAY)] = None
+    """Play this recording over LSL and decode it."""
+    demo: Annotated[bool, Parameter(group=_REPLAY, negative=())] = False
+    """Play the simulated recording that comes with the program, with its bundle."""
+    loop: Annotated[bool, Parameter(group=_REPLAY, negative=())] = False
+    """Start the recording again at its end."""
+    start_s: Annotated[float, Parameter(group=_REPLAY)] = 0.0
+    """Where in the recording to start [s]."""
+    speed: Annotated[float, Parameter(group=_REPLAY)] = 1.0
+    """How many times faster than recorded."""
+    marker_column: Annotated[str | None, Parameter(group=_REPLAY)] = None
+    """Marker column of a CSV recording."""
+
+    headless: Annotated[bool, Parameter(group=_OUTPUT, negative=())] = False
+    """Show the session in the terminal instead of a window."""
+    duration_s: Annotated[float | None, Parameter(group=_OUTPUT)] = None
+    """End after so many seconds of signal [s]."""
+    json: Annotated[Path | None, Parameter(group=_OUTPUT)] = None
+    """Write the session's summary to this file."""
+
+    def __post_init__(self) -> None:
+        for name, value, low in (("wait-s", self.wait_s, 0.0), ("start-s", self.start_s, 0.0)):
+            if not value >= low:
+                raise UsageError(f"--{name} is {value:g}; it must be {low:g} or more.")
+        if not 0.01 <= self.speed <= 100:
+            raise UsageError(f"--speed is {self.speed:g}; it must lie between 0.01 and 100.")
+        if self.duration_s is not None and not self.duration_s > 0:
+            raise UsageError(f"--duration-s is {self.duration_s:g}; it must be above 0.")
+        if self.demo and self.replay:
+            raise UsageError("--demo plays the recording that comes with the program; leave out --replay.")
+        if not (self.replay or self.demo) and (self.loop or self.start_s or self.speed != 1.0):
+            raise UsageError("--loop, --start-s and --speed belong to --replay RECORDING; a live stream has none.")
+        if self.modality == "fmri":
+            raise UsageError("--modality fmri is not available in this version; it decodes eeg and meg.")
+        parse_events(self.events)
+
+
+def parse_events(text: str | None) -> dict[str, str] | None:
+    """Return gallery names by marker label from ``"1=house,2=face"``, or None for None.
+
+    Raises
+    ------
+    UsageError
+        If the text is not a comma-separated list of CODE=NAME with different codes.
+    """
+    if text is None:
+        return None
+    pairs = [part.partition("=") for part in text.split(",")]
+    events = {code.strip(): name.strip() for code, _, name in pairs}
+    if len(events) != len(pairs) or not all(events) or not all(events.values()):
+        raise UsageError(f"--events is {text!r}; write CODE=NAME,... with different codes, as in 1=house,2=face.")
+    return events

@@ -1,0 +1,148 @@
+"""Runs a session or a replay from start to end, with a window or in the terminal."""
+
+import threading
+import time
+from contextlib import suppress
+from dataclasses import replace
+from importlib.resources import files
+from pathlib import Path
+
+from rich.console import Console
+
+from decode_stream.decoders.bundle import Bundle, load_bundle
+from decode_stream.stream.errors import DecodeStreamError, UsageError
+from decode_stream.stream.types import StreamInfo
+
+from .chains import watch_chain
+from .config import SessionConfig
+from .session import Session
+from .source import Source
+from .summary import session_summary, write_json
+
+__all__ = ["demo_files", "run_replay", "run_session"]
+
+
+def demo_files() -> tuple[Path, Path]:
+    """Return the bundle and the recording that come with the program."""
+    folder = Path(str(files("decode_stream.replay_data") / "demo-bundles"))
+    return folder / "eeg.bundle.zip", folder / "eeg_raw.fif"
+
+
+def run_session(config: SessionConfig) -> int:
+    """Run a session until it ends.
+
+    Returns
+    -------
+    int
+        Exit code: 0 done, 130 interrupted.
+
+    Raises
+    ------
+    DecodeStreamError
+        If it fails; the summary is written all the same.
+    """
+    console = Console(stderr=True)
+    bundle_path, replay = config.bundle, config.replay
+    if config.demo:
+        bundle_path, replay = demo_files()
+    bundle = load_bundle(bundle_path) if bundle_path else None
+    config = _with_modality(config, bundle)
+    if replay is None and bundle is None and not (config.stream or config.source_id or config.predicate):
+        raise UsageError(
+            "Nothing to decode: give --bundle BUNDLE for a live session, --replay RECORDING to play a recording, or "
+            "--demo to see the program at work. decode-stream doctor --streams lists the streams on the network."
+        )
+    if config.json is not None:
+        _check_writable(config.json)
+    if replay is not None and not replay.exists():
+        raise UsageError(f"There is no recording at {replay}.")
+
+    def chain(info: StreamInfo) -> "object":
+        return watch_chain(info, config.modality)
+
+    session = Session(config, Source(config, replay), bundle, chain)
+    session.start()
+    code = 0
+    try:
+        _show(session, console)
+    except KeyboardInterrupt:
+        code = 130
+    session.stop()
+    try:
+        session.join()
+    except DecodeStreamError as error:
+        code = error.exit_code
+        raise
+    finally:
+        if session.error is not None and not isinstance(session.error, DecodeStreamError):
+            code = 1
+        if config.json is not None:
+            write_json(session_summary(session, code), config.json)
+    _print_result(session, console)
+    return code
+
+
+def _with_modality(config: SessionConfig, bundle: Bundle | None) -> SessionConfig:
+    if bundle is None:
+        return config
+    trained = bundle.manifest.modality
+    if config.modality is not None and config.modality != trained:
+        raise UsageError(
+            f"--modality is {config.modality}, but {bundle.manifest.name!r} was trained on {trained}. "
+            f"Give --modality {trained} or another --bundle."
+        )
+    return replace(config, modality=trained)
+
+
+def _check_writable(path: Path) -> None:
+    if path.is_dir() or not path.parent.is_dir():
+        raise UsageError(f"--json {path} cannot be written: its folder must exist and it must not be one itself.")
+
+
+def _show(session: Session, console: Console) -> None:
+    """Show the session until it ends, in a window where there can be one."""
+    if not session.config.headless:
+        from decode_stream.gui.app import run_window, window_available
+
+        why_not = window_available()
+        if why_not is None:
+            title = session.bundle.manifest.name if session.bundle else "watching"
+            run_window(session, f"decode-stream: {title}")
+            return
+        session.tell("headless", f"no window: {why_not}")
+        console.print(f"No window can be opened ({why_not}); the session runs in the terminal.")
+    from .terminal import run_terminal
+
+    run_terminal(session, console)
+
+
+def _print_result(session: Session, console: Console) -> None:
+    accuracy = session.snapshot().accuracy
+    if accuracy.n:
+        auc = f", AUC {accuracy.auc:.3f}" if accuracy.auc is not None else ""
+        console.print(
+            f"{accuracy.n} trials, top-1 {accuracy.top1[-1]:.3f} (95 % {accuracy.low[-1]:.3f} to {accuracy.high[-1]:.3f}, "
+            f"{accuracy.interval}; chance {accuracy.chance:.3f}){auc}"
+        )
+
+
+def run_replay(
+    recording: Path,
+    *,
+    name: str | None,
+    source_id: str | None,
+    loop: bool,
+    start_s: float,
+    speed: float,
+    wait: bool,
+    marker_column: str | None,
+) -> int:
+    """Publish a recording as LSL streams until it ends or is interrupted; returns the exit code."""
+    from decode_stream.replay_data.open import open_recording
+    from decode_stream.replay_data.player import Player, PlayerConfig
+
+    source = open_recording(recording, marker_column=marker_column)
+    chosen = {key: value for key, value in (("name", name), ("source_id", source_id)) if value is not None}
+    config = PlayerConfig(loop=loop, start_s=start_s, speed=speed, wait_for_consumer=wait, **chosen)
+    Player(source, config).run(threading.Event())
+    return 0

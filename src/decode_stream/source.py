@@ -1,0 +1,238 @@
+"""Where a session's samples and markers come from: streams on the network, or a replay of our own."""
+
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from decode_stream.replay_data.player import PlayerConfig, PlayerProcess, play_in_process
+from decode_stream.stream.errors import SessionError, StreamError, UsageError, did_you_mean
+from decode_stream.stream.lsl import (
+    LslInlet,
+    MarkerInlet,
+    StreamLost,
+    StreamQuery,
+    find_streams,
+    resolve_stream,
+)
+from decode_stream.stream.types import FloatArray, Marker, StreamInfo
+
+from .config import SessionConfig
+
+__all__ = ["Source"]
+
+_SEARCH_AGAIN_S = 0.5
+
+
+class Source:
+    """The signal's stream and its markers, over LSL whether live or replayed.
+
+    Parameters
+    ----------
+    config : SessionConfig
+        Which stream, or which recording.
+    replay : Path or None
+        The recording to play; a child process plays it, so that the streams are real ones.
+
+    Attributes
+    ----------
+    info : StreamInfo
+        The stream, once connected.
+    words : str
+        The stream in words.
+    notes : tuple of str
+        What was assumed in connecting, in sentences.
+    """
+
+    def __init__(self, config: SessionConfig, replay: Path | None) -> None:
+        self.info = StreamInfo("", "", "", "", (), 0.0)
+        self.words = ""
+        self.notes: tuple[str, ...] = ()
+        self._config = config
+        self._replay = replay
+        self._player: PlayerProcess | None = None
+        self._inlet: LslInlet | None = None
+        self._marker_inlet: MarkerInlet | None = None
+        self._pulled = 0
+
+    def connect(self, stop: threading.Event) -> StreamInfo | None:
+        """Find and open the streams.
+
+        Returns
+        -------
+        StreamInfo or None
+            None if `stop` was set meanwhile.
+
+        Raises
+        ------
+        DecodeStreamError
+            If there is no stream, more than one, or one that cannot be decoded.
+        """
+        if self._replay is not None:
+            self._player = self._play(self._replay)
+            if stop.is_set():
+                return None
+        try:
+            found = resolve_stream(self._query(), self._config.wait_s, stop)
+            self._inlet = LslInlet(found, clocksync=self._config.clocksync)
+            self.info = self._with_units(self._inlet.info)
+            self.notes = self._inlet.notes
+            self._marker_inlet = self._connect_markers(stop)
+        except StreamError:
+            if stop.is_set():
+                return None
+            raise
+        speed = f", {self.info.speed:g} times as fast" if self.info.speed != 1 else ""
+        self.words = f"{self.info.name!r} {self.info.type}, {len(self.info.channels)} ch @ {self.info.sfreq_hz:g} Hz{speed}"
+        return self.info
+
+    def _play(self, path: Path) -> PlayerProcess:
+        config = self._config
+        return play_in_process(
+            path,
+            PlayerConfig(
+                loop=config.loop or config.demo,
+                start_s=config.start_s,
+                speed=config.speed,
+                wait_for_consumer=True,
+                type=(config.modality or "eeg").upper(),
+            ),
+            marker_column=config.marker_column,
+        )
+
+    def _query(self) -> StreamQuery:
+        config = self._config
+        if self._player is not None:
+            return StreamQuery(source_id=self._player.source_id)
+        chosen = config.stream or config.source_id or config.predicate
+        return StreamQuery(
+            name=config.stream or "",
+            # A name or an id says enough; the type helps only where nothing else is said.
+            type="" if chosen or config.modality is None else config.modality.upper(),
+            source_id=config.source_id or "",
+            predicate=config.predicate or "",
+        )
+
+    def _with_units(self, info: StreamInfo) -> StreamInfo:
+        unit = self._config.unit
+        if unit is None:
+            return info
+        return replace(info, channels=tuple(c if c.unit else replace(c, unit=unit) for c in info.channels))
+
+    def _connect_markers(self, stop: threading.Event) -> MarkerInlet | None:
+        config = self._config
+        if self.info.marker_source_id:
+            query = StreamQuery(source_id=self.info.marker_source_id)
+        elif config.markers:
+            query = StreamQuery(name=config.markers)
+        else:
+            found = find_streams(StreamQuery(type="Markers"), 1.0)
+            if not found:
+                self.notes += ("No marker stream on the network: windows run free, and no accuracy can be told.",)
+                return None
+            query = StreamQuery(type="Markers")
+        return MarkerInlet(resolve_stream(query, config.wait_s, stop), clocksync=config.clocksync)
+
+    def channel_index(self, name: str) -> int:
+        """Return the column of a channel.
+
+        Raises
+        ------
+        UsageError
+            If the stream has no channel of that name.
+        """
+        names = [channel.name for channel in self.info.channels]
+        if name not in names:
+            raise UsageError(
+                f"The stream {self.info.name!r} has no channel {name!r}; it has: {', '.join(names)}.{did_you_mean(name, names)}"
+            )
+        return names.index(name)
+
+    def pull(self, n_samples: int, timeout_s: float) -> tuple[FloatArray, npt.NDArray[np.float64], float]:
+        """Wait for samples, see `LslInlet.pull`; raises StreamLost when the outlet is gone."""
+        assert self._inlet is not None
+        data, stamps_s, arrived_s = self._inlet.pull(n_samples, timeout_s)
+        self._pulled += len(data)
+        return data, stamps_s, arrived_s
+
+    def pull_markers(self, timeout_s: float) -> list[Marker]:
+        """Wait for markers; a marker stream that is lost is looked for again."""
+        if self._marker_inlet is None:
+            time.sleep(timeout_s)
+            return []
+        try:
+            return self._marker_inlet.pull(timeout_s)
+        except StreamLost:
+            self._marker_inlet = self._find_markers_again()
+            return []
+
+    def _find_markers_again(self) -> MarkerInlet:
+        inlet = self._marker_inlet
+        assert inlet is not None
+        query = StreamQuery(source_id=inlet.source_id) if inlet.source_id else StreamQuery(name=inlet.name)
+        found = find_streams(query, 0.05)
+        if len(found) != 1:
+            return inlet
+        try:
+            return MarkerInlet(found[0], clocksync=self._config.clocksync)
+        except StreamError:
+            return inlet
+
+    @property
+    def at_end(self) -> bool:
+        """Whether every sample of a replay that ends has been pulled."""
+        return self.info.n_samples is not None and self._pulled >= self.info.n_samples
+
+    def reconnect(self, stop: threading.Event) -> bool:
+        """Wait until the lost outlet is back and open it again.
+
+        Returns
+        -------
+        bool
+            False if `stop` was set first.
+
+        Raises
+        ------
+        SessionError
+            If it comes back with other channels or another rate, or if our own replay died.
+        """
+        info = self.info
+        query = StreamQuery(source_id=info.source_id) if info.source_id else StreamQuery(info.name, info.type)
+        while not stop.is_set():
+            if self._player is not None and (code := self._player.poll()) is not None:
+                raise SessionError(
+                    f"The replay of {self._replay} ended after {self._pulled} of {info.n_samples} samples (exit code "
+                    f"{code}). {self._player.error or 'Start it again.'}"
+                )
+            found = find_streams(query, _SEARCH_AGAIN_S)
+            if found:
+                try:
+                    inlet = LslInlet(found[0], clocksync=self._config.clocksync)
+                except StreamError:
+                    continue
+                self._check_same(inlet)
+                self._inlet = inlet
+                return True
+        return False
+
+    def _check_same(self, inlet: LslInlet) -> None:
+        before, now = self.info, self._with_units(inlet.info)
+        if now.channels != before.channels or now.sfreq_hz != before.sfreq_hz:
+            names = {c.name for c in before.channels} ^ {c.name for c in now.channels}
+            raise SessionError(
+                f"{before.name!r} came back different: {len(before.channels)} ch @ {before.sfreq_hz:g} Hz before, "
+                f"{len(now.channels)} ch @ {now.sfreq_hz:g} Hz now"
+                f"{'; names that differ: ' + ', '.join(sorted(names)) if names else ''}. "
+                "Set the amplifier as it was, and start the session again."
+            )
+
+    def close(self) -> None:
+        """Release the streams and end a replay."""
+        for inlet in (self._inlet, self._marker_inlet):
+            if inlet is not None:
+                inlet.close()
+        if self._player is not None:
+            self._player.close()

@@ -1,0 +1,126 @@
+"""A session, or an evaluation, as one JSON object with stable keys."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from decode_stream import __version__
+from decode_stream.decoders.bundle import Bundle
+from decode_stream.decoders.scoring import Scores
+from decode_stream.stream.errors import UsageError
+
+from .picture import progress, protocol
+from .session import Session
+
+__all__ = ["accuracy_summary", "bundle_summary", "session_summary", "write_json"]
+
+
+def accuracy_summary(scores: Scores) -> dict[str, Any]:
+    """Return what is known of the accuracy, with chance, n and interval."""
+    hits = scores.hits()
+    low, high = scores.interval(hits)
+    n = scores.n
+    summary: dict[str, Any] = {
+        "protocol": protocol(scores),
+        "k": scores.n_entries,
+        "chance": 1.0 / scores.n_entries,
+        "n": n,
+        "top1": float(hits.mean()) if n else None,
+        "top1_interval": [low, high],
+        "interval": scores.interval_name,
+        "top5": float(scores.hits(5).mean()) if n and scores.n_entries > 5 else None,
+        "top1_by_latency": [round(float(a), 4) for a in scores.by_latency()],
+    }
+    if scores.n_entries == 2:
+        summary["auc"] = scores.auc()
+    return summary
+
+
+def bundle_summary(bundle: Bundle) -> dict[str, str]:
+    """Return name and hash of a bundle."""
+    return {"name": bundle.manifest.name, "sha256": bundle.sha256}
+
+
+def trial_rows(scores: Scores) -> list[dict[str, Any]]:
+    """Return one row a scored trial."""
+    return [
+        {
+            "trial": trial.number,
+            "onset": trial.onset,
+            "run": trial.run,
+            "stimulus": trial.stimulus,
+            "log_evidence": [float(e) for e in trial.log_evidence],
+        }
+        for trial in scores.trials
+    ]
+
+
+def session_summary(session: Session, exit_code: int) -> dict[str, Any]:
+    """Return the summary of a session that has ended.
+
+    Parameters
+    ----------
+    exit_code : int
+        What the command ends with.
+    """
+    counts = progress(session.ingest, session.cutter, session.decoder, session.events)
+    info = session.ingest.info if session.ingest else None
+    decoder = session.decoder
+    latency = {name: stage.summary_ms() for name, stage in session.stages.items()}
+    return {
+        "version": __version__,
+        "modality": session.config.modality or (session.bundle.manifest.modality if session.bundle else None),
+        "bundle": bundle_summary(session.bundle) if session.bundle else None,
+        "provider": session.encoder.provider if session.encoder else None,
+        "stream": {"name": info.name, "n_channels": len(info.channels), "sfreq_hz": info.sfreq_hz, "speed": info.speed}
+        if info
+        else None,
+        "duration_s": round(session.duration_s, 3),
+        "exit": exit_code,
+        "error": str(session.error) if session.error else None,
+        "samples": {
+            "received": counts.received,
+            "lost": counts.lost,
+            "duplicate": counts.duplicate,
+            "reordered": counts.reordered,
+            "non_finite": counts.non_finite,
+        },
+        "gaps": counts.gaps,
+        "events": [{"time_s": round(e.time_s, 3), "kind": e.kind, "text": e.text} for e in session.events],
+        "windows": {
+            "due": counts.windows_due,
+            "decoded": counts.windows_decoded,
+            "skipped": counts.windows_skipped,
+            "withheld": counts.windows_withheld,
+            "locked": dict(decoder.windows) if decoder else {"decoded": 0, "withheld": 0},
+        },
+        "trials": {
+            "seen": counts.trials_seen,
+            "scored": counts.trials_scored,
+            "withheld": decoder.withheld if decoder else 0,
+            "missed": counts.markers_missed,
+            "unknown": counts.markers_unknown,
+            "duplicate": session.cutter.trials.duplicate if session.cutter else 0,
+            "unfinished": len(session.cutter.trials.open) + session.cutter.trials.waiting if session.cutter else 0,
+        },
+        "onsets": session.onset_channel.summary() if session.onset_channel else None,
+        "accuracy": accuracy_summary(decoder.scores) if decoder else None,
+        "latency_ms": {**latency, "generate": None, "display": None},
+        "reconstructions": {"made": 0, "superseded": 0, "steps": None, "images_per_s": None},
+        "per_trial": trial_rows(decoder.scores) if decoder else [],
+    }
+
+
+def write_json(summary: dict[str, Any], path: Path) -> None:
+    """Write a summary.
+
+    Raises
+    ------
+    UsageError
+        If the file cannot be written.
+    """
+    try:
+        path.write_bytes(msgspec.json.format(msgspec.json.encode(summary), indent=1))
+    except OSError as error:
+        raise UsageError(f"The summary cannot be written to {path}: {error.strerror}. Give another --json.") from error

@@ -1,0 +1,38 @@
+"""How long each stage takes, over the last ten seconds and the whole session."""
+
+from array import array
+from collections import deque
+
+import numpy as np
+
+__all__ = ["StageTimes"]
+
+_RECENT = 400  # hops of 25 ms in ten seconds
+
+
+class StageTimes:
+    """Durations of one stage in milliseconds; one thread adds, any number ask."""
+
+    def __init__(self) -> None:
+        self._all = array("f")
+        self._recent: deque[float] = deque(maxlen=_RECENT)
+
+    def add(self, duration_s: float) -> None:
+        """Count one duration, in seconds."""
+        self._all.append(1e3 * duration_s)
+        self._recent.append(1e3 * duration_s)
+
+    def recent_ms(self) -> tuple[float, float] | None:
+        """Return median and 99th percentile of the last ten seconds, or None before the first."""
+        values = list(self._recent)
+        if not values:
+            return None
+        p50, p99 = np.percentile(values, [50, 99])
+        return float(p50), float(p99)
+
+    def summary_ms(self) -> dict[str, float] | None:
+        """Return p50, p95 and p99 of the whole session, or None if the stage never ran."""
+        if not len(self._all):
+            return None
+        values = np.percentile(np.array(self._all[:]), [50, 95, 99])
+        return {name: round(float(v), 3) for name, v in zip(("p50", "p95", "p99"), values, strict=True)}

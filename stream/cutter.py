@@ -1,0 +1,118 @@
+"""Cuts the windows that are due out of the ring, each once, each sound or with the reason why it is withheld."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from .filters import WindowChain, WindowSpec
+from .ingest import Ingest
+from .trials import Trials, TrialWindow
+from .windows import WindowSchedule
+
+__all__ = ["CutWindow", "WindowCutter"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CutWindow:
+    """One window on its way to the encoder.
+
+    Attributes
+    ----------
+    stop : int
+        Sample index at the decoder's rate behind its last sample.
+    locked : TrialWindow or None
+        The trial and latency it belongs to; None for a free-running window.
+    data : array of shape (n_channels, n_times), float32, or None
+        None if it is withheld.
+    reason : str
+        Why it is withheld; empty if it is not.
+    """
+
+    stop: int
+    locked: TrialWindow | None
+    data: npt.NDArray[np.float32] | None
+    reason: str = ""
+
+
+class WindowCutter:
+    """The windows of a stream: free-running on the hop grid, and locked to each open trial's onset.
+
+    Used by a live session and by training alike, so that both see the same windows.
+
+    Parameters
+    ----------
+    ingest : Ingest
+        Where the samples come from.
+    schedule : WindowSchedule
+        Window length and step at the decoder's rate.
+    spec : WindowSpec
+        Baseline, artefact gate and clamp.
+    trials : Trials
+        The open trials.
+
+    Attributes
+    ----------
+    due, withheld, skipped : int
+        Free-running windows that ended; of these, not handed on because samples are missing or bad; and those that
+        the ring no longer held when their turn came.
+    """
+
+    def __init__(self, ingest: Ingest, schedule: WindowSchedule, spec: WindowSpec, trials: Trials) -> None:
+        self.ingest = ingest
+        self.schedule = schedule
+        self.trials = trials
+        self._chain = WindowChain(spec, float(schedule.sfreq_hz))
+        self._origin = ingest.ring.stop
+        self._next = 0
+        self.due = self.withheld = self.skipped = 0
+
+    def next_stop(self, after: int) -> int:
+        """Return the sample index at which the first window behind sample `after` ends; safe from any thread."""
+        free = self._origin + self.schedule.stop(self.schedule.count(after - self._origin))
+        locked = self.trials.next_stop(after)
+        return free if locked is None else min(free, locked)
+
+    @property
+    def anything_due(self) -> bool:
+        """Whether a window of any kind has ended that was not cut yet."""
+        stop = self.ingest.ring.stop
+        return self.schedule.count(stop - self._origin) > self._next or self.trials.anything_due(stop)
+
+    def free(self) -> list[CutWindow]:
+        """Cut the free-running windows that have ended since the last call."""
+        windows = []
+        for k, end in self.schedule.due(self._next, self.ingest.ring.stop - self._origin):
+            self._next = k + 1
+            self.due += 1
+            window = self._cut(self._origin + end, None)
+            self.withheld += window.reason not in ("", "overwritten")
+            self.skipped += window.reason == "overwritten"
+            windows.append(window)
+        return windows
+
+    def locked(self) -> list[CutWindow]:
+        """Cut the windows of open trials that have ended since the last call, in the order of their ends."""
+        held_from = self.ingest.ring.start + self._chain.lead
+        due = self.trials.due(held_from, self.ingest.ring.stop)
+        return [self._cut(window.stop, window) for window in due]
+
+    def _cut(self, stop: int, locked: TrialWindow | None) -> CutWindow:
+        ring, flags = self.ingest.ring, self.ingest.flags
+        start = stop - self.schedule.n_times
+        reference = start if locked is None else locked.trial.onset
+        base = self._chain.baseline_span(reference)
+        spans = [(start, stop)] if base is None else [(start, stop), base]
+        for span in spans:
+            reason = flags.reason(*span)
+            if reason is not None:
+                return CutWindow(stop, locked, None, reason)
+        views = [ring.view(*span) for span in spans]
+        if any(view is None for view in views):
+            return CutWindow(stop, locked, None, "overwritten")
+        window, baseline = views[0], views[1] if base is not None else None
+        assert window is not None
+        data = self._chain.apply(window, baseline)
+        if not all(ring.is_intact(span[0]) for span in spans):
+            return CutWindow(stop, locked, None, "overwritten")
+        return CutWindow(stop, locked, data, "" if data is not None else "artefact")

@@ -1,0 +1,350 @@
+"""The causal signal chain: the same object filters a live stream and a recording, to the last bit."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import signal
+
+from .errors import StreamError, did_you_mean
+from .types import Channel, FloatArray
+from .windows import exact_sfreq
+
+__all__ = ["CausalChain", "ChainSpec", "WindowChain", "WindowSpec"]
+
+#: Decimal exponent of each unit's prefix and the quantity it belongs to.
+_UNITS = {
+    "V": (0, "V"),
+    "mV": (-3, "V"),
+    "uV": (-6, "V"),
+    "nV": (-9, "V"),
+    "T": (0, "T"),
+    "pT": (-12, "T"),
+    "fT": (-15, "T"),
+    "T/m": (0, "T/m"),
+    "fT/cm": (-13, "T/m"),
+}
+
+
+@dataclass(frozen=True)
+class ChainSpec:
+    """What is done to the continuous signal, in this order, with every number that decides it.
+
+    Attributes
+    ----------
+    channels : tuple of str
+        Names of the channels picked, in the decoder's order.
+    units : tuple of str
+        Unit in which each is handed on.
+    sfreq_hz : float
+        The decoder's sampling rate.
+    spatial : tuple of tuple of float, or None
+        Matrix (n_out, n_channels) for a reference, projection, whitening or interpolation.
+    notch_hz : tuple of float
+        Notch frequencies, quality factor `notch_q`.
+    highpass_hz, lowpass_hz : float or None
+        Corner frequencies of a Butterworth filter of order `order`; both together make a band-pass.
+    center, scale : tuple of float or None
+        Robust location and spread of each output channel in the training data; ``(x - center) / scale``.
+    """
+
+    channels: tuple[str, ...]
+    units: tuple[str, ...]
+    sfreq_hz: float
+    spatial: tuple[tuple[float, ...], ...] | None = None
+    notch_hz: tuple[float, ...] = ()
+    notch_q: float = 30.0
+    highpass_hz: float | None = None
+    lowpass_hz: float | None = None
+    order: int = 4
+    center: tuple[float, ...] | None = None
+    scale: tuple[float, ...] | None = None
+
+    def __post_init__(self) -> None:
+        n_in, n_out = len(self.channels), self.n_out
+        if not n_in or len(self.units) != n_in or len(set(self.channels)) != n_in:
+            raise ValueError(f"A chain needs different channel names and a unit for each; got {self.channels}.")
+        if self.spatial is not None and any(len(row) != n_in for row in self.spatial):
+            raise ValueError(f"Every row of the spatial matrix needs {n_in} numbers, one a channel.")
+        for name, numbers in (("center", self.center), ("scale", self.scale)):
+            if numbers is not None and len(numbers) != n_out:
+                raise ValueError(f"{name} holds {len(numbers)} numbers for {n_out} output channels.")
+        if self.scale is not None and not all(s > 0 for s in self.scale):
+            raise ValueError("Every scale must be above 0.")
+        corners = [f for f in (self.highpass_hz, self.lowpass_hz, *self.notch_hz) if f is not None]
+        for f_hz in corners:
+            if not 0 < f_hz < self.sfreq_hz / 2:
+                raise ValueError(
+                    f"A corner of {f_hz:g} Hz is not between 0 and half the decoder's rate, {self.sfreq_hz / 2:g} Hz."
+                )
+        if self.highpass_hz and self.lowpass_hz and self.highpass_hz >= self.lowpass_hz:
+            raise ValueError(f"The high-pass {self.highpass_hz:g} Hz is not below the low-pass {self.lowpass_hz:g} Hz.")
+
+    @property
+    def n_out(self) -> int:
+        """Number of channels handed on."""
+        return len(self.channels) if self.spatial is None else len(self.spatial)
+
+
+def _decimation(sfreq_hz: float, target_hz: float) -> int:
+    """Return by what whole number `sfreq_hz` is divided, or refuse it."""
+    ratio = exact_sfreq(sfreq_hz) / exact_sfreq(target_hz)
+    # 1e-4 lets a rate through that was printed with four digits; the grid then is the nominal one.
+    factor = round(ratio)
+    if factor < 1 or abs(ratio - factor) > 1e-4 * factor:
+        usable = ", ".join(f"{target_hz * k:g}" for k in (1, 2, 3, 4, 5, 8, 10))
+        raise StreamError(
+            f"The stream runs at {sfreq_hz:g} Hz and the decoder at {target_hz:g} Hz, which is not a whole fraction "
+            f"of it. Rates that can be used: {usable}, ... Hz. Set the amplifier to one of them, or train a decoder "
+            "at a rate that divides the stream's."
+        )
+    return factor
+
+
+def _sections(spec: ChainSpec, sfreq_hz: float, decimation: int) -> FloatArray:
+    """Design all filters for the input rate as one cascade of second-order sections, shape (n_sections, 6)."""
+    parts = [np.empty((0, 6))]
+    parts += [signal.tf2sos(*signal.iirnotch(f, spec.notch_q, fs=sfreq_hz)) for f in spec.notch_hz]
+    if spec.highpass_hz and spec.lowpass_hz:
+        corners = (spec.highpass_hz, spec.lowpass_hz)
+        parts.append(signal.butter(spec.order, corners, "bandpass", fs=sfreq_hz, output="sos"))
+    elif spec.highpass_hz:
+        parts.append(signal.butter(spec.order, spec.highpass_hz, "highpass", fs=sfreq_hz, output="sos"))
+    elif spec.lowpass_hz:
+        parts.append(signal.butter(spec.order, spec.lowpass_hz, "lowpass", fs=sfreq_hz, output="sos"))
+    if decimation > 1:
+        # Chebyshev II: flat below, 60 dB down from the decoder's Nyquist frequency on.
+        parts.append(signal.cheby2(8, 60, spec.sfreq_hz / 2, fs=sfreq_hz, output="sos"))
+    return np.concatenate(parts)
+
+
+def _pick(spec: ChainSpec, channels: Sequence[Channel]) -> tuple[npt.NDArray[np.intp], FloatArray]:
+    """Find each channel of the chain in the stream by name, with the factor to its unit."""
+    names = [channel.name for channel in channels]
+    doubled = sorted({name for name in names if names.count(name) > 1 and name in spec.channels})
+    if doubled:
+        raise StreamError(f"The stream has more than one channel called {', '.join(doubled)}; names must differ.")
+    missing = [name for name in spec.channels if name not in names]
+    if missing:
+        hint = did_you_mean(missing[0], names)
+        raise StreamError(
+            f"The stream lacks {len(missing)} of the decoder's {len(spec.channels)} channels: {', '.join(missing)}. "
+            f"It has: {', '.join(names)}.{hint} Rename the channels at the amplifier, or train a decoder without them."
+        )
+    index = np.array([names.index(name) for name in spec.channels])
+    factors = [_unit_factor(channels[i], unit) for i, unit in zip(index, spec.units, strict=True)]
+    return index, np.array(factors)
+
+
+def _unit_factor(channel: Channel, unit: str) -> float:
+    if channel.unit == unit:
+        return 1.0
+    have, want = _UNITS.get(channel.unit), _UNITS.get(unit)
+    if have is None or want is None or have[1] != want[1]:
+        given = repr(channel.unit) if channel.unit else "no unit"
+        raise StreamError(
+            f"Channel {channel.name} comes with {given} and the decoder was trained in {unit or 'no unit'!r}. "
+            f"Units that can be converted: {', '.join(_UNITS)}. Let the stream name its unit, or give --unit."
+        )
+    return float(10.0 ** (have[0] - want[0]))
+
+
+class CausalChain:
+    """Pick, spatial matrix, filters, decimation and scaling, sample by sample and with carried state.
+
+    The output is the same to the last bit for any chunking, one sample at a time included, because no sum runs
+    over the samples of a chunk: the filters step through time, and the spatial matrix is applied to one sample
+    after the other (a matrix product rounds differently for different chunk lengths).
+
+    Parameters
+    ----------
+    spec : ChainSpec
+        What to do.
+    channels : sequence of Channel
+        The stream's channels.
+    sfreq_hz : float
+        The stream's sampling rate in recording time.
+
+    Attributes
+    ----------
+    decimation : int
+        Output sample m is the filtered input at sample index ``m * decimation``.
+    settle_samples : int
+        Input samples after a reset until the slowest mode of the filters has decayed to 5 %.
+    non_finite : int
+        Number of values that were NaN or infinite and were replaced by the channel's last finite value.
+
+    Raises
+    ------
+    StreamError
+        If channels are missing, units cannot be converted, or the rate cannot be reached.
+    """
+
+    def __init__(self, spec: ChainSpec, channels: Sequence[Channel], sfreq_hz: float) -> None:
+        self.spec = spec
+        self.sfreq_hz = sfreq_hz
+        self._index, self._factor = _pick(spec, channels)
+        self.decimation = _decimation(sfreq_hz, spec.sfreq_hz)
+        self._sos = _sections(spec, sfreq_hz, self.decimation)
+        self._steady = signal.sosfilt_zi(self._sos)[:, :, None] if len(self._sos) else np.empty((0, 2, 1))
+        self._matrix = None if spec.spatial is None else np.array(spec.spatial, dtype=np.float64)
+        self._center = None if spec.center is None else np.array(spec.center)
+        self._scale = None if spec.scale is None else np.array(spec.scale)
+        self.non_finite = 0
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the past: the next sample is taken as the steady state before it."""
+        self._state: FloatArray | None = None
+        self._last = np.zeros(len(self._index))
+
+    @property
+    def settle_samples(self) -> int:
+        """Input samples after a reset until the slowest mode of the filters has decayed to 5 %."""
+        if not len(self._sos):
+            return 0
+        poles = signal.sos2zpk(self._sos)[1]
+        slowest = float(np.abs(poles).max())
+        return int(np.ceil(np.log(0.05) / np.log(slowest))) if slowest > 0 else 0
+
+    def group_delay_s(self, f_hz: float) -> float:
+        """Return by how many seconds a component at `f_hz` comes late out of the filters."""
+        if not len(self._sos):
+            return 0.0
+        f = np.array([f_hz - 1e-3, f_hz + 1e-3])
+        _, response = signal.freqz_sos(self._sos, worN=f, fs=self.sfreq_hz)
+        return float(-np.angle(response[1] / response[0]) / (2 * np.pi * 2e-3))
+
+    def process(self, data: FloatArray, start: int) -> npt.NDArray[np.float32]:
+        """Take the next samples and return what comes out.
+
+        Parameters
+        ----------
+        data : array of shape (n_samples, n_stream_channels)
+            Samples that follow on those of the last call, in the stream's units.
+        start : int
+            Sample index of ``data[0]``.
+
+        Returns
+        -------
+        array of shape (n_out_samples, n_out), float32
+            Samples at the decoder's rate; the first has index ``ceil(start / decimation)``.
+        """
+        x = data[:, self._index].astype(np.float64, copy=False) * self._factor
+        x = self._replace_non_finite(x)
+        if self._matrix is not None:
+            x = self._project(x)
+        if len(self._sos) and len(x):
+            if self._state is None:
+                self._state = self._steady * x[0]
+            x, self._state = signal.sosfilt(self._sos, x, axis=0, zi=self._state)
+        x = x[-start % self.decimation :: self.decimation]
+        if self._center is not None:
+            x = x - self._center
+        if self._scale is not None:
+            x = x / self._scale
+        return x.astype(np.float32)
+
+    def _project(self, x: FloatArray) -> FloatArray:
+        assert self._matrix is not None
+        out = np.empty((len(x), len(self._matrix)))
+        sample = np.empty(x.shape[1])
+        for i, row in enumerate(x):
+            sample[:] = row
+            np.dot(self._matrix, sample, out=out[i])
+        return out
+
+    def _replace_non_finite(self, x: FloatArray) -> FloatArray:
+        """Carry each channel's last finite value on: a NaN would stay in a recursive filter for ever."""
+        if not len(x):
+            return x
+        finite = np.isfinite(x)
+        if not finite.all():
+            self.non_finite += int(finite.size - finite.sum())
+            padded = np.vstack([self._last, x])
+            rows = np.where(np.vstack([np.ones_like(self._last, dtype=bool), finite]), np.arange(len(padded))[:, None], 0)
+            x = np.take_along_axis(padded, np.maximum.accumulate(rows, axis=0), axis=0)[1:]
+        self._last = x[-1]
+        return x
+
+
+@dataclass(frozen=True)
+class WindowSpec:
+    """What is done to one window after it was cut.
+
+    Attributes
+    ----------
+    baseline_s : tuple of float or None
+        Span (start, stop) relative to stimulus onset, stop <= 0, whose mean is subtracted from each channel. A
+        window without a known onset takes the span before its own start.
+    clamp : float or None
+        Values beyond +-clamp are set to it, in the units after the chain's scaling.
+    reject_peak : float or None
+        A window in which any value lies beyond +-reject_peak before clamping holds an artefact and is withheld.
+    """
+
+    baseline_s: tuple[float, float] | None = None
+    clamp: float | None = None
+    reject_peak: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.baseline_s is not None and not self.baseline_s[0] < self.baseline_s[1] <= 0:
+            raise ValueError(f"A baseline lies before the onset: start < stop <= 0; got {self.baseline_s}.")
+        for name, value in (("clamp", self.clamp), ("reject_peak", self.reject_peak)):
+            if value is not None and not value > 0:
+                raise ValueError(f"{name} must be above 0; got {value}.")
+
+
+class WindowChain:
+    """Baseline, artefact gate and clamp of single windows.
+
+    Parameters
+    ----------
+    spec : WindowSpec
+        What to do.
+    sfreq_hz : float
+        The decoder's sampling rate.
+
+    Attributes
+    ----------
+    lead : int
+        Samples that the baseline reaches back before its reference point (onset or window start).
+    """
+
+    def __init__(self, spec: WindowSpec, sfreq_hz: float) -> None:
+        self.spec = spec
+        span = spec.baseline_s
+        self._span = None if span is None else (round(span[0] * sfreq_hz), round(span[1] * sfreq_hz))
+        if self._span is not None and self._span[0] >= self._span[1]:
+            raise ValueError(f"The baseline {span} s holds no sample at {sfreq_hz:g} Hz.")
+        self.lead = 0 if self._span is None else -self._span[0]
+
+    def baseline_span(self, reference: int) -> tuple[int, int] | None:
+        """Return the samples [start, stop) of the baseline before `reference`, or None without a baseline."""
+        return None if self._span is None else (reference + self._span[0], reference + self._span[1])
+
+    def apply(
+        self, window: npt.NDArray[np.float32], baseline: npt.NDArray[np.float32] | None
+    ) -> npt.NDArray[np.float32] | None:
+        """Return the window as the encoder takes it, or None if it holds an artefact.
+
+        Parameters
+        ----------
+        window : array of shape (n_times, n_channels), float32
+            A view of the ring; it is not changed.
+        baseline : array of shape (n_baseline, n_channels), float32, or None
+            The samples of `baseline_span`.
+
+        Returns
+        -------
+        array of shape (n_channels, n_times), float32, contiguous, or None
+        """
+        x = window
+        if baseline is not None:
+            x = x - baseline.mean(axis=0, dtype=np.float64).astype(np.float32)
+        if self.spec.reject_peak is not None and not np.abs(x).max() <= self.spec.reject_peak:
+            return None
+        if self.spec.clamp is not None:
+            x = np.clip(x, -self.spec.clamp, self.spec.clamp)
+        return np.ascontiguousarray(x.T)

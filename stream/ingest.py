@@ -1,0 +1,128 @@
+"""From what a source hands over to samples that have an index, a place in the ring, and flags."""
+
+from collections.abc import Iterable
+from math import ceil
+
+import numpy as np
+
+from .continuity import Continuity
+from .filters import CausalChain, ChainSpec
+from .flags import Flags
+from .onsets import OnsetChannel
+from .ring import RingBuffer
+from .types import Chunk, FloatArray, Gap, StreamInfo
+
+__all__ = ["Ingest"]
+
+
+class Ingest:
+    """Everything between the inlet and the windows, without threads and without a clock of its own.
+
+    Parameters
+    ----------
+    info : StreamInfo
+        The stream.
+    spec : ChainSpec
+        The decoder's causal chain.
+    hold_s : float
+        Seconds of signal held for late markers.
+    counter_channel : str or None
+        Channel that carries a running sample number, if there is one: losses are then exact.
+
+    Attributes
+    ----------
+    ring : RingBuffer
+        The filtered signal at the decoder's rate.
+    flags : Flags
+        Spans at the decoder's rate that lie in a gap, in the settling of the filters, or on values that were
+        not finite.
+    next_sample : int
+        Index of the next input sample.
+    onset_channel : OnsetChannel or None
+        Is shown the samples as they come, to find stimulus onsets in one of their channels.
+
+    Raises
+    ------
+    StreamError
+        If the stream does not fit the chain.
+    """
+
+    def __init__(
+        self, info: StreamInfo, spec: ChainSpec, hold_s: float = 10.0, counter_channel: str | None = None
+    ) -> None:
+        self.info = info
+        self.chain = CausalChain(spec, info.channels, info.sfreq_hz)
+        names = [channel.name for channel in info.channels]
+        counter = names.index(counter_channel) if counter_channel is not None else None
+        self.continuity = Continuity(info.sfreq_hz, speed=info.speed, counter_channel=counter)
+        self.ring = RingBuffer(ceil(hold_s * spec.sfreq_hz), spec.n_out)
+        self.flags = Flags()
+        self.next_sample = 0
+        self.onset_channel: OnsetChannel | None = None
+        self._settle = ceil(self.chain.settle_samples / self.chain.decimation)
+        self.flags.add(0, max(1, self._settle), "settling")
+
+    def feed(self, data: FloatArray, stamps_s: FloatArray, arrived_s: float) -> list[Gap]:
+        """Take samples from the source.
+
+        Parameters
+        ----------
+        data : array of shape (n_samples, n_stream_channels)
+            Values in the stream's units.
+        stamps_s : array of shape (n_samples,), float64
+            LSL time of each sample on this machine's clock.
+        arrived_s : float
+            LSL time at which they were in hand.
+
+        Returns
+        -------
+        list of Gap
+            Breaks found, in order.
+        """
+        return self.take(self.continuity.admit(data, stamps_s, arrived_s))
+
+    def flush(self) -> list[Gap]:
+        """Take what was held back to tell jitter from loss; for the end of a stream."""
+        return self.take(self.continuity.flush())
+
+    def take(self, pieces: Iterable[Chunk | Gap]) -> list[Gap]:
+        """Take samples whose index is known already, such as a recording's; returns the breaks among them."""
+        gaps = []
+        for piece in pieces:
+            if isinstance(piece, Gap):
+                self._break(piece)
+                gaps.append(piece)
+            else:
+                self._append(piece)
+        self.flags.forget(self.ring.start)
+        return gaps
+
+    def _append(self, chunk: Chunk) -> None:
+        if self.onset_channel is not None:
+            self.onset_channel.feed(chunk.data[:, self.onset_channel.index], chunk.start)
+        bad_before = self.chain.non_finite
+        at = self.ring.stop
+        self.ring.write(self.chain.process(chunk.data, chunk.start))
+        self.next_sample = chunk.stop
+        if self.chain.non_finite > bad_before:
+            self.flags.add(at, max(at + 1, self.ring.stop), "not finite")
+
+    def _break(self, gap: Gap) -> None:
+        at = self.ring.stop
+        self.chain.reset()
+        self.ring.write_missing(ceil(gap.stop / self.chain.decimation) - at)
+        self.next_sample = gap.stop
+        self.flags.add(at, self.ring.stop + max(1, self._settle), "gap")
+
+    def onset(self, time_s: float) -> int:
+        """Return the sample index at the decoder's rate that lies nearest to an LSL time."""
+        return self.to_decoder(int(np.floor(self.continuity.clock.index_at(time_s) + 0.5)))
+
+    def to_decoder(self, sample: int) -> int:
+        """Return the index at the decoder's rate nearest to an input sample index."""
+        d = self.chain.decimation
+        return (2 * sample + d) // (2 * d)
+
+    def samples_until(self, stop: int) -> int:
+        """Return how many input samples are missing until the ring ends at or behind `stop`."""
+        return max(0, (stop - 1) * self.chain.decimation + 1 - self.next_sample)

@@ -1,0 +1,166 @@
+"""From markers to trials, and from trials to the windows that are due."""
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from .types import Marker, Trial
+from .windows import WindowSchedule
+
+__all__ = ["TrialWindow", "Trials"]
+
+
+@dataclass(frozen=True, slots=True)
+class TrialWindow:
+    """Window number `k` after the onset of `trial`: the samples [start, stop)."""
+
+    trial: Trial
+    k: int
+    start: int
+    stop: int
+
+
+class Trials:
+    """Every trial whose windows are not all decided, several at once where stimuli come fast.
+
+    Markers may come before or after their samples, twice, or out of order. A marker waits until the sample of its
+    onset has arrived, so that a gap in between cannot move it. Windows that are due for a late marker are served
+    from the ring; those that the ring no longer holds are counted as missed.
+
+    `add` may be called from a thread of its own; everything else belongs to the decoding thread.
+
+    Parameters
+    ----------
+    schedule : WindowSchedule
+        Window length and step at the decoder's rate.
+    n_latencies : int
+        Windows of each trial: latencies 0, step, 2 step, ...
+    stimuli : mapping of str to int
+        Gallery index by marker label.
+    offset_s : float
+        Constant added to every marker's time.
+
+    Attributes
+    ----------
+    open : tuple of Trial
+        Trials whose windows are not all handed out, oldest onset first.
+    seen, unknown, duplicate, missed : int
+        Markers that became trials; of these, with a label that the gallery lacks; markers dropped because the same
+        label stood at the same onset already; trials of which the ring no longer held every window.
+    """
+
+    def __init__(
+        self,
+        schedule: WindowSchedule,
+        n_latencies: int,
+        stimuli: Mapping[str, int],
+        offset_s: float = 0.0,
+    ) -> None:
+        self._schedule = schedule
+        self._n_latencies = n_latencies
+        self._stimuli = stimuli
+        self._offset_s = offset_s
+        self._waiting: deque[Marker] = deque()
+        self._next: dict[Trial, int] = {}
+        # What other threads may look at: replaced, never changed.
+        self._onsets: tuple[int, ...] = ()
+        self._recent: deque[tuple[int, str]] = deque(maxlen=64)
+        self.seen = self.unknown = self.duplicate = self.missed = 0
+        self.unknown_labels: set[str] = set()
+
+    @property
+    def open(self) -> tuple[Trial, ...]:
+        """Trials whose windows are not all handed out, oldest onset first."""
+        return tuple(sorted(self._next, key=lambda trial: trial.onset))
+
+    def add(self, marker: Marker) -> None:
+        """Take a marker; safe from any thread."""
+        self._waiting.append(marker)
+
+    def place(self, onset: Callable[[float], int | None], stop: int) -> list[Trial]:
+        """Turn the markers whose onset has arrived into trials.
+
+        Parameters
+        ----------
+        onset : callable
+            Sample index at the decoder's rate for an LSL time, or None while it cannot be told yet.
+        stop : int
+            Sample index behind the newest sample.
+
+        Returns
+        -------
+        list of Trial
+            The new ones. Labels that the gallery lacks give a trial with stimulus -1 and no windows.
+        """
+        placed = []
+        for _ in range(len(self._waiting)):
+            marker = self._waiting.popleft()
+            time_s = marker.time_s + self._offset_s
+            at = onset(time_s)
+            if at is None or at >= stop:
+                self._waiting.append(marker)
+                continue
+            if (at, marker.label) in self._recent:
+                self.duplicate += 1
+                continue
+            self._recent.append((at, marker.label))
+            placed.append(self._open(at, marker.label, time_s))
+        return placed
+
+    def _open(self, at: int, label: str, time_s: float) -> Trial:
+        trial = Trial(self.seen, at, self._stimuli.get(label, -1), label, time_s)
+        self.seen += 1
+        if trial.stimulus < 0:
+            self.unknown += 1
+            if len(self.unknown_labels) < 100:
+                self.unknown_labels.add(label)
+        else:
+            self._next[trial] = 0
+            self._onsets = (*self._onsets, at)
+        return trial
+
+    def due(self, held_from: int, stop: int) -> list[TrialWindow]:
+        """Hand out, once each and by the time they end, the windows whose last sample has arrived.
+
+        Parameters
+        ----------
+        held_from : int
+            Oldest sample that is still held; a trial with a window before it is closed and counted as missed.
+        stop : int
+            Sample index behind the newest sample.
+        """
+        due = []
+        for trial, first in list(self._next.items()):
+            served = min(self._n_latencies, self._schedule.count(stop - trial.onset))
+            if served <= first:
+                continue
+            windows = [self._window(trial, k) for k in range(first, served)]
+            if windows[0].start < held_from:
+                self.missed += 1
+                served = self._n_latencies
+            else:
+                due += windows
+            if served < self._n_latencies:
+                self._next[trial] = served
+            else:
+                del self._next[trial]
+        self._onsets = tuple({trial.onset for trial in self._next})
+        return sorted(due, key=lambda window: (window.stop, window.trial.number))
+
+    def _window(self, trial: Trial, k: int) -> TrialWindow:
+        stop = trial.onset + self._schedule.stop(k)
+        return TrialWindow(trial, k, stop - self._schedule.n_times, stop)
+
+    def next_stop(self, after: int) -> int | None:
+        """Return where the first window of an open trial ends behind sample `after`; safe from any thread."""
+        ends = [onset + self._schedule.stop(self._schedule.count(after - onset)) for onset in self._onsets]
+        return min(ends, default=None)
+
+    def anything_due(self, stop: int) -> bool:
+        """Return whether a window of an open trial has ended that was not handed out yet."""
+        return any(self._schedule.count(stop - trial.onset) > k for trial, k in self._next.items())
+
+    @property
+    def waiting(self) -> int:
+        """Number of markers whose onset has not arrived yet."""
+        return len(self._waiting)

@@ -1,0 +1,98 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import binomtest
+
+from decode_stream.decoders.scoring import (
+    Scores,
+    TrialScore,
+    auc,
+    block_bootstrap,
+    paired_auc_difference,
+    rank_of_truth,
+    wilson,
+)
+
+
+@given(n=st.integers(1, 2000), share=st.floats(0, 1))
+def test_wilson_is_scipys(n: int, share: float) -> None:
+    k = round(share * n)
+    expected = binomtest(k, n).proportion_ci(method="wilson")
+    low, high = wilson(k, n)
+    assert float(low) == pytest.approx(expected.low, abs=1e-9)
+    assert float(high) == pytest.approx(expected.high, abs=1e-9)
+
+
+@given(st.lists(st.tuples(st.integers(-3, 3), st.booleans()), min_size=2, max_size=60))
+def test_auc_counts_pairs(rows: list[tuple[int, bool]]) -> None:
+    scores = np.array([s for s, _ in rows], dtype=float)
+    positive = np.array([p for _, p in rows])
+    pairs = [(a > b) + 0.5 * (a == b) for a in scores[positive] for b in scores[~positive]]
+    value = auc(scores, positive)
+    assert np.isnan(value) if not pairs else value == pytest.approx(np.mean(pairs))
+
+
+def test_rank_of_truth_shares_ties() -> None:
+    evidence = np.array([[3.0, 1.0, 2.0], [1.0, 1.0, 1.0], [0.0, 5.0, 5.0]])
+    assert rank_of_truth(evidence, np.array([0, 1, 0])).tolist() == [1.0, 2.0, 3.0]
+
+
+def score(truth: int, evidence: list[float], by_latency: list[list[float]], number: int = 0) -> TrialScore:
+    return TrialScore(number, 0, truth, np.array(evidence), np.array(by_latency))
+
+
+def test_scores_count_hits_ties_and_latencies() -> None:
+    scores = Scores(3)
+    scores.add(score(0, [2.0, 1.0, 0.0], [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]))
+    scores.add(score(2, [1.0, 0.0, 1.0], [[0.0, 0.0, 1.0], [1.0, 1.0, 1.0]]))
+    scores.add(score(1, [1.0, 0.0, 0.5], [[0.0, 0.0, 1.0], [np.nan] * 3]))
+    assert scores.hits().tolist() == [1.0, 0.5, 0.0]
+    assert scores.hits(2).tolist() == [1.0, 1.0, 0.0]
+    assert scores.by_latency() == pytest.approx([2 / 3, (0 + 1 / 3) / 2])
+    assert scores.auc() is None
+    assert scores.interval(scores.hits())[0] < 0.5 < scores.interval(scores.hits())[1]
+
+
+def test_no_trials_say_nothing() -> None:
+    scores = Scores(2)
+    assert scores.interval(scores.hits()) == (0.0, 1.0)
+    assert scores.auc() is None
+
+
+def test_two_classes_have_an_auc() -> None:
+    scores = Scores(2)
+    for truth, odds in ((0, -1.0), (1, 2.0), (1, -2.0), (0, -3.0)):
+        scores.add(score(truth, [0.0, odds], [[0.0, odds]]))
+    assert scores.auc() == pytest.approx(3 / 4)
+
+
+def test_block_bootstrap_is_wider_than_wilson_for_trials_that_go_together() -> None:
+    rng = np.random.default_rng(0)
+    hits = np.repeat(rng.integers(0, 2, 60), 10).astype(float)
+    low, high = block_bootstrap(hits, np.zeros(600, dtype=np.int64))
+    plain_low, plain_high = wilson(hits.sum(), 600)
+    assert high - low > 1.8 * (plain_high - plain_low)
+
+
+def test_block_bootstrap_covers_the_truth_for_independent_trials() -> None:
+    rng = np.random.default_rng(1)
+    covered = 0
+    for i in range(100):
+        hits = (rng.random(300) < 0.3).astype(float)
+        low, high = block_bootstrap(hits, np.repeat([0, 1, 2], 100), n_resamples=300, seed=i)
+        covered += low <= 0.3 <= high
+    assert 86 <= covered
+
+
+def test_paired_difference_tells_a_better_decoder_from_an_equal_one() -> None:
+    rng = np.random.default_rng(2)
+    truth = rng.random(800) < 0.5
+    runs = np.repeat(np.arange(4), 200)
+    good = truth + rng.standard_normal(800)
+    same = good + 0.2 * rng.standard_normal(800)
+    bad = 0.3 * truth + rng.standard_normal(800)
+    _, low, _ = paired_auc_difference(good, bad, truth, runs, n_resamples=300)
+    assert low > 0.05
+    _, low, high = paired_auc_difference(good, same, truth, runs, n_resamples=300)
+    assert -0.03 < low < high < 0.03

@@ -1,0 +1,119 @@
+from fractions import Fraction
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from decode_stream.stream.trials import Trials
+from decode_stream.stream.types import Marker
+from decode_stream.stream.windows import WindowSchedule
+
+SCHEDULE = WindowSchedule(Fraction(200))  # 20 samples every 5
+STIMULI = {"house": 0, "1": 0, "face": 1, "73000": 2}
+
+
+def onset(time_s: float) -> int:
+    return round(time_s * 200)
+
+
+def trials(n_latencies: int = 4, **kwargs: float) -> Trials:
+    return Trials(SCHEDULE, n_latencies, STIMULI, **kwargs)
+
+
+def test_windows_of_a_trial_end_at_their_latencies() -> None:
+    t = trials()
+    t.add(Marker(1.0, "face", 1.0))
+    (trial,) = t.place(onset, 201)
+    assert (trial.onset, trial.stimulus, trial.label) == (200, 1, "face")
+    assert t.next_stop(201) == 220
+    assert t.due(0, 219) == []
+    assert [(w.k, w.start, w.stop) for w in t.due(0, 226)] == [(0, 200, 220), (1, 205, 225)]
+    assert t.due(0, 229) == []
+    assert t.next_stop(226) == 230
+    assert [w.k for w in t.due(0, 1000)] == [2, 3]
+    assert t.open == ()
+    assert t.next_stop(226) is None
+
+
+def test_an_early_marker_waits_for_its_sample() -> None:
+    t = trials()
+    t.add(Marker(1.0, "1", 0.5))
+    assert t.place(onset, 200) == []
+    assert t.waiting == 1
+    assert len(t.place(onset, 201)) == 1
+    assert t.waiting == 0
+
+
+def test_a_late_marker_is_served_from_the_ring_and_a_later_one_is_missed() -> None:
+    t = trials()
+    t.add(Marker(1.0, "1", 9.0))
+    t.place(onset, 1000)
+    assert [w.k for w in t.due(200, 1000)] == [0, 1, 2, 3]
+    t.add(Marker(0.99, "1", 9.0))
+    t.place(onset, 1000)
+    assert t.due(200, 1000) == []
+    assert (t.seen, t.missed) == (2, 1)
+
+
+def test_duplicates_are_dropped_and_two_labels_at_one_onset_are_not() -> None:
+    t = trials()
+    for label in ("face", "face", "house"):
+        t.add(Marker(1.0, label, 1.0))
+    assert [trial.label for trial in t.place(onset, 300)] == ["face", "house"]
+    assert (t.seen, t.duplicate) == (2, 1)
+
+
+def test_unknown_labels_are_counted_and_not_decoded() -> None:
+    t = trials()
+    t.add(Marker(1.0, "banana", 1.0))
+    (trial,) = t.place(onset, 300)
+    assert trial.stimulus == -1
+    assert t.due(0, 1000) == []
+    assert (t.seen, t.unknown, t.unknown_labels) == (1, 1, {"banana"})
+
+
+def test_five_trials_are_open_at_once_in_rapid_presentation() -> None:
+    t = trials(n_latencies=37)  # the last window ends 1 s after onset
+    for i in range(6):
+        t.add(Marker(0.2 * i, "73000", 0.2 * i))
+    t.place(onset, 201)
+    t.due(0, 201)
+    assert [trial.onset for trial in t.open] == [40, 80, 120, 160, 200]
+    together = t.due(0, 205)
+    assert {w.trial.onset for w in together} == {40, 80, 120, 160}
+    assert {w.stop for w in together} == {205}
+
+
+def test_the_offset_moves_onsets() -> None:
+    t = trials(offset_s=0.05)
+    t.add(Marker(1.0, "face", 1.0))
+    assert t.place(onset, 300)[0].onset == 210
+
+
+@given(
+    onsets=st.lists(st.integers(0, 400), min_size=1, max_size=12, unique=True),
+    arrivals=st.randoms(use_true_random=False),
+    stops=st.lists(st.integers(0, 60), min_size=1, max_size=40),
+)
+def test_every_window_comes_once_whatever_the_order_of_the_markers(
+    onsets: list[int], arrivals, stops: list[int]
+) -> None:
+    markers = [Marker(o / 200, "face", 0.0) for o in onsets]
+    arrivals.shuffle(markers)
+    t = trials(n_latencies=6)
+    got: list[tuple[int, int, int]] = []
+    stop = 0
+    for step in [*stops, 1000]:
+        stop += step
+        for _ in range(arrivals.randint(0, 3)):
+            if markers:
+                t.add(markers.pop())
+        if stop >= 1000:
+            while markers:
+                t.add(markers.pop())
+        t.place(onset, stop)
+        batch = t.due(0, stop)
+        assert all(w.stop <= stop for w in batch)
+        assert [w.stop for w in batch] == sorted(w.stop for w in batch)
+        got += [(w.trial.onset, w.k, w.stop) for w in batch]
+    assert sorted(got) == sorted((o, k, o + SCHEDULE.stop(k)) for o in onsets for k in range(6))
+    assert t.missed == 0
