@@ -37,8 +37,8 @@ def guess_type(name: str) -> str:
     Returns
     -------
     str
-        ``eeg`` for electrodes of the 10-05 system and plainly numbered channels; ``eog``, ``ecg`` or ``emg`` where
-        the name says so; else ``misc``.
+        ``eeg`` for electrodes of the 10-05 system and plainly numbered channels; ``eog``, ``ecg`` or ``emg``
+        where the name says so; else ``misc``.
     """
     electrode = re.sub(r"^EEG[ _-]", "", name.strip(), flags=re.IGNORECASE)
     if _TEN_FIVE.fullmatch(electrode) or _NUMBERED.fullmatch(name.strip()):
@@ -60,7 +60,7 @@ def select_channels(
     exclude : sequence of str
         Names of channels to leave out.
     modality : str or None
-        ``"eeg"`` or ``"meg"`` keeps only that modality's channels (MEG with its reference sensors); None keeps all.
+        ``"eeg"`` or ``"meg"`` keeps that modality's channels only (MEG with its reference sensors).
 
     Raises
     ------

@@ -63,9 +63,9 @@ def read_csv(
 ) -> CsvRecording:
     """Read a CSV recording; the parameters are those of `open_recording`.
 
-    Columns are separated by commas, semicolons or tabs, and named in the first row. A marker column holds 0 or
-    nothing where there is no marker; a marker sits where its value begins. A last row that was cut off is dropped
-    with a note.
+    Columns are separated by commas, semicolons or tabs, and named in the first row. A marker column holds 0
+    or nothing where there is no marker; a marker sits where its value begins. A last row that was cut off is
+    dropped with a note.
 
     Returns
     -------
@@ -260,8 +260,8 @@ def _number(cell: str, sample: int, place: int, layout: _Layout, path: Path) -> 
     except ValueError:
         column = layout.header[(layout.time, *layout.signals)[place]]
         raise RecordingError(
-            f"{path}, row {sample + 2}, column {column!r}: {cell!r} is not a number. Repair the cell, or name the "
-            "column as the marker column if it holds markers."
+            f"{path}, row {sample + 2}, column {column!r}: {cell!r} is not a number. "
+            "Repair the cell, or name the column as the marker column if it holds markers."
         ) from None
 
 

@@ -9,12 +9,8 @@ from decode_stream.stream.recording import Recording
 __all__ = ["open_recording"]
 
 _CSV = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
-#: Parts of recordings, and the file or folder to name instead.
-_PARTS = {
-    ".vmrk": ".vhdr",
-    ".eeg": ".vhdr",
-    ".fdt": ".set",
-}
+#: Parts of recordings, and the ending of the file to name instead.
+_PARTS = {".vmrk": ".vhdr", ".eeg": ".vhdr", ".fdt": ".set"}
 
 
 def open_recording(
@@ -30,8 +26,8 @@ def open_recording(
     Parameters
     ----------
     path : str or Path
-        A CSV file recorded from LSL (``.csv``, ``.csv.gz``), or anything MNE-Python reads: FIF, BrainVision, EDF,
-        BDF, EEGLAB, CTF folders, KIT, ...
+        A CSV file recorded from LSL (``.csv``, ``.csv.gz``), or anything MNE-Python reads: FIF, BrainVision,
+        EDF, BDF, EEGLAB, CTF folders, KIT, ...
     marker_column : str or None
         CSV: the column that holds the markers. Other files: the stim channel, or None to take the annotations
         and, where there are none, the stim channel that mne would take.
@@ -50,8 +46,8 @@ def open_recording(
     Raises
     ------
     RecordingError
-        If the recording does not exist, is empty, damaged, cut off or of an unknown kind, or lacks what was asked
-        of it.
+        If the recording does not exist, is empty, damaged, cut off or of an unknown kind, or lacks what was
+        asked of it.
     """
     path = Path(path).expanduser()
     kind = _kind(path)
@@ -94,12 +90,12 @@ def _kind(path: Path) -> str:
     if _may_be_recording(path):
         return "mne"
     raise RecordingError(
-        f"{path} is of no kind known here ({path.suffix or 'no ending'}). Recordings are CSV recorded from LSL "
-        "(.csv, .csv.gz) or files that MNE-Python reads: .fif, .vhdr, .edf, .bdf, .set, .ds, .sqd, ..."
+        f"{path} is of no kind known here ({path.suffix or 'no ending'}). Recordings are CSV recorded from "
+        "LSL (.csv, .csv.gz) or files that MNE-Python reads: .fif, .vhdr, .edf, .bdf, .set, .ds, .sqd, ..."
     )
 
 
-# What MNE-Python reads by these endings, without importing it; ambiguous ones (.txt, .dat, .bin, ...) are left out.
+# What MNE-Python reads, told without importing it; ambiguous endings (.txt, .dat, .bin, ...) are left out.
 _MNE = (
     *(
         ".fif",

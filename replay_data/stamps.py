@@ -54,9 +54,9 @@ def measured_sfreq(stamps_s: FloatArray) -> float:
 def find_gaps(stamps_s: FloatArray, sfreq_hz: float) -> tuple[Gap, ...]:
     """Return where samples are missing: where the stamps step and stay late.
 
-    Jitter delays a few stamps and is made up for; a loss delays all that follow. So a long step counts only if the
-    median lateness of the second after it exceeds that of the second before it by 0.6 samples and by six
-    times what it varies by elsewhere in the recording.
+    Jitter delays a few stamps and is made up for; a loss delays all that follow. So a long step counts only
+    if the median lateness of the second after it exceeds that of the second before it by 0.6 samples and by
+    six times what it varies by elsewhere in the recording.
 
     Parameters
     ----------
@@ -68,8 +68,8 @@ def find_gaps(stamps_s: FloatArray, sfreq_hz: float) -> tuple[Gap, ...]:
     Returns
     -------
     tuple of Gap
-        By sample; `start` counts the samples that are there, `time_s` counts from the first stamp. A step of more
-        than 10 s, or a fall back in time, is a ``reset``.
+        By sample; `start` counts the samples that are there, `time_s` counts from the first stamp. A step of
+        more than 10 s, or a fall back in time, is a ``reset``.
     """
     n = len(stamps_s)
     late_s = stamps_s - stamps_s[0] - np.arange(n) / sfreq_hz
