@@ -1,13 +1,14 @@
 """What a view draws: one immutable picture of a session, pulled as often as the view likes."""
 
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from decode_stream.stream.types import Event
 
-__all__ = ["STATES", "Accuracy", "Match", "Progress", "SignalView", "Snapshot"]
+__all__ = ["STATES", "Accuracy", "Match", "Progress", "Puller", "SignalView", "Snapshot"]
 
 #: Every state a session can be in, in the order of a session's life.
 STATES = ("idle", "searching", "connected", "decoding", "stalled", "lost", "ended")
@@ -168,3 +169,22 @@ class Snapshot:
     provider: str = ""
     bundle: str = ""
     events: tuple[Event, ...] = ()
+
+
+class Puller(Protocol):
+    """What a view is handed: it pulls pictures of a session and may ask the session to stop.
+
+    Every method returns at once and may be called from any thread.
+    """
+
+    def snapshot(self) -> Snapshot:
+        """Return the session as it is now."""
+        ...
+
+    def signal(self, seconds: float) -> SignalView | None:
+        """Return the newest `seconds` of signal, or None before the first sample."""
+        ...
+
+    def stop(self) -> None:
+        """Ask the session to end; it has ended once `snapshot` says so."""
+        ...

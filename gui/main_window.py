@@ -1,0 +1,148 @@
+"""The window of a session: signal left, matches and accuracy right, status below."""
+
+import time
+from collections.abc import Callable
+
+from PySide6.QtCore import Qt, QTimer, Slot
+from PySide6.QtGui import QAction, QCloseEvent, QKeySequence, QResizeEvent
+from PySide6.QtWidgets import QMessageBox, QSplitter, QVBoxLayout, QWidget
+
+from .accuracy_panel import AccuracyPanel
+from .actions import ACTIONS, help_text
+from .matches_panel import MatchesPanel
+from .signal_panel import SPAN_S, SignalPanel
+from .snapshot import Puller
+from .status_bar import StatusBar
+from .theme import style_sheet, text_scale
+
+__all__ = ["REFRESH_MS", "MainWindow"]
+
+REFRESH_MS = 33
+
+
+class MainWindow(QWidget):
+    """Pulls a session's snapshots on a timer and redraws the panels whose content changed.
+
+    Parameters
+    ----------
+    puller : Puller
+        The session to draw. It is asked to stop when the window closes.
+    title : str
+        Title of the window.
+    close_at_end : bool
+        Close when the session has ended; otherwise the end stays on the screen.
+
+    Attributes
+    ----------
+    failure : BaseException or None
+        What stopped the drawing, if anything did; Ctrl-C in the terminal is one.
+    """
+
+    def __init__(self, puller: Puller, title: str, *, close_at_end: bool = False) -> None:
+        super().__init__()
+        self.failure: BaseException | None = None
+        self._puller = puller
+        self._close_at_end = close_at_end
+        self._scale = 0.0
+        self.setWindowTitle(title)
+        self.setAccessibleName(title)
+        self.signal_panel = SignalPanel()
+        self.matches_panel = MatchesPanel()
+        self.accuracy_panel = AccuracyPanel()
+        self.status_bar = StatusBar()
+        self._lay_out()
+        self._add_actions()
+        self.setMinimumSize(900, 560)
+        self.resize(1280, 720)
+        self._timer = QTimer(self, timerType=Qt.TimerType.PreciseTimer, interval=REFRESH_MS)
+        self._timer.timeout.connect(self._tick)
+        self._timer.start()
+
+    def refresh(self) -> None:
+        """Pull once and draw what changed."""
+        snapshot = self._puller.snapshot()
+        self.status_bar.show_snapshot(snapshot, time.monotonic())
+        self.signal_panel.show_signal(self._puller.signal(SPAN_S))
+        self.matches_panel.show_snapshot(snapshot)
+        self.accuracy_panel.show_accuracy(snapshot.accuracy)
+        if snapshot.state == "ended" and self._close_at_end:
+            self.close()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Grow the type with the window, so that a large screen can be read from across a lab."""
+        super().resizeEvent(event)
+        scale = text_scale(self.width(), self.height())
+        if scale != self._scale:
+            self._scale = scale
+            self.setStyleSheet(style_sheet(scale))
+            for panel in (self.signal_panel, self.matches_panel, self.accuracy_panel, self.status_bar):
+                panel.ensurePolished()
+                panel.set_fonts()
+
+    def closeEvent(self, event: QCloseEvent) -> None:
+        """Stop drawing and ask the session to end."""
+        if self._timer.isActive():
+            self._timer.stop()
+            self._puller.stop()
+        super().closeEvent(event)
+
+    @Slot()
+    def _tick(self) -> None:
+        # An exception must not be lost in the loop: it closes the window and `run_window` raises it again.
+        try:
+            self.refresh()
+        except BaseException as error:
+            self.failure = error
+            self.close()
+
+    def _lay_out(self) -> None:
+        right = QSplitter(Qt.Orientation.Vertical)
+        right.addWidget(self.matches_panel)
+        right.addWidget(self.accuracy_panel)
+        right.setSizes([180, 450])
+        middle = QSplitter(Qt.Orientation.Horizontal)
+        middle.addWidget(self.signal_panel)
+        middle.addWidget(right)
+        middle.setSizes([800, 464])
+        for splitter, stretches in ((right, (2, 5)), (middle, (5, 3))):
+            splitter.setHandleWidth(8)
+            splitter.setChildrenCollapsible(False)
+            for k, stretch in enumerate(stretches):
+                splitter.setStretchFactor(k, stretch)
+        rows = QVBoxLayout(self)
+        rows.setContentsMargins(8, 8, 8, 4)
+        rows.setSpacing(4)
+        rows.addWidget(middle, 1)
+        rows.addWidget(self.status_bar)
+
+    def _add_actions(self) -> None:
+        signal = self.signal_panel
+        does: dict[str, Callable[[], object]] = {
+            "next_page": lambda: signal.turn_page(1),
+            "previous_page": lambda: signal.turn_page(-1),
+            "larger": lambda: signal.change_gain(1),
+            "smaller": lambda: signal.change_gain(-1),
+            "autoscale": signal.autoscale,
+            "hold": signal.toggle_held,
+            "full_screen": self._toggle_full_screen,
+            "help": self._show_help,
+            "close": self.close,
+        }
+        for action in ACTIONS:
+            entry = QAction(action.text, self)
+            entry.setShortcuts([QKeySequence(key) for key in action.keys])
+            entry.triggered.connect(lambda _checked=False, name=action.name: does[name]())
+            self.addAction(entry)
+        # The same table as a menu under the right mouse button, for whoever does not know the keys.
+        self.setContextMenuPolicy(Qt.ContextMenuPolicy.ActionsContextMenu)
+
+    def _toggle_full_screen(self) -> None:
+        if self.isFullScreen():
+            self.showNormal()
+        else:
+            self.showFullScreen()
+
+    def _show_help(self) -> None:
+        sheet = QMessageBox(QMessageBox.Icon.NoIcon, "Keys", help_text(), parent=self)
+        sheet.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        sheet.open()

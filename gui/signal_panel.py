@@ -1,0 +1,182 @@
+"""The newest seconds of the signal: sixteen channels a page, with the stimuli drawn in."""
+
+import bisect
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyqtgraph
+
+from .panel import Panel, new_plot, set_axis_font, set_text
+from .snapshot import SignalView
+from .traces import SPACINGS, envelope, fitting_spacing, stack
+from .words import MARKER, MARKER_LINE, TRACE, unit_text
+
+__all__ = ["CHANNELS_PER_PAGE", "SPAN_S", "SignalPanel"]
+
+CHANNELS_PER_PAGE = 16
+SPAN_S = 5.0
+
+# Labels nearer to their neighbour than this would overlap; their lines are still drawn.
+_LABEL_DISTANCE_S = 0.45
+_N_LABELS = 16
+
+
+class SignalPanel(Panel):
+    """Draws a `SignalView`: stacked traces, breaks where samples are missing, a line at each stimulus."""
+
+    def __init__(self) -> None:
+        super().__init__("Signal")
+        self.page = 0
+        self.held = False
+        self._automatic = True
+        self._spacing: float | None = None
+        self._view: SignalView | None = None
+        self._rows: tuple[str, ...] = ()
+        self._bottom, self._top = 0.0, 1.0
+        self.plot = new_plot("Signal traces")
+        self.plot.setXRange(-SPAN_S, 0.0, padding=0.003)
+        self.plot.getAxis("bottom").setTicks([[(-float(s), f"-{s} s" if s else "now") for s in range(6)]])
+        self.plot.getAxis("left").setTicks([[]])
+        self._lines = pyqtgraph.PlotCurveItem(pen=MARKER_LINE, connect="pairs", skipFiniteCheck=True)
+        self._traces = pyqtgraph.PlotCurveItem(pen=TRACE, connect="finite")
+        self._labels = [pyqtgraph.TextItem(color=MARKER, anchor=(0.0, 0.0)) for _ in range(_N_LABELS)]
+        self._label_texts = [""] * _N_LABELS
+        for item in (self._lines, self._traces, *self._labels):
+            self.plot.addItem(item, ignoreBounds=True)
+        self.content.addWidget(self.plot, 1)
+        set_text(self.note, "no signal yet")
+
+    @property
+    def n_pages(self) -> int:
+        """Number of pages; at least 1."""
+        n_channels = len(self._view.names) if self._view else 0
+        return max(1, -(-n_channels // CHANNELS_PER_PAGE))
+
+    @property
+    def spacing(self) -> float | None:
+        """Height of a row in the unit of the signal; None before there is any."""
+        return self._spacing
+
+    def turn_page(self, step: int) -> None:
+        """Show the next (1) or the previous (-1) sixteen channels; stays on the last and the first."""
+        page = min(max(self.page + step, 0), self.n_pages - 1)
+        if page != self.page:
+            self.page = page
+            self._draw()
+
+    def change_gain(self, step: int) -> None:
+        """Draw the traces larger (1) or smaller (-1) by one round step; ends the automatic scale."""
+        if self._spacing is None:
+            return
+        place = bisect.bisect_left(SPACINGS, self._spacing * 0.999) - step
+        self._automatic = False
+        self._spacing = SPACINGS[min(max(place, 0), len(SPACINGS) - 1)]
+        self._draw()
+
+    def autoscale(self) -> None:
+        """Fit the rows to the channels on this page, now and from now on."""
+        self._automatic = True
+        self._spacing = None
+        self._draw()
+
+    def toggle_held(self) -> None:
+        """Hold the picture, or let it run again; the session runs on either way."""
+        self.held = not self.held
+        self._draw()
+
+    def show_signal(self, view: SignalView | None) -> bool:
+        """Draw a view of the signal if it is news; return whether anything was drawn."""
+        if view is None or self.held:
+            return False
+        if self._view is not None and (view.stop, view.names) == (self._view.stop, self._view.names):
+            return False
+        self._view = view
+        self.page = min(self.page, self.n_pages - 1)
+        self._draw()
+        return True
+
+    def set_fonts(self) -> None:
+        """Take over the type size of the window."""
+        set_axis_font(self.plot, self)
+        for text in self._labels:
+            text.setFont(self.font())
+        self.plot.getAxis("left").setWidth(self.fontMetrics().averageCharWidth() * 9)
+
+    def _draw(self) -> None:
+        view = self._view
+        if view is None:
+            return
+        first = self.page * CHANNELS_PER_PAGE
+        data = view.data[:, first : first + CHANNELS_PER_PAGE]
+        self._set_rows(view.names[first : first + CHANNELS_PER_PAGE])
+        self._set_scale(data)
+        self._set_heights()
+        offset, values = envelope(data, view.stop - len(data), 2 * max(self.plot.width(), 100))
+        time_s = (offset - (len(data) - 1)) / view.sfreq_hz
+        self._traces.setData(*stack(time_s, values, self._spacing or 1.0))
+        self._draw_stimuli(view)
+        self._tell(view, first, data.shape[1])
+
+    def _set_rows(self, names: tuple[str, ...]) -> None:
+        if names == self._rows:
+            return
+        self._rows = names
+        shown = [(-float(row), name if len(name) <= 10 else f"{name[:9]}…") for row, name in enumerate(names)]
+        self.plot.getAxis("left").setTicks([shown])
+
+    def _set_heights(self) -> None:
+        # Above the first row there is room for one line of labels, whatever the height of the rows.
+        n_rows, height_px = len(self._rows), max(self.plot.height(), 100)
+        label_px = 1.6 * self.fontMetrics().height()
+        self._bottom = 0.3 - n_rows
+        self._top = 0.7 + (n_rows + 0.4) * label_px / max(height_px - label_px, 1.0)
+        self.plot.setYRange(self._bottom, self._top, padding=0.0)
+
+    def _set_scale(self, data: npt.NDArray[np.float32]) -> None:
+        if not self._automatic:
+            return
+        wanted = fitting_spacing(data[:: max(1, len(data) // 250)])
+        # Only a change beyond the neighbouring round step moves the scale, so that it does not flicker.
+        if wanted and (self._spacing is None or not 0.45 < wanted / self._spacing < 2.2):
+            self._spacing = wanted
+
+    def _draw_stimuli(self, view: SignalView) -> None:
+        newest = view.stop - 1
+        times_s = [((onset - newest) / view.sfreq_hz, text) for onset, text in view.onsets]
+        times_s = sorted(item for item in times_s if -SPAN_S <= item[0] <= 0)
+        x = np.repeat([time_s for time_s, _ in times_s], 2)
+        y = np.tile([self._bottom, self._top], len(times_s))
+        self._lines.setData(x, y)
+        labelled: list[tuple[float, str]] = []
+        for time_s, text in times_s:
+            if not labelled or time_s - labelled[-1][0] >= _LABEL_DISTANCE_S:
+                labelled.append((time_s, text))
+        labelled = labelled[-_N_LABELS:]
+        for k, item in enumerate(self._labels):
+            item.setVisible(k < len(labelled))
+            if k < len(labelled):
+                time_s, text = labelled[k]
+                if text != self._label_texts[k]:
+                    item.setText(text)
+                    self._label_texts[k] = text
+                item.setPos(time_s, self._top)
+
+    def _tell(self, view: SignalView, first: int, n_shown: int) -> None:
+        scale = f"{self._spacing:g} {unit_text(view.unit)} per row" if self._spacing else "flat"
+        words = [
+            f"channels {first + 1} to {first + n_shown} of {len(view.names)}",
+            f"{scale}{' (auto)' if self._automatic else ''}",
+        ]
+        if self.n_pages > 1:
+            words.insert(1, f"page {self.page + 1} of {self.n_pages}")
+        if self.held:
+            words.append("‖ held, Space goes on")
+        text = " · ".join(words)
+        set_text(self.note, text)
+        self.describe(text)
+
+    def point_count(self) -> int:
+        """Return the number of points the traces are drawn with now."""
+        x: Any = self._traces.getData()[0]
+        return 0 if x is None else int(np.isfinite(x).sum())

@@ -1,0 +1,151 @@
+"""A session in the terminal: a live picture where there is one to draw on, a line now and then where not."""
+
+import time
+from collections.abc import Callable
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from decode_stream.gui.snapshot import Puller, Snapshot
+from decode_stream.gui.words import (
+    STATE_MARKS,
+    TRACE,
+    TRUTH,
+    WARNING,
+    accuracy_text,
+    chance_text,
+    clock_text,
+    drops,
+    event_text,
+    latency_text,
+    matches_text,
+    rare_drops,
+    state_text,
+)
+
+__all__ = ["picture", "progress_line", "run_terminal"]
+
+_PULL_S = 0.1
+_LINE_EVERY_S = 5.0
+_N_MATCHES = 5
+_BAR_CELLS = 24
+
+
+def run_terminal(
+    puller: Puller, console: Console | None = None, wait: Callable[[float], None] = time.sleep
+) -> None:
+    """Show a session on a terminal until it has ended.
+
+    A terminal with colour gets a picture that is redrawn in place; a file, a pipe, a dumb terminal or one with
+    ``NO_COLOR`` gets one line every 5 s, and one at each change of state.
+
+    Parameters
+    ----------
+    puller : Puller
+        The session to show.
+    console : rich.console.Console, optional
+        Where to draw; standard error if not given, so that results keep standard output to themselves.
+    wait : callable
+        Waits for the given number of seconds between two pulls.
+    """
+    console = console or Console(stderr=True)
+    if console.is_terminal and not console.is_dumb_terminal and not console.no_color:
+        _run_picture(puller, console, wait)
+    else:
+        _run_lines(puller, console, wait)
+
+
+def picture(snapshot: Snapshot) -> Group:
+    """Return a snapshot as rich draws it: state, counts, matches, accuracy, latency, latest event."""
+    counts = " · ".join(f"{name} {count}" for name, count in drops(snapshot.progress))
+    rare = rare_drops(snapshot.progress)
+    facts = Table.grid(padding=(0, 2))
+    facts.add_column(style="bright_black", no_wrap=True)
+    facts.add_column(overflow="ellipsis", no_wrap=True)
+    facts.add_row("bundle", Text(" on ".join(part for part in (snapshot.bundle, snapshot.provider) if part)))
+    facts.add_row("windows", Text(_windows_text(snapshot)))
+    facts.add_row("dropped", Text(counts + (f" · {rare}" if rare else ""), _drop_style(snapshot)))
+    facts.add_row("latency", Text(latency_text(snapshot.latency_ms) or "—"))
+    facts.add_row("accuracy", Text(_accuracy_line(snapshot)))
+    facts.add_row("matches", _matches(snapshot))
+    facts.add_row("latest", Text(event_text(snapshot.events[-1]) if snapshot.events else "—"))
+    return Group(_state_line(snapshot), facts)
+
+
+def progress_line(snapshot: Snapshot) -> str:
+    """Return a snapshot as one plain line."""
+    parts = [state_text(snapshot), clock_text(snapshot.duration_s)]
+    parts.append(_windows_text(snapshot))
+    parts += [f"{name} {count}" for name, count in drops(snapshot.progress) if count]
+    parts.append(rare_drops(snapshot.progress))
+    if snapshot.accuracy.n:
+        parts.append(_accuracy_line(snapshot))
+    if snapshot.events:
+        parts.append(event_text(snapshot.events[-1]))
+    return " | ".join(part for part in parts if part)
+
+
+def _run_picture(puller: Puller, console: Console, wait: Callable[[float], None]) -> None:
+    # The end is always drawn and stays on the screen above what is printed next.
+    with Live(console=console, auto_refresh=False, transient=False) as live:
+        while True:
+            snapshot = puller.snapshot()
+            live.update(picture(snapshot), refresh=True)
+            if snapshot.state == "ended":
+                return
+            wait(_PULL_S)
+
+
+def _run_lines(puller: Puller, console: Console, wait: Callable[[float], None]) -> None:
+    state, silent_s = "", 0.0
+    while True:
+        snapshot = puller.snapshot()
+        if snapshot.state != state or silent_s >= _LINE_EVERY_S:
+            console.print(progress_line(snapshot), markup=False, highlight=False, soft_wrap=True)
+            state, silent_s = snapshot.state, 0.0
+        if snapshot.state == "ended":
+            return
+        wait(_PULL_S)
+        silent_s += _PULL_S
+
+
+def _state_line(snapshot: Snapshot) -> Text:
+    line = Text(state_text(snapshot), f"bold {STATE_MARKS[snapshot.state].colour}")
+    age = "" if snapshot.age_ms is None else f"age {snapshot.age_ms:.0f} ms"
+    for part in (snapshot.source, clock_text(snapshot.duration_s), age):
+        if part:
+            line.append(f"   {part}", "default not bold")
+    return line
+
+
+def _windows_text(snapshot: Snapshot) -> str:
+    progress = snapshot.progress
+    return (
+        f"{progress.windows_decoded} of {progress.windows_due} windows decoded,"
+        f" {progress.trials_scored} of {progress.trials_seen} trials scored"
+    )
+
+
+def _accuracy_line(snapshot: Snapshot) -> str:
+    accuracy = snapshot.accuracy
+    if not accuracy.n:
+        return accuracy_text(accuracy)
+    return f"{accuracy_text(accuracy)} · {chance_text(accuracy)} · {accuracy.protocol}"
+
+
+def _drop_style(snapshot: Snapshot) -> str:
+    dropped = any(count for _, count in drops(snapshot.progress)) or rare_drops(snapshot.progress)
+    return WARNING if dropped else ""
+
+
+def _matches(snapshot: Snapshot) -> Group:
+    lines = [Text(matches_text(snapshot), "bright_black")]
+    for match in snapshot.matches[:_N_MATCHES]:
+        right = bool(snapshot.truth) and match.name == snapshot.truth
+        name = f"✓ {match.name}" if right else f"  {match.name}"
+        line = Text(f"{name[:24]:<24} {match.probability:6.1%} ".replace("%", " %"))
+        line.append("━" * round(match.probability * _BAR_CELLS), TRUTH if right else TRACE)
+        lines.append(line)
+    return Group(*lines)
