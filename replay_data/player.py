@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -88,6 +89,7 @@ class Player:
         self._marker_samples = [sample for sample, _ in recording.markers]
         self.marker_source_id = f"{config.source_id}-markers" if recording.markers else ""
         self._t0_s = 0.0
+        self._n_sent = 0
         self._open()
 
     def _open(self) -> None:
@@ -130,14 +132,12 @@ class Player:
         if self.config.wait_for_consumer and not self._wait_for_consumers(stop):
             return 0
         self._t0_s = lsl_now()
-        n_sent = 0
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix="read-ahead") as reader:
             for start, at, data in self._blocks(reader):
                 if not self._send(start, at, data, stop):
                     break
-                n_sent += len(data)
         self._linger(stop)
-        return n_sent
+        return self._n_sent
 
     def _wait_for_consumers(self, stop: threading.Event) -> bool:
         deadline_s = lsl_now() + self.config.wait_s
@@ -201,6 +201,7 @@ class Player:
             if not _wait_until(float(stamps_s[-1]), stop):
                 return False
             self._signal.push_chunk(chunk, stamps_s.tolist())
+            self._n_sent += len(chunk)
         return True
 
     def _linger(self, stop: threading.Event) -> None:
@@ -229,7 +230,7 @@ def play(
     config: PlayerConfig,
     stop: threading.Event,
     tell: Callable[[str], None],
-    marker_column: str | None = None,
+    **reading: Any,
 ) -> int:
     """Open a recording and play it in this process; the work of ``decode-stream replay``.
 
@@ -243,8 +244,8 @@ def play(
         Ends the replay.
     tell : callable
         Receives sentences for the user.
-    marker_column : str, optional
-        Column of a CSV file that holds its markers.
+    **reading
+        What else `open_recording` takes: ``marker_column``, ``modality``, ...
 
     Returns
     -------
@@ -258,7 +259,7 @@ def play(
     """
     from .open import open_recording
 
-    player = Player(open_recording(path, marker_column=marker_column), config)
+    player = Player(open_recording(path, **reading), config)
     recording = player.recording
     tell(
         f"Replaying {recording.name}: {len(recording.channels)} channels at {player.rate_hz:g} Hz, "

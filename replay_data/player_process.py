@@ -118,7 +118,7 @@ def _error(answer: dict[str, Any], code: int | None) -> DecodeStreamError:
 
 
 def play_in_process(
-    path: Path, config: PlayerConfig, marker_column: str | None = None, timeout_s: float = _START_TIMEOUT_S
+    path: Path, config: PlayerConfig, *, timeout_s: float = _START_TIMEOUT_S, **reading: Any
 ) -> PlayerProcess:
     """Play a recording in a child process; return once its streams can be found.
 
@@ -128,10 +128,10 @@ def play_in_process(
         Any recording that `open_recording` reads.
     config : PlayerConfig
         How to play it.
-    marker_column : str, optional
-        Column of a CSV file that holds its markers.
     timeout_s : float
         How long the process may take to be ready.
+    **reading
+        What else `open_recording` takes: ``marker_column``, ``modality``, ...
 
     Raises
     ------
@@ -148,7 +148,7 @@ def play_in_process(
         start_new_session=True,
     )
     assert child.stdin is not None
-    orders = {"path": str(path), "marker_column": marker_column, "config": asdict(config)}
+    orders = {"path": str(path), "reading": reading, "config": asdict(config)}
     child.stdin.write(json.dumps(orders) + "\n")
     child.stdin.flush()
     return PlayerProcess(child, timeout_s)
@@ -169,16 +169,22 @@ def main() -> int:
 
     threading.Thread(target=wait_for_end, name="parent", daemon=True).start()
     try:
+        from decode_stream.stream.lsl import quiet_liblsl
+
         from .open import open_recording
         from .player import Player
 
-        recording = open_recording(Path(orders["path"]), marker_column=orders["marker_column"])
+        quiet_liblsl()
+        recording = open_recording(orders["path"], **orders["reading"])
         player = Player(recording, PlayerConfig(**orders["config"]))
         _answer(name=player.name, source_id=player.source_id, marker_source_id=player.marker_source_id)
         _answer(sent=player.run(stop))
     except DecodeStreamError as error:
         _answer(error=type(error).__name__, message=str(error))
         return error.exit_code
+    except KeyboardInterrupt:
+        # Where a new session does not shield the child from Ctrl-C; the parent tells the story.
+        return 130
     return 0
 
 

@@ -1,8 +1,10 @@
 """An open liblsl inlet that tells when its outlet is gone, and the offset of its clock."""
 
 import ctypes
+import os
 import socket
 import threading
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,12 +15,16 @@ from pylsl.lib import lib
 from .clock import ClockOffset
 from .errors import StreamError
 
-__all__ = ["OPEN_TIMEOUT_S", "Connection", "StreamLost", "lsl_now"]
+__all__ = ["OPEN_TIMEOUT_S", "Connection", "StreamLost", "lsl_now", "quiet_liblsl"]
 
 OPEN_TIMEOUT_S = 5.0
 _PROBE_EVERY_S = 5.0
 #: Offsets below this, measured to an outlet on a machine of this name, mean that the clock is the same one.
 _SAME_CLOCK_S = 1e-3
+
+#: Silence after which a signal's outlet is asked whether it still lives, and how long it has to answer.
+_SILENT_S = 3.0
+_ANSWER_S = 2.0
 
 _time_correction = lib.lsl_time_correction_ex
 _time_correction.restype = ctypes.c_double
@@ -26,6 +32,21 @@ _time_correction.restype = ctypes.c_double
 
 class StreamLost(StreamError):
     """The outlet behind an open inlet is gone."""
+
+
+def quiet_liblsl() -> None:
+    """Keep liblsl's own log off the terminal; called before any stream is sought or opened.
+
+    A configuration file of the user's stands, wherever liblsl looks for one.
+    """
+    own = (
+        os.environ.get("LSLAPICFG"),
+        "lsl_api.cfg",
+        Path.home() / "lsl_api" / "lsl_api.cfg",
+        "/etc/lsl_api/lsl_api.cfg",
+    )
+    if not any(place and Path(place).exists() for place in own):
+        pylsl.set_config_content("[log]\nlevel = -3\n")
 
 
 def lsl_now() -> float:
@@ -49,6 +70,11 @@ class Connection:
         self._same_host = info.hostname() == socket.gethostname()
         self._lock = threading.Lock()
         self._clock = ClockOffset() if clocksync else None
+        self._uid = info.uid()
+        # Volumes of a scanner come every few seconds.
+        self._silent_s = max(_SILENT_S, 4 / rate_hz) if (rate_hz := info.nominal_srate()) else _SILENT_S
+        self._heard_s = self._asked_s = lsl_now()
+        self._search: Any = None
         self._next_probe_s = 0.0
         self._probed_s = float("-inf")
         self.offset_s: float | None = None
@@ -94,10 +120,29 @@ class Connection:
     def _correct(self, stamps_s: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         return stamps_s if self._clock is None else self._clock.correct(stamps_s)
 
+    def _watch(self, heard: bool) -> None:
+        """Ask after an outlet that has long been silent; raise StreamLost if it does not answer.
+
+        A closed outlet is told by TCP at once. A cable that was pulled is not: nothing ever comes again.
+        """
+        now_s = lsl_now()
+        if heard:
+            self._heard_s, self._search = now_s, None
+        elif now_s - self._heard_s < self._silent_s:
+            return
+        elif self._search is None:
+            self._search = pylsl.ContinuousResolver(pred=f"uid='{self._uid}'")
+            self._asked_s = now_s
+        elif self._search.results():
+            # Alive, and only silent: ask again later.
+            self._heard_s, self._search = now_s, None
+        elif now_s - self._asked_s > _ANSWER_S:
+            raise self._lost()
+
     def _lost(self) -> StreamLost:
         return StreamLost(f"{self._who} is gone: its outlet closed or its computer can no longer be reached.")
 
     def close(self) -> None:
         """Disconnect. A pull that is under way ends first; later calls do nothing."""
         with self._lock:
-            self._inlet = None
+            self._inlet = self._search = None

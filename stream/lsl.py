@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pylsl
 from pylsl.lib import cf_string, fmt2string
 
-from .connection import OPEN_TIMEOUT_S, Connection, StreamLost, lsl_now
+from .connection import OPEN_TIMEOUT_S, Connection, StreamLost, lsl_now, quiet_liblsl
 from .discovery import StreamQuery, find_streams, resolve_stream
 from .errors import StreamError
 from .metadata import read_description
@@ -31,6 +31,7 @@ __all__ = [
     "lsl_now",
     "open_marker_outlet",
     "open_outlet",
+    "quiet_liblsl",
     "resolve_stream",
 ]
 
@@ -130,6 +131,7 @@ class LslInlet(Connection):
                     more, more_stamps_s = self._pull(waiting, 0.0)
                     data, stamps_s = np.concatenate((data, more)), np.concatenate((stamps_s, more_stamps_s))
             arrived_s = lsl_now()
+            self._watch(len(stamps_s) > 0)
             self._probe(0.0)
         return data.astype(self._out_dtype, copy=False), self._correct(stamps_s), arrived_s
 

@@ -1,6 +1,10 @@
 """What every test shares: LSL that stays on this machine, Qt without a screen, and the real recordings."""
 
+import json
 import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from uuid import uuid4
 
@@ -50,3 +54,44 @@ def real_data() -> Path:
 def source_id() -> str:
     """Identifier of a stream that no other test has."""
     return f"test-{uuid4().hex}"
+
+
+class Child:
+    """A process that plays a ramp: channel 0 carries the sample number."""
+
+    def __init__(self, **orders: object) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, str(Path(__file__).parent / "ramp_process.py"), json.dumps(orders)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self.process.stdout is not None
+        self.source_id, self.marker_source_id = json.loads(self.process.stdout.readline())
+
+    def close_stream(self) -> None:
+        """Let the child close its outlets as a program does that ends well."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+
+    def end(self) -> None:
+        assert self.process.stdout is not None
+        assert self.process.stdin is not None
+        self.process.kill()
+        self.process.wait()
+        self.process.stdin.close()
+        self.process.stdout.close()
+
+
+@pytest.fixture
+def ramp() -> Iterator[Callable[..., Child]]:
+    """Start a ramp player in a child process; see ramp_process.py for its orders."""
+    children: list[Child] = []
+
+    def start(**orders: object) -> Child:
+        children.append(Child(**orders))
+        return children[-1]
+
+    yield start
+    for child in children:
+        child.end()
