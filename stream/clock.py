@@ -35,8 +35,8 @@ class ClockOffset:
 
     def __init__(self, probe_noise_s: float = 2e-4) -> None:
         self._noise_s = probe_noise_s
-        # Quartz: within 100 ppm, and wandering by about 1 ppm in ten minutes as the room warms.
-        self._clock = LinearClock(slope=0.0, slope_sd=1e-4, level_walk=1e-6, slope_walk=4e-8)
+        # Quartz: mostly within 50 ppm, and wandering by about 1 ppm in ten minutes as the room warms.
+        self._clock = LinearClock(slope=0.0, slope_sd=3e-5, level_walk=1e-6, slope_walk=4e-8)
         self._outlier: float | None = None
         self._newest_s = -inf
         self.jumps = 0
@@ -126,6 +126,7 @@ class SampleClock:
     _BLOCK_S = 0.05
     _MEMORY = 40  # blocks that noise is averaged over
     _LEARN = 64  # blocks at the start that are fitted together
+    _NOISE_FLOOR_S = 2e-5  # corrected stamps step by this much at a probe of the offset
     _KEPT = 256  # segments
 
     def __init__(self, rate_hz: float) -> None:
@@ -227,14 +228,14 @@ class SampleClock:
             self._learn.append((center, y))
             self._learning = len(self._learn) < self._LEARN
             x, level = np.array(self._learn).T
-            self._noise_s = max(self._clock.fit(x, level, *self._prior), 1e-8)
+            self._noise_s = max(self._clock.fit(x, level, *self._prior), self._NOISE_FLOOR_S)
             return
         # The noise of a block's mean is learnt from its innovations: stamps err together within a chunk, so
         # it is not the jitter over the root of n. A wild innovation counts as one of 5 standard deviations.
         noise_var = self._noise_s**2
         total_var = noise_var + self._clock.variance(center)
         surprise = min(error * error / total_var, 25.0)
-        self._noise_s = max(self._noise_s * sqrt(1 + (surprise - 1) / self._MEMORY), 1e-8)
+        self._noise_s = max(self._noise_s * sqrt(1 + (surprise - 1) / self._MEMORY), self._NOISE_FLOOR_S)
         self._clock.update(center, y, self._noise_s)
 
     def widen(self, jitter_s: float) -> None:
