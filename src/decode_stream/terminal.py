@@ -38,8 +38,8 @@ def run_terminal(
 ) -> None:
     """Show a session on a terminal until it has ended.
 
-    A terminal with colour gets a picture that is redrawn in place; a file, a pipe, a dumb terminal or one with
-    ``NO_COLOR`` gets one line every 5 s, and one at each change of state.
+    A terminal with colour gets a picture that is redrawn in place; a file, a pipe, a dumb terminal or one
+    with ``NO_COLOR`` gets one line every 5 s, and one at each change of state.
 
     Parameters
     ----------

@@ -1,0 +1,124 @@
+import io
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from decode_stream.gui.snapshot import Accuracy, Match, Progress, Snapshot
+from decode_stream.stream.types import Event
+from decode_stream.terminal import progress_line, run_terminal
+
+SEARCHING = Snapshot("searching", 12.0, bundle="faces", provider="CPU")
+DECODING = Snapshot(
+    "decoding",
+    1.0,
+    source="'Muse' EEG, 5 ch @ 256 Hz",
+    duration_s=125.0,
+    age_ms=4.2,
+    latency_ms=(("decode", 1.2, 3.4),),
+    progress=Progress(received=32000, lost=12, windows_due=4990, windows_decoded=4986, windows_withheld=4),
+    accuracy=Accuracy(
+        "single trial, 2-way",
+        2,
+        40,
+        np.array([0.7]),
+        np.array([40]),
+        np.array([0.55]),
+        np.array([0.82]),
+        "Wilson, pointwise",
+    ),
+    matches=(Match("face", 0.83), Match("house", 0.17)),
+    matches_of="trial 40, 0.35 s after onset",
+    truth="face",
+    provider="CPU",
+    bundle="faces",
+    events=(Event(42.0, "gap", "12 samples lost"),),
+)
+
+
+class Played:
+    """A session that goes through the given snapshots, one a pull."""
+
+    def __init__(self, *snapshots: Snapshot) -> None:
+        self.left = list(snapshots)
+
+    def snapshot(self) -> Snapshot:
+        return self.left.pop(0)
+
+    def signal(self, seconds: float) -> None:
+        return None
+
+    def stop(self) -> None:
+        raise AssertionError("a view that only looks on stopped the session")
+
+
+def run(*snapshots: Snapshot, waited: list[float] | None = None, **options: object) -> str:
+    file = io.StringIO()
+    puller = Played(*snapshots)
+    waits: list[float] = [] if waited is None else waited
+    run_terminal(puller, Console(file=file, width=120, **options), wait=waits.append)
+    assert puller.left == []
+    return file.getvalue()
+
+
+def test_a_terminal_shows_all_a_session_knows(monkeypatch):
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    text = run(SEARCHING, DECODING, replace(DECODING, state="ended"), force_terminal=True, color_system="256")
+    for part in (
+        "◌ searching 12 s",
+        "◆ decoding",
+        "□ ended",
+        "'Muse' EEG, 5 ch @ 256 Hz",
+        "4986 of 4990 windows decoded",
+        "lost 12 · duplicate 0 · withheld 4 · skipped 0",
+        "top-1 0.70 [0.55, 0.82] · n = 40 · chance 0.50 · single trial, 2-way",
+        "decode 1.2 / 3.4 ms",
+        "✓ face",
+        "83.0 %",
+        "0:42 gap: 12 samples lost",
+        "no evidence yet",
+    ):
+        assert part in text
+
+
+@pytest.mark.parametrize("reason", ["a file", "NO_COLOR", "dumb"])
+def test_plain_output_has_no_control_codes(monkeypatch, reason):
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "dumb" if reason == "dumb" else "xterm")
+    if reason == "NO_COLOR":
+        monkeypatch.setenv("NO_COLOR", "1")
+    text = run(SEARCHING, DECODING, replace(DECODING, state="ended"), force_terminal=reason != "a file")
+    assert "\x1b" not in text
+    assert [line.split(" | ")[0] for line in text.splitlines()] == [
+        "◌ searching 12 s",
+        "◆ decoding",
+        "□ ended",
+    ]
+
+
+def test_plain_output_is_one_line_every_five_seconds():
+    waited: list[float] = []
+    text = run(*[DECODING] * 121, replace(DECODING, state="ended"), waited=waited)
+    assert sum(waited) == pytest.approx(12.1)
+    assert len(text.splitlines()) == 4  # at 0, 5 and 10 s, and the end
+
+
+def test_a_line_holds_counts_accuracy_and_the_latest_event():
+    assert progress_line(DECODING) == (
+        "◆ decoding | 2:05 | 4986 of 4990 windows decoded, 0 of 0 trials scored | lost 12 | withheld 4"
+        " | top-1 0.70 [0.55, 0.82] · n = 40 · chance 0.50 · single trial, 2-way | 0:42 gap: 12 samples lost"
+    )
+
+
+def test_names_are_text_and_not_markup():
+    odd = replace(DECODING, source="[bold]x[/nonsense]", matches=(Match("[red]", 1.0),), state="ended")
+    assert "[red]" in run(odd, force_terminal=True, color_system="256", _environ={"TERM": "xterm"})
+
+
+def test_the_terminal_view_loads_no_qt():
+    check = "import sys, decode_stream.terminal; sys.exit(any(m.startswith('PySide6') for m in sys.modules))"
+    assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0

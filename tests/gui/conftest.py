@@ -1,0 +1,159 @@
+"""Synthetic sessions in every state, and windows that are closed before the test ends."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from decode_stream.gui.snapshot import Accuracy, Match, Progress, SignalView, Snapshot
+from decode_stream.stream.types import Event
+
+SFREQ_HZ = 250.0
+
+
+def make_signal(
+    seconds: float, n_channels: int = 5, stop: int = 5000, gap: tuple[int, int] | None = None
+) -> SignalView:
+    rng = np.random.default_rng(stop)
+    n = round(seconds * SFREQ_HZ)
+    time_s = (np.arange(stop - n, stop) / SFREQ_HZ)[:, None]
+    phase = np.linspace(0, 3, n_channels)
+    data = 12 * np.sin(2 * np.pi * 10 * time_s + phase) * (1.2 + np.sin(2 * np.pi * 0.3 * time_s + 5 * phase))
+    data = (data + 6 * rng.standard_normal((n, n_channels))).astype(np.float32)
+    if gap:
+        data[gap[0] : gap[1]] = np.nan
+    onsets = tuple((stop - k, ("face", "house")[i % 2]) for i, k in enumerate((1100, 820, 540, 260, 60)))
+    names = ("TP9", "AF7", "AF8", "TP10", "AUX") if n_channels == 5 else ()
+    names = names or tuple(f"MEG{k:04}" for k in range(1, n_channels + 1))
+    return SignalView(data, names, "uV", SFREQ_HZ, stop, onsets)
+
+
+def make_accuracy(n: int = 120, k: int = 2, auc: float | None = 0.78) -> Accuracy:
+    rng = np.random.default_rng(4)
+    right = np.cumsum(rng.random(n) < 0.71)
+    trials = np.arange(1, n + 1)
+    top1 = right / trials
+    z = 1.96
+    centre = (right + z**2 / 2) / (trials + z**2)
+    half = z / (trials + z**2) * np.sqrt(right * (trials - right) / trials + z**2 / 4)
+    latency_s = np.arange(0.1, 0.81, 0.025)
+    by_latency = 0.5 + 0.22 * np.exp(-(((latency_s - 0.3) / 0.12) ** 2))
+    return Accuracy(
+        f"single trial, {k}-way",
+        k,
+        n,
+        top1,
+        trials.astype(np.int64),
+        centre - half,
+        centre + half,
+        "Wilson, pointwise",
+        latency_s,
+        by_latency,
+        auc,
+    )
+
+
+def make_snapshot(state: str) -> Snapshot:
+    waiting = Snapshot(state, 12.4, bundle="faces", provider="CPU")
+    if state in ("idle", "searching"):
+        return waiting
+    connected = replace(
+        waiting,
+        state_for_s=2.34,
+        source="'Muse' EEG, 5 ch @ 256 Hz",
+        duration_s=125.0,
+        age_ms=4.2,
+        latency_ms=(("arrive", 1.1, 4.2), ("decode", 1.2, 3.4), ("belief", 0.1, 0.2)),
+        progress=Progress(received=32000),
+        events=(Event(0.0, "connected", "'Muse' EEG, 5 ch @ 256 Hz"),),
+    )
+    if state == "connected":
+        return connected
+    return replace(
+        connected,
+        matches=(Match("face", 0.83), Match("house", 0.17)),
+        matches_of="trial 120, 0.35 s after onset",
+        truth="face",
+        accuracy=make_accuracy(),
+        progress=Progress(
+            received=32000,
+            lost=12,
+            gaps=1,
+            windows_due=4994,
+            windows_decoded=4990,
+            windows_withheld=4,
+            trials_seen=121,
+            trials_scored=120,
+            markers_missed=2,
+        ),
+        events=(*connected.events, Event(42.0, "gap", "12 samples lost")),
+    )
+
+
+class FakePuller:
+    """A session that is whatever the test says."""
+
+    def __init__(self, snapshot: Snapshot, signal: SignalView | None = None) -> None:
+        self.now = snapshot
+        self.view = signal
+        self.n_stops = 0
+        self.n_pulls = 0
+
+    def snapshot(self) -> Snapshot:
+        self.n_pulls += 1
+        return self.now
+
+    def signal(self, seconds: float) -> SignalView | None:
+        return self.view
+
+    def stop(self) -> None:
+        self.n_stops += 1
+
+
+@pytest.fixture
+def application() -> Iterator[object]:
+    from PySide6.QtWidgets import QApplication
+
+    from decode_stream.gui.theme import apply_theme
+
+    known = QApplication.instance()
+    app = known if isinstance(known, QApplication) else QApplication(["test"])
+    apply_theme(app)
+    yield app
+    app.closeAllWindows()
+    app.processEvents()
+
+
+@pytest.fixture
+def open_window(application) -> Iterator[Callable]:
+    from PySide6.QtCore import QCoreApplication, QEvent
+
+    from decode_stream.gui.main_window import MainWindow
+
+    windows = []
+
+    def open_(puller, **options):
+        window = MainWindow(puller, "decode-stream", **options)
+        windows.append(window)
+        window.show()
+        window.refresh()
+        application.processEvents()
+        return window
+
+    yield open_
+    for window in windows:
+        window.close()
+        window.deleteLater()
+    # A pyqtgraph window that is open when the interpreter ends crashes it.
+    QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+    application.processEvents()
+
+
+@pytest.fixture
+def fakes():
+    """Makers of synthetic sessions: tests import nothing from each other."""
+    return SimpleNamespace(
+        Puller=FakePuller, signal=make_signal, accuracy=make_accuracy, snapshot=make_snapshot
+    )
