@@ -4,16 +4,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from decode_stream.stream.recording import Recording
-from decode_stream.stream.types import Channel
+from decode_stream.stream.types import Channel, FloatArray
 
 from .arrays import ArrayRecording
 
 __all__ = ["save_fif", "simulate_demo"]
-
-_Array = npt.NDArray[np.float64]
 
 #: Electrodes from the occiput on: angle from the vertex and azimuth from the right ear, in degrees.
 _ELECTRODES = {
@@ -43,7 +40,7 @@ _STEP_V = 2.0**-23
 
 
 def simulate_demo(
-    embeddings: npt.NDArray[np.floating],
+    embeddings: FloatArray,
     names: Sequence[str],
     *,
     n_runs: int = 4,
@@ -96,7 +93,7 @@ def simulate_demo(
     ValueError
         If there are fewer than two stimuli or more channels than electrodes, or shapes do not fit.
     """
-    looks: _Array = np.asarray(embeddings, dtype=np.float64)
+    looks: FloatArray = np.asarray(embeddings, dtype=np.float64)
     if looks.ndim != 2 or len(looks) != len(names) or len(names) < 2:
         raise ValueError(f"{len(names)} names do not fit embeddings of shape {looks.shape}.")
     if not 1 <= n_channels <= len(_ELECTRODES):
@@ -131,21 +128,28 @@ def _place(inclination_deg: float, azimuth_deg: float) -> tuple[float, float, fl
     return float(x), float(y), float(z)
 
 
-def _topographies(n: int, places: _Array, centre: _Array, spread: float, rng: np.random.Generator) -> _Array:
+def _topographies(
+    n: int, places: FloatArray, centre: FloatArray, spread: float, rng: np.random.Generator
+) -> FloatArray:
     """Return `n` smooth maps over the electrodes, shape (n, n_channels): dipolar blobs about `centre`."""
     spots = centre + spread * rng.standard_normal((n, 3))
     spots /= np.linalg.norm(spots, axis=1, keepdims=True)
     moments = rng.standard_normal((n, 3))
     away = places[None] / _HEAD_RADIUS_M - 0.8 * spots[:, None]
     # The potential of a current dipole at 0.8 of the radius, as in an unbounded conductor.
-    maps: _Array = np.einsum("ncx,nx->nc", away, moments) / np.linalg.norm(away, axis=2) ** 3
+    maps: FloatArray = np.einsum("ncx,nx->nc", away, moments) / np.linalg.norm(away, axis=2) ** 3
     maps /= np.sqrt(np.mean(maps**2, axis=1, keepdims=True))
     return maps
 
 
 def _responses(
-    embeddings: _Array, n_layout: int, places: _Array, sfreq_hz: float, rms_v: float, rng: np.random.Generator
-) -> _Array:
+    embeddings: FloatArray,
+    n_layout: int,
+    places: FloatArray,
+    sfreq_hz: float,
+    rms_v: float,
+    rng: np.random.Generator,
+) -> FloatArray:
     """Return the evoked responses, shape (n_stimuli, n_times, n_channels)."""
     times_s = np.arange(round(0.6 * sfreq_hz)) / sfreq_hz
     occiput = np.array([0.0, -0.95, 0.2])
@@ -162,19 +166,21 @@ def _responses(
     return told + 1.5 * rms_v * common
 
 
-def _background(n: int, places: _Array, sfreq_hz: float, rng: np.random.Generator) -> _Array:
+def _background(n: int, places: FloatArray, sfreq_hz: float, rng: np.random.Generator) -> FloatArray:
     """Return what is there without stimuli, shape (n, n_channels), in volts."""
     n_channels = len(places)
     everywhere = _topographies(24, places, np.zeros(3), 1.0, rng) / np.sqrt(24)
     occipital = _topographies(3, places, np.array([0.0, -0.9, 0.4]), 0.2, rng) / np.sqrt(3)
     times_s = np.arange(n) / sfreq_hz
-    data: _Array = 8e-6 * _noise(n, 24, lambda f: 1 / np.sqrt(np.maximum(f, 0.5)), sfreq_hz, rng) @ everywhere
+    data: FloatArray = (
+        8e-6 * _noise(n, 24, lambda f: 1 / np.sqrt(np.maximum(f, 0.5)), sfreq_hz, rng) @ everywhere
+    )
     data += 5e-6 * _noise(n, 3, lambda f: np.exp(-0.5 * ((f - 10) / 0.8) ** 2), sfreq_hz, rng) @ occipital
     data += 15e-6 * _noise(n, n_channels, lambda f: np.where((f > 0) & (f < 0.15), 1.0, 0.0), sfreq_hz, rng)
     data += np.outer(np.sin(2 * np.pi * 50 * times_s), rng.uniform(0.5e-6, 1.5e-6, n_channels))
     # Blinks come from the eyes and fade towards the back.
     eyes = np.array([0.0, 0.09, -0.03])
-    fading: _Array = np.exp(-np.linalg.norm(places - eyes, axis=1) / 0.05)
+    fading: FloatArray = np.exp(-np.linalg.norm(places - eyes, axis=1) / 0.05)
     for blink_s in np.cumsum(rng.exponential(5.0, int(n / sfreq_hz))):
         data += 150e-6 * np.outer(np.exp(-0.5 * ((times_s - blink_s) / 0.08) ** 2), fading)
     data += 1e-6 * rng.standard_normal(data.shape)
@@ -182,12 +188,16 @@ def _background(n: int, places: _Array, sfreq_hz: float, rng: np.random.Generato
 
 
 def _noise(
-    n: int, n_sources: int, gain: Callable[[_Array], _Array], sfreq_hz: float, rng: np.random.Generator
-) -> _Array:
+    n: int,
+    n_sources: int,
+    gain: Callable[[FloatArray], FloatArray],
+    sfreq_hz: float,
+    rng: np.random.Generator,
+) -> FloatArray:
     """Return Gaussian noise whose amplitude over frequency is `gain`, shape (n, n_sources), unit variance."""
-    frequencies_hz: _Array = np.arange(n // 2 + 1) * (sfreq_hz / n)
+    frequencies_hz: FloatArray = np.fft.rfftfreq(n, 1 / sfreq_hz)
     spectrum = np.fft.rfft(rng.standard_normal((n, n_sources)), axis=0) * gain(frequencies_hz)[:, None]
-    noise: _Array = np.fft.irfft(spectrum, n, axis=0)
+    noise: FloatArray = np.fft.irfft(spectrum, n, axis=0)
     noise /= np.sqrt(np.mean(noise**2))
     return noise
 

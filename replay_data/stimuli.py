@@ -96,7 +96,7 @@ def picture_embedding(picture: Picture) -> npt.NDArray[np.float32]:
 
 
 def _unit(vector: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    length = np.linalg.norm(vector)
+    length = float(np.linalg.norm(vector))
     return vector / max(length, 1e-12)
 
 
