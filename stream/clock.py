@@ -36,7 +36,7 @@ class ClockOffset:
     def __init__(self, probe_noise_s: float = 2e-4) -> None:
         self._noise_s = probe_noise_s
         # Quartz: mostly within 50 ppm, and wandering by about 1 ppm in ten minutes as the room warms.
-        self._clock = LinearClock(slope=0.0, slope_sd=3e-5, level_walk=1e-6, slope_walk=4e-8)
+        self._clock = LinearClock(slope=0.0, slope_sd=2e-5, level_walk=1e-6, slope_walk=4e-8)
         self._outlier: float | None = None
         self._newest_s = -inf
         self.jumps = 0
