@@ -72,7 +72,7 @@ def _log_loss(log_evidence: FloatArray, labels: IntArray) -> tuple[float, FloatA
 
 
 def fit_calibration(
-    similarities: FloatArray, labels: IntArray, free_similarities: FloatArray, ridge: float = 0.01
+    similarities: FloatArray, labels: IntArray, free_similarities: FloatArray, ridge: float = 1.0
 ) -> Calibration:
     """Fit the weight of each latency on trials that the encoder was not trained on.
 

@@ -9,11 +9,13 @@ from decode_stream.stream.windows import exact_sfreq
 
 from .config import Modality
 
-__all__ = ["design_chain", "pick_channels", "watch_chain"]
+__all__ = ["DECODER_HZ", "design_chain", "pick_channels", "watch_chain"]
 
 _TYPES: dict[str, tuple[str, ...]] = {"eeg": ("eeg",), "meg": ("mag", "grad")}
 #: Units in which numbers are of the order of 1 to 1000, which float32 and people like best.
 _HANDY = {"V": "uV", "mV": "uV", "uV": "uV", "nV": "uV", "T": "fT", "pT": "fT", "fT": "fT", "T/m": "fT/cm"}
+#: Rate up to which decoders are trained: four times the low-pass, with room for the filter's slope.
+DECODER_HZ: dict[str, float] = {"eeg": 128.0, "meg": 200.0}
 _BAND_HZ: dict[str, tuple[float, float]] = {"eeg": (1.0, 30.0), "meg": (0.5, 40.0)}
 
 

@@ -76,11 +76,13 @@ class Source:
             if stop.is_set():
                 return None
         try:
+            # Looked for before the signal's inlet is open, so that no samples pile up meanwhile.
+            markers = self._only_marker_stream()
             found = resolve_stream(self._query(), self._config.wait_s, stop)
             self._inlet = LslInlet(found, clocksync=self._config.clocksync)
             self.info = self._with_units(self._inlet.info)
             self.notes = self._inlet.notes
-            self._marker_inlet = self._connect_markers(stop)
+            self._marker_inlet = self._connect_markers(markers, stop)
         except StreamError:
             if stop.is_set():
                 return None
@@ -122,19 +124,23 @@ class Source:
             return info
         return replace(info, channels=tuple(c if c.unit else replace(c, unit=unit) for c in info.channels))
 
-    def _connect_markers(self, stop: threading.Event) -> MarkerInlet | None:
-        config = self._config
+    def _only_marker_stream(self) -> bool:
+        """Return whether there is a marker stream on the network, where nothing says which one it is."""
+        if self._player is not None or self._config.markers:
+            return False
+        return bool(find_streams(StreamQuery(type="Markers"), 1.0))
+
+    def _connect_markers(self, unnamed: bool, stop: threading.Event) -> MarkerInlet | None:
         if self.info.marker_source_id:
             query = StreamQuery(source_id=self.info.marker_source_id)
-        elif config.markers:
-            query = StreamQuery(name=config.markers)
-        else:
-            found = find_streams(StreamQuery(type="Markers"), 1.0)
-            if not found:
-                self.notes += ("No marker stream on the network: windows run free, and no accuracy can be told.",)
-                return None
+        elif self._config.markers:
+            query = StreamQuery(name=self._config.markers)
+        elif unnamed:
             query = StreamQuery(type="Markers")
-        return MarkerInlet(resolve_stream(query, config.wait_s, stop), clocksync=config.clocksync)
+        else:
+            self.notes += ("There is no marker stream: windows run free, and no accuracy can be told.",)
+            return None
+        return MarkerInlet(resolve_stream(query, self._config.wait_s, stop), clocksync=self._config.clocksync)
 
     def channel_index(self, name: str) -> int:
         """Return the column of a channel.

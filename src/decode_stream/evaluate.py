@@ -1,0 +1,92 @@
+"""Scores a bundle on recordings: the session's own decoder, without waiting."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from decode_stream import __version__
+from decode_stream.decoders.bundle import load_bundle
+from decode_stream.decoders.decoder import Decoder, decode_recording
+from decode_stream.decoders.runtime import Encoder
+from decode_stream.decoders.scoring import Scores
+from decode_stream.replay_data.open import open_recording
+from decode_stream.stream.errors import RecordingError
+
+from .summary import accuracy_summary, bundle_summary, trial_rows, write_json
+
+__all__ = ["evaluate_bundle"]
+
+
+def evaluate_bundle(
+    paths: Sequence[Path],
+    *,
+    bundle: Path,
+    events: dict[str, str] | None,
+    marker_column: str | None,
+    provider: str,
+    json: Path | None,
+) -> int:
+    """Score a bundle on recordings, one a run, and print what it reached; returns the exit code.
+
+    Raises
+    ------
+    DecodeStreamError
+        If bundle and recordings do not fit, or no trial could be scored.
+    """
+    decoder_bundle = load_bundle(bundle)
+    stimuli = decoder_bundle.manifest.stimuli(events)
+    encoder = Encoder(decoder_bundle, provider)
+    scores = Scores(len(decoder_bundle.manifest.gallery))
+    rows = []
+    for run, path in enumerate(paths):
+        recording = open_recording(path, marker_column=marker_column)
+        decoder = decode_recording(decoder_bundle, encoder, recording, stimuli, run)
+        rows.append({"recording": recording.name, **_counts(decoder)})
+        scores.overlapping |= decoder.scores.overlapping
+        for trial in decoder.scores.trials:
+            scores.add(replace(trial, number=scores.n))
+        used = decoder_bundle.manifest.training.recordings
+        if recording.name in used:
+            print(f"Mind: {recording.name} is among the recordings that {decoder_bundle.manifest.name!r} was trained on.")
+    if not scores.n:
+        raise RecordingError(
+            f"No trial could be scored: {rows}. Check that the markers name entries of the gallery, with --events."
+        )
+    accuracy = accuracy_summary(scores)
+    _print_scores(scores, accuracy)
+    if json is not None:
+        summary = {
+            "version": __version__,
+            "bundle": bundle_summary(decoder_bundle),
+            "provider": encoder.provider,
+            "recordings": rows,
+            "accuracy": accuracy,
+            "per_trial": trial_rows(scores),
+        }
+        write_json(summary, json)
+    return 0
+
+
+def _counts(decoder: Decoder) -> dict[str, int]:
+    trials = decoder.cutter.trials
+    return {
+        "seen": trials.seen,
+        "scored": decoder.scores.n,
+        "withheld": decoder.withheld,
+        "missed": trials.missed,
+        "unknown": trials.unknown,
+        "unfinished": len(trials.open) + trials.waiting,
+    }
+
+
+def _print_scores(scores: Scores, accuracy: dict[str, object]) -> None:
+    low, high = scores.interval(scores.hits())
+    auc = scores.auc()
+    print(f"{accuracy['protocol']}; n = {scores.n}, chance {1 / scores.n_entries:.3f}")
+    print(f"top-1 {np.mean(scores.hits()):.3f} (95 % {low:.3f} to {high:.3f}, {scores.interval_name})")
+    if accuracy["top5"] is not None:
+        print(f"top-5 {accuracy['top5']:.3f}")
+    if auc is not None:
+        print(f"AUC {auc:.3f}")
