@@ -6,6 +6,7 @@ it is wanted; when that ends, by `close` or because the parent died, so does the
 """
 
 import json
+import os
 import queue
 import subprocess
 import sys
@@ -155,7 +156,9 @@ def play_in_process(
 
 
 def _answer(**what: object) -> None:
-    print(json.dumps(what), flush=True)
+    # A parent that died no longer listens, and that is no error of the replay.
+    with suppress(BrokenPipeError):
+        print(json.dumps(what), flush=True)
 
 
 def main() -> int:
@@ -164,7 +167,9 @@ def main() -> int:
     stop = threading.Event()
 
     def wait_for_end() -> None:
-        sys.stdin.read()
+        # Not sys.stdin: its lock, held by a daemon thread, can abort the interpreter's shutdown.
+        while os.read(0, 4096):
+            pass
         stop.set()
 
     threading.Thread(target=wait_for_end, name="parent", daemon=True).start()

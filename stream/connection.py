@@ -73,7 +73,6 @@ class Connection:
         self._uid = info.uid()
         # Volumes of a scanner come every few seconds.
         self._silent_s = max(_SILENT_S, 4 / rate_hz) if (rate_hz := info.nominal_srate()) else _SILENT_S
-        self._heard_s = self._asked_s = lsl_now()
         self._search: Any = None
         self._next_probe_s = 0.0
         self._probed_s = float("-inf")
@@ -84,6 +83,7 @@ class Connection:
             # The first estimate takes 0.6 s; samples would pile up if the stream were open already.
             self._probe(timeout_s)
             self._inlet.open_stream(timeout_s)
+            self._heard_s = self._asked_s = lsl_now()
         except pylsl.util.LostError as lost:
             raise StreamLost(f"{self._who} was gone before it could be opened.") from lost
         except pylsl.util.TimeoutError as late:

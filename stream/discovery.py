@@ -11,8 +11,9 @@ from .errors import StreamError, did_you_mean
 
 __all__ = ["StreamQuery", "find_streams", "resolve_stream"]
 
-#: How long to look for a second stream that matches, once the first has answered. Seconds.
-_SETTLE_S = 0.5
+#: How long to look for a second stream that matches, once the first has answered: two more of the questions
+#: that liblsl sends out every half second, since one may get lost. Seconds.
+_SETTLE_S = 1.1
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ gap, and its silent recovery hides that an outlet went away, so neither is used.
 """
 
 import ctypes
+import sys
 from contextlib import suppress
 from math import ceil
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pylsl
-from pylsl.lib import cf_string, fmt2string
+from pylsl.lib import cf_int64, cf_string, fmt2string
 
 from .connection import OPEN_TIMEOUT_S, Connection, StreamLost, lsl_now, quiet_liblsl
 from .discovery import StreamQuery, find_streams, resolve_stream
@@ -223,7 +224,17 @@ def _label(value: Any) -> str:
     return str(int(value))
 
 
+def _check_format(info: pylsl.StreamInfo) -> None:
+    # pylsl leaves out 64-bit integers there.
+    if sys.platform == "win32" and info.channel_format() == cf_int64:
+        raise StreamError(
+            f"Stream {info.name()!r} sends int64 values, which pylsl cannot receive on Windows. "
+            "Send int32, double64 or text."
+        )
+
+
 def _check_is_signal(info: pylsl.StreamInfo) -> None:
+    _check_format(info)
     name, rate_hz = info.name(), float(info.nominal_srate())
     if info.channel_format() == cf_string:
         raise StreamError(
@@ -238,6 +249,7 @@ def _check_is_signal(info: pylsl.StreamInfo) -> None:
 
 
 def _check_is_markers(info: pylsl.StreamInfo) -> None:
+    _check_format(info)
     name, n_channels, rate_hz = info.name(), int(info.channel_count()), float(info.nominal_srate())
     if n_channels != 1:
         raise StreamError(

@@ -1,5 +1,3 @@
-import os
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -242,8 +240,8 @@ def test_a_replay_that_fails_later_or_is_killed_says_why(tmp_path: Path) -> None
         assert isinstance(playing.error, StreamError)
         assert "Nobody listened" in str(playing.error)
     with play_in_process(path, PlayerConfig(loop=True)) as playing:
-        os.kill(playing.pid, signal.SIGKILL)
-        assert playing.wait(10) == -signal.SIGKILL
+        playing._child.kill()
+        assert playing.wait(10) not in (0, None)
         assert "gave no reason" in str(playing.error)
 
 
