@@ -56,7 +56,7 @@ def find_gaps(stamps_s: FloatArray, sfreq_hz: float) -> tuple[Gap, ...]:
 
     Jitter delays a few stamps and is made up for; a loss delays all that follow. So a long step counts only
     if the median lateness of the second after it exceeds that of the second before it by 0.6 samples and by
-    six times what it varies by elsewhere in the recording.
+    more than it varies by in the recording.
 
     Parameters
     ----------
@@ -74,17 +74,16 @@ def find_gaps(stamps_s: FloatArray, sfreq_hz: float) -> tuple[Gap, ...]:
     n = len(stamps_s)
     late_s = stamps_s - stamps_s[0] - np.arange(n) / sfreq_hz
     width = max(1, round(sfreq_hz))
-    every = max(1, n // 500)
-    usual_s = [abs(_shift(late_s, at, width)) for at in range(width, n - width + 1, every)]
-    least_s = max(0.6 / sfreq_hz, 6 * float(np.median(usual_s)) if usual_s else 0.0)
+    margin = max(1, width // 4)  # with fewer samples than this, a loss cannot be told from jitter
+    least_s = _least_shift(late_s, width, margin, sfreq_hz)
 
     steps_s = np.diff(late_s)
     suspects = np.flatnonzero(np.abs(steps_s) > least_s / 2) + 1
     gaps = []
     # The longest step first: once it is taken out, what remains around it is judged on its own.
     for at in suspects[np.argsort(-np.abs(steps_s[suspects - 1]), kind="stable")]:
-        if min(at, n - at) < width / 4:
-            continue  # too few samples to tell a loss from jitter
+        if min(at, n - at) < margin:
+            continue
         shift_s = _shift(late_s, int(at), width)
         n_lost = round(shift_s * sfreq_hz)
         if least_s < shift_s <= _LONGEST_LOSS_S:
@@ -97,6 +96,25 @@ def find_gaps(stamps_s: FloatArray, sfreq_hz: float) -> tuple[Gap, ...]:
         kind = "loss" if n_lost else "reset"
         gaps.append(Gap(int(at), n_lost, kind, float(stamps_s[at] - stamps_s[0])))
     return tuple(sorted(gaps, key=lambda gap: gap.start))
+
+
+def _least_shift(late_s: FloatArray, width: int, margin: int, sfreq_hz: float) -> float:
+    """Return the smallest shift that jitter does not explain.
+
+    Judged by lower quartiles and medians over the recording, which few gaps leave alone.
+    """
+    places = range(margin, len(late_s) - margin + 1, max(1, len(late_s) // 500))
+    if not places:
+        return 0.6 / sfreq_hz
+    shifts_s = [abs(_shift(late_s, at, width)) for at in places]
+    spreads_s = [np.subtract(*np.quantile(late_s[max(0, at - width) : at], (0.75, 0.25))) for at in places]
+    # The lower quartile of a normal distribution's size is 0.32 standard deviations. Where a chunk of samples
+    # shares a stamp, medians hop by a fraction of the chunk.
+    return max(
+        0.6 / sfreq_hz,
+        6 / 0.32 * float(np.quantile(shifts_s, 0.25)),
+        0.3 * float(np.median(spreads_s)),
+    )
 
 
 def _shift(late_s: FloatArray, at: int, width: int) -> float:
