@@ -28,6 +28,7 @@ from safetensors.numpy import save as save_tensors
 
 from decode_stream.stream.errors import BundleError
 from decode_stream.stream.filters import ChainSpec, WindowSpec
+from decode_stream.stream.types import Modality
 from decode_stream.stream.windows import WindowSchedule, exact_sfreq
 
 from .evidence import NORMS, Calibration
@@ -120,7 +121,7 @@ class Manifest:
     """
 
     name: str
-    modality: str
+    modality: Modality
     chain: ChainSpec
     window: WindowSpec
     length_s: float
@@ -137,7 +138,9 @@ class Manifest:
 
     def __post_init__(self) -> None:
         if len(self.calibration.weights) != self.n_latencies:
-            raise ValueError(f"{len(self.calibration.weights)} calibration weights for {self.n_latencies} latencies.")
+            raise ValueError(
+                f"{len(self.calibration.weights)} calibration weights for {self.n_latencies} latencies."
+            )
         if not self.gallery or len(set(self.gallery)) != len(self.gallery):
             raise ValueError("The gallery needs names that differ.")
         unknown = sorted(set(self.labels.values()) - set(self.gallery))
@@ -295,7 +298,8 @@ def load_bundle(path: str | Path) -> Bundle:
     thumbnails = {
         manifest.gallery[int(PurePosixPath(name).stem)]: data
         for name, data in files.items()
-        if name.startswith("gallery/") and PurePosixPath(name).stem.isdecimal()
+        if name.startswith("gallery/")
+        and PurePosixPath(name).stem.isdecimal()
         and int(PurePosixPath(name).stem) < len(manifest.gallery)
     }
     return Bundle(manifest, files[_ENCODER], gallery, thumbnails, _sha256(text))
@@ -305,10 +309,14 @@ def _reader(path: Path) -> Callable[[str], bytes]:
     """Return a function that reads one member of a folder or a zip file."""
     if path.is_dir():
         if not (path / _MANIFEST).is_file():
-            raise BundleError(f"{path} is a folder without {_MANIFEST}; it is not a bundle. Train one with decode-stream train.")
+            raise BundleError(
+                f"{path} is a folder without {_MANIFEST}; it is not a bundle. Train one with decode-stream train."
+            )
         return lambda name: _read_member(path, name, lambda: (path / name).read_bytes())
     if not path.exists():
-        raise BundleError(f"There is no bundle at {path}. Train one with: decode-stream train RECORDING... --out {path}")
+        raise BundleError(
+            f"There is no bundle at {path}. Train one with: decode-stream train RECORDING... --out {path}"
+        )
     if not zipfile.is_zipfile(path):
         raise BundleError(f"{path} is neither a bundle's folder nor a .zip of one.")
 
@@ -328,7 +336,9 @@ def _read_member(path: Path, name: str, read: Callable[[], bytes]) -> bytes:
     try:
         return read()
     except (OSError, KeyError, zipfile.BadZipFile, ValueError) as error:
-        raise BundleError(f"{name} in {path} is missing or cannot be read: {error}. Copy the bundle again.") from error
+        raise BundleError(
+            f"{name} in {path} is missing or cannot be read: {error}. Copy the bundle again."
+        ) from error
 
 
 def _parse_manifest(text: bytes, path: Path) -> Manifest:
@@ -336,7 +346,9 @@ def _parse_manifest(text: bytes, path: Path) -> Manifest:
         raw = msgspec.json.decode(text)
         version = raw.get("schema") if isinstance(raw, dict) else None
         if not isinstance(version, int):
-            raise BundleError(f"{_MANIFEST} in {path} has no schema version; it is not a bundle of this program.")
+            raise BundleError(
+                f"{_MANIFEST} in {path} has no schema version; it is not a bundle of this program."
+            )
         while version in MIGRATIONS and version < SCHEMA:
             raw = MIGRATIONS[version](raw)
             version = raw["schema"]

@@ -25,8 +25,8 @@ class ChannelAttentionConfig:
     step_s : float
         Time from one window to the next, seconds.
     n_components : int
-        Cosine components kept of each channel's window, at most `n_times`. Component p oscillates at p / 2 cycles
-        a window, so 4 components of 100 ms reach 15 Hz.
+        Cosine components kept of each channel's window, at most `n_times`. Component p oscillates at p / 2
+        cycles a window, so 4 components of 100 ms reach 15 Hz.
     d_model, n_heads, n_layers : int
         Width of a channel's token, attention heads (a divisor of the width), attention layers (0 leaves the
         linear path alone).
@@ -46,8 +46,8 @@ class ChannelAttentionConfig:
     n_latencies: int = 21
     step_s: float = 0.025
     n_components: int = 4
-    d_model: int = 16
-    n_heads: int = 4
+    d_model: int = 8
+    n_heads: int = 2
     n_layers: int = 1
     dropout: float = 0.5
     positions_m: tuple[tuple[float, float, float] | None, ...] | None = None
@@ -57,14 +57,16 @@ class ChannelAttentionConfig:
     def __post_init__(self) -> None:
         if self.n_components > self.n_times:
             raise ValueError(
-                f"A window of {self.n_times} samples has no more components than samples; got {self.n_components}."
+                f"A window of {self.n_times} samples has at most as many components; got {self.n_components}."
             )
         if self.d_model % (2 * self.n_heads):
             raise ValueError(
-                f"The width of a token is a multiple of twice the heads; got {self.d_model} and {self.n_heads} heads."
+                f"A token's width is a multiple of twice the heads; got {self.d_model} and {self.n_heads}."
             )
         if self.positions_m is not None and len(self.positions_m) != self.n_channels:
-            raise ValueError(f"{self.n_channels} channels need as many positions; got {len(self.positions_m)}.")
+            raise ValueError(
+                f"{self.n_channels} channels need as many positions; got {len(self.positions_m)}."
+            )
 
 
 def _cosine_basis(n_components: int, n_times: int) -> Tensor:
@@ -76,7 +78,7 @@ def _cosine_basis(n_components: int, n_times: int) -> Tensor:
 
 
 def _position_features(config: ChannelAttentionConfig, n_octaves: int = 4) -> Tensor:
-    """Return sines and cosines of the sensor positions, shape (n_channels, 6 * n_octaves); zeros where unknown."""
+    """Return sines and cosines of sensor positions, (n_channels, 6 * n_octaves); zeros where unknown."""
     features = torch.zeros(config.n_channels, 6 * n_octaves)
     given = [i for i, xyz in enumerate(config.positions_m or ()) if xyz is not None]
     if given:
@@ -113,11 +115,11 @@ class _AttentionLayer(nn.Module):
 class ChannelAttention(nn.Module):
     """A latency-conditioned linear readout with attention across channels on top.
 
-    Each channel's window is reduced to its lowest cosine components. The linear path reads them with one matrix per
-    latency, interpolated between the latencies of the grid, and one more for windows of unknown latency. The
-    attention path makes one token a channel of them (components + sensor position + latency), lets the tokens
-    attend to each other and adds what their mean says. Both paths start near zero, so training begins with a
-    regularised linear decoder.
+    Each channel's window is reduced to its lowest cosine components. The linear path reads them with one
+    matrix per latency, interpolated between the latencies of the grid, and one more for windows of unknown
+    latency. The attention path makes one token a channel of them (components + sensor position + latency),
+    lets the tokens attend to each other and adds what their mean says. Both paths start near zero, so
+    training begins with a regularised linear decoder.
 
     Parameters
     ----------

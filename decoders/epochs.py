@@ -146,7 +146,9 @@ def cut_trials(
     )
 
 
-def robust_scale(recordings: Sequence[Recording], chain: ChainSpec) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def robust_scale(
+    recordings: Sequence[Recording], chain: ChainSpec
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return the median and the spread (interquartile range / 1.349) of each output channel of a chain.
 
     Parameters

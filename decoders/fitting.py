@@ -8,19 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from decode_stream.stream.types import FloatArray, IntArray
 
 from .channel_attention import ChannelAttention
-from .losses import gallery_loss, pair_loss, similarities
+from .losses import TrialLoss, gallery_loss, similarities
 
 __all__ = ["FitHistory", "FitSettings", "embed_trials", "fit"]
-
-# Galleries up to this size are contrasted as a whole, larger ones within the batch.
-_MAX_GALLERY = 256
-# Inverse of the temperature 0.07 at which contrastive training with cosines usually begins.
-_COSINE_SCALE = 14.3
 
 Progress = Callable[[int, int, float, float | None], None]
 
@@ -64,8 +59,8 @@ class FitHistory:
     Attributes
     ----------
     train_loss, valid_loss : tuple of float
-        Mean trial loss of every epoch in nats, dropout and hidden latencies included in training; `valid_loss` is
-        empty without validation data.
+        Mean trial loss of every epoch in nats, dropout and hidden latencies included in training;
+        `valid_loss` is empty without validation data.
     kept_epoch : int
         Number of the epoch whose weights were kept, from 1.
     """
@@ -73,38 +68,6 @@ class FitHistory:
     train_loss: tuple[float, ...]
     valid_loss: tuple[float, ...]
     kept_epoch: int
-
-
-class _TrialLoss(nn.Module):
-    """Loss of whole trials and of their single windows; for cosines it learns the two temperatures."""
-
-    def __init__(self, gallery: Tensor, norm: str, n_latencies: int) -> None:
-        super().__init__()
-        self.norm, self.whole = norm, len(gallery) <= _MAX_GALLERY
-        self.register_buffer("gallery", gallery)
-        self.gallery: Tensor
-        cosine = norm == "unit"
-        scales = torch.tensor([_COSINE_SCALE / math.sqrt(n_latencies), _COSINE_SCALE]) if cosine else torch.ones(2)
-        self.log_scales = nn.Parameter(scales.log(), requires_grad=cosine)
-
-    def forward(self, embeddings: Tensor, labels: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the loss of the trials and of the windows, given (n, n_latencies, dimension) embeddings."""
-        candidates = self.gallery if self.whole else self.gallery[labels]
-        loss = gallery_loss if self.whole else pair_loss
-        similarity = similarities(embeddings, candidates, self.norm)
-        shown = (~hidden).to(similarity.dtype)
-        trial_scale, window_scale = self.log_scales.exp()
-        # As with dropout, hidden windows are made up for by the others.
-        trial = similarity.mul(shown[..., None]).sum(1) / shown.mean()
-        trial_loss = loss(trial_scale * trial, labels)
-        if not self.whole:
-            return trial_loss, torch.stack([loss(window_scale * s, labels) for s in similarity.unbind(1)]).mean()
-        repeated = labels[:, None].expand_as(hidden)
-        known, unknown = (
-            loss(window_scale * similarity[kind], repeated[kind]) if kind.any() else trial_loss.new_zeros(())
-            for kind in (~hidden, hidden)
-        )
-        return trial_loss, known + unknown
 
 
 def _latencies(module: ChannelAttention, hidden: Tensor) -> Tensor:
@@ -117,7 +80,7 @@ def _embed(module: ChannelAttention, windows: Tensor, hidden: Tensor, subjects: 
     n, n_latencies = hidden.shape
     of_window = None if subjects is None else subjects.repeat_interleave(n_latencies)
     flat: Tensor = module(windows.flatten(0, 1), _latencies(module, hidden).flatten(), of_window)
-    return flat.unflatten(0, (n, n_latencies))
+    return flat.reshape(n, n_latencies, -1)
 
 
 def embed_trials(
@@ -163,9 +126,9 @@ def fit(
 ) -> FitHistory:
     """Fit an encoder in place, so that the evidence of a trial's windows adds up to the right gallery entry.
 
-    The loss is contrastive, on the similarities summed over each trial's windows as they are in a session, and to a
-    smaller part on single windows. A gallery of up to 256 entries is contrasted as a whole; of a larger one, the
-    entries of the batch (symmetric InfoNCE).
+    The loss is contrastive, on the similarities summed over each trial's windows as they are in a session,
+    and to a smaller part on single windows. A gallery of up to 256 entries is contrasted as a whole; of a
+    larger one, the entries of the batch (symmetric InfoNCE).
 
     Parameters
     ----------
@@ -199,7 +162,7 @@ def fit(
     settings = settings or FitSettings()
     _check(module, windows, labels, gallery)
     device = module.cosines.device
-    criterion = _TrialLoss(
+    criterion = TrialLoss(
         torch.tensor(gallery, dtype=torch.float32, device=device), norm, windows.shape[1]
     ).to(device)
     n_steps = math.ceil(len(windows) / settings.batch_size)
@@ -229,7 +192,9 @@ def fit(
                 if settings.keep_best and valid_losses[-1] == min(valid_losses):
                     kept, kept_epoch = copy.deepcopy(module.state_dict()), epoch
             if progress is not None:
-                progress(epoch, settings.n_epochs, train_losses[-1], valid_losses[-1] if valid_losses else None)
+                progress(
+                    epoch, settings.n_epochs, train_losses[-1], valid_losses[-1] if valid_losses else None
+                )
     if kept is not None:
         module.load_state_dict(kept)
     module.eval()
@@ -269,7 +234,9 @@ def _check(module: ChannelAttention, windows: FloatArray, labels: IntArray, gall
     config = module.config
     expected = (len(labels), config.n_latencies, config.n_channels, config.n_times)
     if windows.shape != expected or not len(labels):
-        raise ValueError(f"Windows of at least one trial, of shape {expected}, are needed; got {windows.shape}.")
+        raise ValueError(
+            f"Windows of at least one trial, of shape {expected}, are needed; got {windows.shape}."
+        )
     if gallery.shape != (len(gallery), config.embedding_dim):
         raise ValueError(f"Gallery entries have {config.embedding_dim} dimensions; got {gallery.shape}.")
     if labels.min() < 0 or labels.max() >= len(gallery):
@@ -277,7 +244,7 @@ def _check(module: ChannelAttention, windows: FloatArray, labels: IntArray, gall
 
 
 def _optimizer(
-    module: ChannelAttention, criterion: _TrialLoss, settings: FitSettings, n_steps: int
+    module: ChannelAttention, criterion: TrialLoss, settings: FitSettings, n_steps: int
 ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
     # The linear path has its own prior; decay would count it twice.
     free = [*module.linear.parameters(), criterion.log_scales]
@@ -291,7 +258,7 @@ def _optimizer(
     return optimizer, schedule
 
 
-def _validate(module: ChannelAttention, criterion: _TrialLoss, windows: FloatArray, labels: IntArray) -> float:
+def _validate(module: ChannelAttention, criterion: TrialLoss, windows: FloatArray, labels: IntArray) -> float:
     """Return the mean trial loss against the whole gallery, latencies known."""
     device = module.cosines.device
     embeddings = torch.tensor(embed_trials(module, windows), device=device)

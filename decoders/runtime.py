@@ -11,7 +11,11 @@ from .bundle import Bundle
 __all__ = ["PROVIDERS", "UNKNOWN_LATENCY", "Encoder"]
 
 #: Execution providers by the name used on the command line.
-PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider", "tensorrt": "TensorrtExecutionProvider"}
+PROVIDERS = {
+    "cpu": "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "tensorrt": "TensorrtExecutionProvider",
+}
 
 #: What a graph is given for a window whose latency is not known.
 UNKNOWN_LATENCY = -1.0
@@ -61,9 +65,13 @@ class Encoder:
         try:
             self._session = ort.InferenceSession(bundle.encoder, options, providers=wanted, enable_fallback=0)
             self.provider = self._session.get_providers()[0].removesuffix("ExecutionProvider")
-            embedding = self.encode(np.zeros((1, *self._shape), np.float32), np.full(1, UNKNOWN_LATENCY, np.float32))
+            embedding = self.encode(
+                np.zeros((1, *self._shape), np.float32), np.full(1, UNKNOWN_LATENCY, np.float32)
+            )
         except Exception as error:
-            raise BundleError(f"The encoder of {manifest.name!r} cannot be run: {str(error)[:300]}") from error
+            raise BundleError(
+                f"The encoder of {manifest.name!r} cannot be run: {str(error)[:300]}"
+            ) from error
         if self._session.get_providers()[0] != wanted[0]:
             raise UsageError(
                 f"The provider {provider!r} is installed but could not be loaded here; its libraries are missing or do "

@@ -44,7 +44,9 @@ class TrialScore:
     run: int = 0
 
 
-def wilson(successes: FloatArray | float, n: IntArray | int, level: float = 0.95) -> tuple[FloatArray, FloatArray]:
+def wilson(
+    successes: FloatArray | float, n: IntArray | int, level: float = 0.95
+) -> tuple[FloatArray, FloatArray]:
     """Return Wilson's interval of a proportion (Wilson 1927, JASA 22:209).
 
     Parameters
@@ -79,7 +81,8 @@ def rank_of_truth(log_evidence: FloatArray, truth: IntArray) -> npt.NDArray[np.f
     own = log_evidence[np.arange(len(truth)), truth][:, None]
     above = (log_evidence > own).sum(1)
     ties = (log_evidence == own).sum(1)
-    return above + (ties + 1) / 2
+    rank: npt.NDArray[np.float64] = above + (ties + 1) / 2
+    return rank
 
 
 def auc(scores: FloatArray, positive: npt.NDArray[np.bool_]) -> float:
@@ -172,14 +175,12 @@ def paired_auc_difference(
     groups = [np.flatnonzero(runs == run) for run in np.unique(runs)]
 
     def difference(parts: list[npt.NDArray[np.intp]]) -> float:
-        return sum(
-            len(g) * (auc(ours[g], positive[g]) - auc(theirs[g], positive[g])) for g in parts
-        ) / sum(len(g) for g in parts)
+        return sum(len(g) * (auc(ours[g], positive[g]) - auc(theirs[g], positive[g])) for g in parts) / sum(
+            len(g) for g in parts
+        )
 
     rng = np.random.default_rng(seed)
-    replicates = np.array(
-        [difference([rng.choice(g, len(g)) for g in groups]) for _ in range(n_resamples)]
-    )
+    replicates = np.array([difference([rng.choice(g, len(g)) for g in groups]) for _ in range(n_resamples)])
     return difference(groups), *bootstrap_interval(replicates)
 
 
@@ -222,7 +223,8 @@ class Scores:
         own = e[np.arange(self.n), truth][:, None]
         above = (e > own).sum(1)
         ties = (e == own).sum(1)
-        return np.clip((top - above) / ties, 0.0, 1.0)
+        hits: npt.NDArray[np.float64] = np.clip((top - above) / ties, 0.0, 1.0)
+        return hits
 
     def interval(self, hits: FloatArray) -> tuple[float, float]:
         """Return the 95 % interval of the mean of `hits`; (0, 1) without trials."""
@@ -262,4 +264,5 @@ class Scores:
             ties = (s == own).sum(-1)
         right = np.where(ties > 0, np.clip((1 - above) / np.maximum(ties, 1), 0, 1), np.nan)
         seen = np.isfinite(right)
-        return np.where(seen, right, 0).sum(0) / np.maximum(seen.sum(0), 1)
+        curve: npt.NDArray[np.float64] = np.where(seen, right, 0).sum(0) / np.maximum(seen.sum(0), 1)
+        return curve

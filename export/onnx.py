@@ -41,7 +41,9 @@ def _quiet() -> Iterator[None]:
             logger.setLevel(level)
 
 
-def export_encoder(module: nn.Module, windows: npt.NDArray[np.float32], latencies_s: npt.NDArray[np.float32]) -> bytes:
+def export_encoder(
+    module: nn.Module, windows: npt.NDArray[np.float32], latencies_s: npt.NDArray[np.float32]
+) -> bytes:
     """Write an encoder as an ONNX model and check it against torch on real windows.
 
     Parameters
@@ -79,7 +81,7 @@ def export_encoder(module: nn.Module, windows: npt.NDArray[np.float32], latencie
             verbose=False,
         )
     assert program is not None
-    model = program.model_proto.SerializeToString()
+    model: bytes = program.model_proto.SerializeToString()
     difference = largest_difference(model, module, windows, latencies_s)
     if not difference <= TOLERANCE:
         raise ExportError(

@@ -64,7 +64,9 @@ class ChainSpec:
     def __post_init__(self) -> None:
         n_in, n_out = len(self.channels), self.n_out
         if not n_in or len(self.units) != n_in or len(set(self.channels)) != n_in:
-            raise ValueError(f"A chain needs different channel names and a unit for each; got {self.channels}.")
+            raise ValueError(
+                f"A chain needs different channel names and a unit for each; got {self.channels}."
+            )
         if self.spatial is not None and any(len(row) != n_in for row in self.spatial):
             raise ValueError(f"Every row of the spatial matrix needs {n_in} numbers, one a channel.")
         for name, numbers in (("center", self.center), ("scale", self.scale)):
@@ -79,7 +81,9 @@ class ChainSpec:
                     f"A corner of {f_hz:g} Hz is not between 0 and half the decoder's rate, {self.sfreq_hz / 2:g} Hz."
                 )
         if self.highpass_hz and self.lowpass_hz and self.highpass_hz >= self.lowpass_hz:
-            raise ValueError(f"The high-pass {self.highpass_hz:g} Hz is not below the low-pass {self.lowpass_hz:g} Hz.")
+            raise ValueError(
+                f"The high-pass {self.highpass_hz:g} Hz is not below the low-pass {self.lowpass_hz:g} Hz."
+            )
 
     @property
     def n_out(self) -> int:
@@ -124,13 +128,15 @@ def _pick(spec: ChainSpec, channels: Sequence[Channel]) -> tuple[npt.NDArray[np.
     names = [channel.name for channel in channels]
     doubled = sorted({name for name in names if names.count(name) > 1 and name in spec.channels})
     if doubled:
-        raise StreamError(f"The stream has more than one channel called {', '.join(doubled)}; names must differ.")
+        raise StreamError(
+            f"The stream has more than one channel called {', '.join(doubled)}; names must differ."
+        )
     missing = [name for name in spec.channels if name not in names]
     if missing:
         hint = did_you_mean(missing[0], names)
         raise StreamError(
-            f"The stream lacks {len(missing)} of the decoder's {len(spec.channels)} channels: {', '.join(missing)}. "
-            f"It has: {', '.join(names)}.{hint} Rename the channels at the amplifier, or train a decoder without them."
+            f"The stream lacks {len(missing)} of the decoder's {len(spec.channels)} channels: "
+            f"{', '.join(missing[:40])}{', ...' if len(missing) > 40 else ''}. It has: {', '.join(names[:40])}{', ...' if len(names) > 40 else ''}.{hint} Rename the channels at the amplifier, or train a decoder without them."
         )
     index = np.array([names.index(name) for name in spec.channels])
     factors = [_unit_factor(channels[i], unit) for i, unit in zip(index, spec.units, strict=True)]
@@ -231,7 +237,7 @@ class CausalChain:
         array of shape (n_out_samples, n_out), float32
             Samples at the decoder's rate; the first has index ``ceil(start / decimation)``.
         """
-        x = data[:, self._index].astype(np.float64, copy=False) * self._factor
+        x: FloatArray = data[:, self._index].astype(np.float64, copy=False) * self._factor
         x = self._replace_non_finite(x)
         if self._matrix is not None:
             x = self._project(x)
@@ -263,7 +269,9 @@ class CausalChain:
         if not finite.all():
             self.non_finite += int(finite.size - finite.sum())
             padded = np.vstack([self._last, x])
-            rows = np.where(np.vstack([np.ones_like(self._last, dtype=bool), finite]), np.arange(len(padded))[:, None], 0)
+            rows = np.where(
+                np.vstack([np.ones_like(self._last, dtype=bool), finite]), np.arange(len(padded))[:, None], 0
+            )
             x = np.take_along_axis(padded, np.maximum.accumulate(rows, axis=0), axis=0)[1:]
         self._last = x[-1]
         return x

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from math import ceil
 
 import numpy as np
+import numpy.typing as npt
 
 from .continuity import Continuity
 from .filters import CausalChain, ChainSpec
@@ -62,7 +63,7 @@ class Ingest:
         self._settle = ceil(self.chain.settle_samples / self.chain.decimation)
         self.flags.add(0, max(1, self._settle), "settling")
 
-    def feed(self, data: FloatArray, stamps_s: FloatArray, arrived_s: float) -> list[Gap]:
+    def feed(self, data: FloatArray, stamps_s: npt.NDArray[np.float64], arrived_s: float) -> list[Gap]:
         """Take samples from the source.
 
         Parameters

@@ -57,7 +57,9 @@ class RingBuffer:
             If samples were written already.
         """
         if self._stop != self._start:
-            raise RuntimeError(f"The ring already holds samples up to {self._stop}; it cannot begin at {index}.")
+            raise RuntimeError(
+                f"The ring already holds samples up to {self._stop}; it cannot begin at {index}."
+            )
         self._start = self._stop = self._claimed = index
 
     def write(self, data: npt.NDArray[np.float32]) -> None:

@@ -1,7 +1,7 @@
 """The values that travel from a stream to a screen. All are immutable."""
 
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -14,12 +14,16 @@ __all__ = [
     "Gap",
     "IntArray",
     "Marker",
+    "Modality",
     "StreamInfo",
     "Trial",
 ]
 
 FloatArray: TypeAlias = npt.NDArray[np.floating[Any]]
 IntArray: TypeAlias = npt.NDArray[np.int64]
+
+#: What is measured.
+Modality: TypeAlias = Literal["eeg", "meg", "fmri"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 from cyclopts.config import Toml
@@ -13,7 +13,7 @@ from cyclopts.config import Toml
 from decode_stream import __version__
 from decode_stream.stream.errors import DecodeStreamError, UsageError
 
-from .config import Modality, Provider, SessionConfig, parse_events
+from .config import Modality, Model, Provider, SessionConfig, parse_events
 
 __all__ = ["app", "main"]
 
@@ -90,7 +90,7 @@ def train(
     modality: Modality,
     out: Path,
     events: str | None = None,
-    model: Literal["channel-attention", "lda"] = "channel-attention",
+    model: Model = "channel-attention",
     marker_column: str | None = None,
     channels: str | None = None,
     seed: int = 0,

@@ -7,10 +7,11 @@ from typing import Annotated, Literal
 from cyclopts import Group, Parameter
 
 from decode_stream.stream.errors import UsageError
+from decode_stream.stream.types import Modality
 
-__all__ = ["Modality", "Provider", "SessionConfig", "parse_events"]
+__all__ = ["Modality", "Model", "Provider", "SessionConfig", "parse_events"]
 
-Modality = Literal["eeg", "meg", "fmri"]
+Model = Literal["channel-attention", "lda"]
 Provider = Literal["cpu", "cuda", "tensorrt"]
 
 _SOURCE = Group.create_ordered("Source")
@@ -86,7 +87,9 @@ class SessionConfig:
         if self.demo and self.replay:
             raise UsageError("--demo plays the recording that comes with the program; leave out --replay.")
         if not (self.replay or self.demo) and (self.loop or self.start_s or self.speed != 1.0):
-            raise UsageError("--loop, --start-s and --speed belong to --replay RECORDING; a live stream has none.")
+            raise UsageError(
+                "--loop, --start-s and --speed belong to --replay RECORDING; a live stream has none."
+            )
         if self.modality == "fmri":
             raise UsageError("--modality fmri is not available in this version; it decodes eeg and meg.")
         parse_events(self.events)
@@ -105,5 +108,7 @@ def parse_events(text: str | None) -> dict[str, str] | None:
     pairs = [part.partition("=") for part in text.split(",")]
     events = {code.strip(): name.strip() for code, _, name in pairs}
     if len(events) != len(pairs) or not all(events) or not all(events.values()):
-        raise UsageError(f"--events is {text!r}; write CODE=NAME,... with different codes, as in 1=house,2=face.")
+        raise UsageError(
+            f"--events is {text!r}; write CODE=NAME,... with different codes, as in 1=house,2=face."
+        )
     return events

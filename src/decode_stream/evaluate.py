@@ -49,7 +49,9 @@ def evaluate_bundle(
             scores.add(replace(trial, number=scores.n))
         used = decoder_bundle.manifest.training.recordings
         if recording.name in used:
-            print(f"Mind: {recording.name} is among the recordings that {decoder_bundle.manifest.name!r} was trained on.")
+            print(
+                f"Mind: {recording.name} is among the recordings that {decoder_bundle.manifest.name!r} was trained on."
+            )
     if not scores.n:
         raise RecordingError(
             f"No trial could be scored: {rows}. Check that the markers name entries of the gallery, with --events."

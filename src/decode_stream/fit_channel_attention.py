@@ -31,14 +31,23 @@ def fit_channel_attention(trials: TrialSet, recipe: Recipe, seed: int) -> Traine
         ),
         seed=seed,
     )
-    fit(module, trials.windows, trials.labels, recipe.gallery.embeddings, norm=recipe.gallery.space.norm, seed=seed)
+    fit(
+        module,
+        trials.windows,
+        trials.labels,
+        recipe.gallery.embeddings,
+        norm=recipe.gallery.space.norm,
+        seed=seed,
+    )
 
     def embed(windows: npt.NDArray[np.float32], known: bool) -> npt.NDArray[np.float32]:
         return embed_trials(module, windows, known=known)
 
     def export(windows: npt.NDArray[np.float32]) -> bytes:
         flat = windows.reshape(-1, n_channels, n_times)
-        latencies = np.tile(np.arange(n_latencies) * float(recipe.schedule.step_s), len(windows)).astype(np.float32)
+        latencies = np.tile(np.arange(n_latencies) * float(recipe.schedule.step_s), len(windows)).astype(
+            np.float32
+        )
         latencies[1::7] = UNKNOWN_LATENCY
         return export_encoder(module, flat, latencies)
 

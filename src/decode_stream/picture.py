@@ -128,7 +128,9 @@ def progress(
     )
 
 
-def signal_view(ingest: Ingest | None, seconds: float, onsets: tuple[tuple[int, str], ...]) -> SignalView | None:
+def signal_view(
+    ingest: Ingest | None, seconds: float, onsets: tuple[tuple[int, str], ...]
+) -> SignalView | None:
     """Return a copy of the newest seconds of the filtered signal, or None before the first sample."""
     if ingest is None or ingest.ring.stop <= ingest.ring.start:
         return None

@@ -1,8 +1,6 @@
 """Runs a session or a replay from start to end, with a window or in the terminal."""
 
 import threading
-import time
-from contextlib import suppress
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
@@ -11,7 +9,7 @@ from rich.console import Console
 
 from decode_stream.decoders.bundle import Bundle, load_bundle
 from decode_stream.stream.errors import DecodeStreamError, UsageError
-from decode_stream.stream.types import StreamInfo
+from decode_stream.stream.lsl import quiet_liblsl
 
 from .chains import watch_chain
 from .config import SessionConfig
@@ -57,10 +55,8 @@ def run_session(config: SessionConfig) -> int:
     if replay is not None and not replay.exists():
         raise UsageError(f"There is no recording at {replay}.")
 
-    def chain(info: StreamInfo) -> "object":
-        return watch_chain(info, config.modality)
-
-    session = Session(config, Source(config, replay), bundle, chain)
+    quiet_liblsl()
+    session = Session(config, Source(config, replay), bundle, lambda info: watch_chain(info, config.modality))
     session.start()
     code = 0
     try:
@@ -96,7 +92,9 @@ def _with_modality(config: SessionConfig, bundle: Bundle | None) -> SessionConfi
 
 def _check_writable(path: Path) -> None:
     if path.is_dir() or not path.parent.is_dir():
-        raise UsageError(f"--json {path} cannot be written: its folder must exist and it must not be one itself.")
+        raise UsageError(
+            f"--json {path} cannot be written: its folder must exist and it must not be one itself."
+        )
 
 
 def _show(session: Session, console: Console) -> None:
@@ -138,11 +136,14 @@ def run_replay(
     marker_column: str | None,
 ) -> int:
     """Publish a recording as LSL streams until it ends or is interrupted; returns the exit code."""
-    from decode_stream.replay_data.open import open_recording
-    from decode_stream.replay_data.player import Player, PlayerConfig
+    from decode_stream.replay_data.player import PlayerConfig, play
 
-    source = open_recording(recording, marker_column=marker_column)
-    chosen = {key: value for key, value in (("name", name), ("source_id", source_id)) if value is not None}
-    config = PlayerConfig(loop=loop, start_s=start_s, speed=speed, wait_for_consumer=wait, **chosen)
-    Player(source, config).run(threading.Event())
+    config = PlayerConfig(
+        name=name or "", loop=loop, start_s=start_s, speed=speed, wait_for_consumer=wait
+    )
+    if source_id:
+        config = replace(config, source_id=source_id)
+    quiet_liblsl()
+    console = Console(stderr=True)
+    play(recording, config, threading.Event(), console.print, marker_column=marker_column)
     return 0

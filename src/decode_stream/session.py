@@ -83,6 +83,7 @@ class Session:
         self._arrived_s = 0.0
         self._news = threading.Condition()
         self._lock = threading.Lock()
+        self._n_running = 0
         self._threads: list[threading.Thread] = []
         self._onsets_shown: deque[tuple[int, str]] = deque(maxlen=64)
 
@@ -102,10 +103,23 @@ class Session:
                 # Whatever goes wrong in a thread ends the session, and is told by `join`.
                 self.error = self.error or error
                 self.stop()
+            finally:
+                self._leave()
 
+        with self._lock:
+            self._n_running += 1
         thread = threading.Thread(target=guarded, name=name, daemon=True)
         self._threads.append(thread)
         thread.start()
+
+    def _leave(self) -> None:
+        """Called by each thread at its end; the last one ends the session."""
+        with self._lock:
+            self._n_running -= 1
+            last = self._n_running == 0
+        if last:
+            self._set_state("ended")
+            self._ended.set()
 
     def stop(self) -> None:
         """Ask every thread to end; may be called from anywhere, and twice."""
@@ -115,19 +129,14 @@ class Session:
 
     def wait(self, timeout_s: float) -> bool:
         """Wait for the end of the session; return whether it has come."""
-        if not self._ended.is_set() and not any(thread.is_alive() for thread in self._threads):
-            self._ended.set()
-            self._set_state("ended")
         return self._ended.wait(timeout_s)
 
     def join(self) -> None:
         """Wait for all threads, release the streams, and raise what ended the session, if it failed."""
+        self._ended.wait()
         for thread in self._threads:
             thread.join()
         self._source.close()
-        if self._state[0] != "ended":
-            self._set_state("ended")
-        self._ended.set()
         if self.error is not None:
             raise self.error
 
@@ -240,7 +249,10 @@ class Session:
         if self.config.duration_s is not None and self.first_sample_s is not None:
             seconds = (lsl_now() - self.first_sample_s) * info.speed
             # Signal time counts, but a stream that stalls must not keep a timed session for ever.
-            if min(self.duration_s, seconds) >= self.config.duration_s or seconds > self.config.duration_s + 10:
+            if (
+                min(self.duration_s, seconds) >= self.config.duration_s
+                or seconds > self.config.duration_s + 10
+            ):
                 return True
         return self._input_done or self._source.at_end
 
@@ -306,7 +318,9 @@ class Session:
                 self.stages["decode"].add(self.decoder.encode_s)
                 self.stages["belief"].add(self.decoder.believe_s)
         if self.cutter.trials.missed > missed:
-            self.tell("missed", "a marker came when its samples were no longer held; the trial is not decoded")
+            self.tell(
+                "missed", "a marker came when its samples were no longer held; the trial is not decoded"
+            )
         if len(self.cutter.trials.unknown_labels) > unknown and self.decoder is not None:
             labels = ", ".join(sorted(self.cutter.trials.unknown_labels)[:10])
             self.tell("unknown", f"markers that name no gallery entry: {labels}; see --events")

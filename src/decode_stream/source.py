@@ -179,7 +179,7 @@ class Source:
         inlet = self._marker_inlet
         assert inlet is not None
         query = StreamQuery(source_id=inlet.source_id) if inlet.source_id else StreamQuery(name=inlet.name)
-        found = find_streams(query, 0.05)
+        found = find_streams(query, _SEARCH_AGAIN_S)
         if len(found) != 1:
             return inlet
         try:

@@ -73,7 +73,12 @@ def session_summary(session: Session, exit_code: int) -> dict[str, Any]:
         "modality": session.config.modality or (session.bundle.manifest.modality if session.bundle else None),
         "bundle": bundle_summary(session.bundle) if session.bundle else None,
         "provider": session.encoder.provider if session.encoder else None,
-        "stream": {"name": info.name, "n_channels": len(info.channels), "sfreq_hz": info.sfreq_hz, "speed": info.speed}
+        "stream": {
+            "name": info.name,
+            "n_channels": len(info.channels),
+            "sfreq_hz": info.sfreq_hz,
+            "speed": info.speed,
+        }
         if info
         else None,
         "duration_s": round(session.duration_s, 3),
@@ -102,7 +107,9 @@ def session_summary(session: Session, exit_code: int) -> dict[str, Any]:
             "missed": counts.markers_missed,
             "unknown": counts.markers_unknown,
             "duplicate": session.cutter.trials.duplicate if session.cutter else 0,
-            "unfinished": len(session.cutter.trials.open) + session.cutter.trials.waiting if session.cutter else 0,
+            "unfinished": len(session.cutter.trials.open) + session.cutter.trials.waiting
+            if session.cutter
+            else 0,
         },
         "onsets": session.onset_channel.summary() if session.onset_channel else None,
         "accuracy": accuracy_summary(decoder.scores) if decoder else None,
@@ -123,4 +130,6 @@ def write_json(summary: dict[str, Any], path: Path) -> None:
     try:
         path.write_bytes(msgspec.json.format(msgspec.json.encode(summary), indent=1))
     except OSError as error:
-        raise UsageError(f"The summary cannot be written to {path}: {error.strerror}. Give another --json.") from error
+        raise UsageError(
+            f"The summary cannot be written to {path}: {error.strerror}. Give another --json."
+        ) from error

@@ -121,7 +121,9 @@ def category_gallery(recordings: Sequence[Recording], events: dict[str, str] | N
     return Gallery(names, np.eye(len(names), dtype=np.float32), space, dict(events), {})
 
 
-def _design(recordings: Sequence[Recording], modality: Modality, names: Sequence[str] | None, gallery: Gallery) -> Recipe:
+def _design(
+    recordings: Sequence[Recording], modality: Modality, names: Sequence[str] | None, gallery: Gallery
+) -> Recipe:
     first = recordings[0]
     channels = pick_channels(first.channels, modality, names)
     for other in recordings[1:]:
@@ -273,7 +275,9 @@ def train(
         gallery=gallery.names,
         labels=gallery.labels,
         calibration=calibration,
-        training=Training(model, tuple(r.name for r in recordings), len(trials.labels), seed, protocol, numbers),
+        training=Training(
+            model, tuple(r.name for r in recordings), len(trials.labels), seed, protocol, numbers
+        ),
         versions=_versions(),
     )
     return Bundle(manifest, encoder, gallery.embeddings, gallery.thumbnails), held_out

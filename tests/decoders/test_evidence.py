@@ -52,7 +52,9 @@ def test_calibration_makes_probabilities_mean_what_they_say() -> None:
     p, right = np.exp(log_p.max(1)), log_p.argmax(1) == truth
     edges = np.quantile(p, np.linspace(0, 1, 11))
     groups = np.clip(np.searchsorted(edges, p) - 1, 0, 9)
-    error = sum(abs(p[groups == g].mean() - right[groups == g].mean()) * (groups == g).mean() for g in range(10))
+    error = sum(
+        abs(p[groups == g].mean() - right[groups == g].mean()) * (groups == g).mean() for g in range(10)
+    )
     assert error < 0.03
     assert calibration.weights[3] > calibration.weights[2] > calibration.weights[0]
     naive = log_softmax(test.sum(1), axis=1)
