@@ -49,7 +49,7 @@ def envelope(
     np.maximum.reduceat(data, edges, axis=0, out=values[1::2])
     offset = np.empty(2 * len(edges))
     offset[0::2] = edges
-    offset[1::2] = (edges + np.append(edges[1:], n_samples)) / 2
+    offset[1::2] = (edges + np.append(edges[1:], n_samples) - 1) / 2
     return offset, values
 
 
