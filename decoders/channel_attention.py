@@ -161,9 +161,9 @@ class ChannelAttention(nn.Module):
             self.embed_latency = nn.Linear(d_model, d_model, bias=False)
             self.channel = nn.Parameter(0.5 * torch.randn(config.n_channels, d_model))
             self.unknown_latency = nn.Parameter(0.2 * torch.randn(d_model))
-            self.subjects = (
-                nn.Embedding(config.n_subjects + 1, d_model) if config.n_subjects else nn.Identity()
-            )
+            # Without subjects there is no token, and nothing to learn.
+            n_tokens = config.n_subjects + 1 if config.n_subjects else 0
+            self.subjects = nn.Parameter(0.5 * torch.randn(n_tokens, d_model))
             self.layers = nn.ModuleList(
                 _AttentionLayer(d_model, config.n_heads, config.dropout) for _ in range(config.n_layers)
             )
@@ -204,7 +204,7 @@ class ChannelAttention(nn.Module):
         if self.config.n_subjects:
             if subject is None:
                 subject = torch.full_like(latency_s, self.subject, dtype=torch.int64)
-            tokens = torch.cat([tokens, self.subjects(subject)[:, None]], dim=1)
+            tokens = torch.cat([tokens, self.subjects[subject][:, None]], dim=1)
         for layer in self.layers:
             tokens = layer(tokens)
         pooled = self.norm(tokens).mean(dim=1)

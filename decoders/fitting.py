@@ -234,9 +234,7 @@ def _check(module: ChannelAttention, windows: FloatArray, labels: IntArray, gall
     config = module.config
     expected = (len(labels), config.n_latencies, config.n_channels, config.n_times)
     if windows.shape != expected or not len(labels):
-        raise ValueError(
-            f"Windows of at least one trial, of shape {expected}, are needed; got {windows.shape}."
-        )
+        raise ValueError(f"Trials must have windows of shape {expected}; got {windows.shape}.")
     if gallery.shape != (len(gallery), config.embedding_dim):
         raise ValueError(f"Gallery entries have {config.embedding_dim} dimensions; got {gallery.shape}.")
     if labels.min() < 0 or labels.max() >= len(gallery):

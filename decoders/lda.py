@@ -127,8 +127,8 @@ def fit_lda(
         cover[start : start + n_times] += 1
     if not (0 <= first < last) or not cover[first:last].all():
         raise UsageError(
-            f"A trial's windows cover 0 to {starts[-1] + n_times} samples after onset; LDA is to use {first} to {last} "
-            f"({start_s:g} to {stop_s:g} s). Take more windows a trial, or a shorter part."
+            f"A trial's windows cover 0 to {starts[-1] + n_times} samples after onset; LDA is to use "
+            f"{first} to {last} ({start_s:g} to {stop_s:g} s). Take more windows a trial, or a shorter part."
         )
     n_each = np.bincount(labels, minlength=n_entries)
     if n_entries < 2 or len(n_each) > n_entries or n_each.min() < 2:
