@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -64,7 +65,7 @@ def play_into(ingest: Ingest, recording: Recording, trials: Trials | None = None
     markers = list(recording.markers)
     edges = sorted({*range(0, recording.n_samples, block), recording.n_samples, *(gap.start for gap in gaps)})
     lost = 0
-    for start, stop in zip(edges, edges[1:], strict=False):
+    for start, stop in pairwise(edges):
         while gaps and gaps[0].start <= start:
             gap = gaps.pop(0)
             ingest.take([Gap(start + lost, gap.n_lost, gap.kind, 0.0)])

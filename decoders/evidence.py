@@ -161,7 +161,9 @@ class Evidence:
         if trial not in self._similarities:
             return np.zeros(self._n_entries)
         weights = np.array(self._calibration.weights)
-        total: npt.NDArray[np.float64] = (weights[:, None] * np.nan_to_num(self._similarities[trial])).sum(axis=0)
+        total: npt.NDArray[np.float64] = (weights[:, None] * np.nan_to_num(self._similarities[trial])).sum(
+            axis=0
+        )
         return total
 
     def belief(self, trial: int) -> npt.NDArray[np.float64]:

@@ -25,6 +25,8 @@ class ArrayRecording:
         Breaks, counted in the recording's own samples.
     name : str
         Short name for people.
+    notes : tuple of str
+        What was assumed or left out in reading, in sentences.
 
     Raises
     ------
@@ -38,6 +40,7 @@ class ArrayRecording:
     markers: tuple[tuple[int, str], ...] = ()
     gaps: tuple[Gap, ...] = field(default=())
     name: str = "array"
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.data.ndim != 2 or self.data.shape[1] != len(self.channels):

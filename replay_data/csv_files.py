@@ -20,7 +20,7 @@ from .arrays import ArrayRecording
 from .channels import guess_type, select_channels
 from .stamps import find_gaps, measured_sfreq
 
-__all__ = ["CsvRecording", "read_csv"]
+__all__ = ["read_csv"]
 
 _TIME = re.compile(r"(lsl[ _]?)?(time[ _]?stamps?|times?)([ _]s)?(\s*[\[(]s[\])])?", re.IGNORECASE)
 _MARKERS = re.compile(r"(marker|stim|stimulus|trigger|event)s?[ _]?\d*", re.IGNORECASE)
@@ -28,19 +28,6 @@ _UNIT = re.compile(r"(?P<name>.*\S)\s*[\[(](?P<unit>[^\])]+)[\])]")
 _BLOCK_ROWS = 8192
 #: Values held in memory, 2 GiB of them.
 _MOST_VALUES = 2**28
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class CsvRecording(ArrayRecording):
-    """A CSV recording, held in memory.
-
-    Attributes
-    ----------
-    notes : tuple of str
-        What a person should know about how the file was read.
-    """
-
-    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -60,7 +47,7 @@ def read_csv(
     exclude_channels: Sequence[str] = (),
     modality: str | None = None,
     unit: str | None = None,
-) -> CsvRecording:
+) -> ArrayRecording:
     """Read a CSV recording; the parameters are those of `open_recording`.
 
     Columns are separated by commas, semicolons or tabs, and named in the first row. A marker column holds 0
@@ -69,7 +56,7 @@ def read_csv(
 
     Returns
     -------
-    CsvRecording
+    ArrayRecording
         The recording, float64.
 
     Raises
@@ -102,7 +89,7 @@ def read_csv(
         notes.append(f"{len(gaps)} gaps in the time stamps, {sum(gap.n_lost for gap in gaps)} samples lost.")
     if n_missing := int(np.count_nonzero(~np.isfinite(data[:, kept]))):
         notes.append(f"{n_missing} values are missing or not finite.")
-    return CsvRecording(
+    return ArrayRecording(
         data=np.ascontiguousarray(data[:, kept]),
         channels=tuple(channels[place] for place in kept),
         sfreq_hz=sfreq_hz,

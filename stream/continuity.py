@@ -11,6 +11,7 @@ from .types import Chunk, FloatArray, Gap
 
 __all__ = ["Continuity"]
 
+_EARLY_S = 2.0  # while jitter is being learnt
 _LEAP_S = 3600.0  # a longer jump is a clock that was set, not a loss
 
 
@@ -43,9 +44,9 @@ class Continuity:
 
     Notes
     -----
-    In the first two seconds, while the jitter is being learnt, a jump below 50 ms must last for 500 ms. A
-    loss smaller than the jitter's tolerance cannot be seen without a counter; the clock then follows the new
-    line within half a minute.
+    In the first two seconds, while the jitter is being learnt, a jump below 50 ms must last for 500 ms, and
+    later in a jittery stream one below twice the tolerance. A loss smaller than the tolerance cannot be seen
+    without a counter; the clock then follows the new line within half a minute.
     """
 
     def __init__(self, sfreq_hz: float, speed: float = 1.0, counter_channel: int | None = None) -> None:
@@ -63,6 +64,7 @@ class Continuity:
         self._lost_spans: list[tuple[float, float]] = []
         self._lost_indices: list[tuple[int, int]] = []
         self._last_stamp_s: float | None = None
+        self._repeating = False
         self._returning = False
         self._arrived_s = 0.0
         self._out: list[Chunk | Gap] = []
@@ -204,7 +206,12 @@ class Continuity:
         held, tolerance = self._held, self._tolerance()
         place = float(self.clock.errors(self._next, np.array([stamp_s]))[0]) / self.clock.period_s
         fits = abs(place - len(held)) <= tolerance
-        if self._recent.has(row, stamp_s, flat_counts=not fits) or held.has(row, stamp_s):
+        newest_s = max([self._recent.newest_s, *held.stamps])
+        flat_counts = not fits and (stamp_s < newest_s or self._repeating)
+        self._repeating = self._recent.has(row, stamp_s, flat_counts) or (
+            held.has(row, stamp_s) and (flat_counts or not self._recent.ends_with(row))
+        )
+        if self._repeating:
             self.duplicate += 1
             return
         if fits:
@@ -212,20 +219,33 @@ class Continuity:
             held.append(row, stamp_s, place)
             self._release()
             return
-        if held:
-            step = place - held.places[-1]
-            ahead = held.places[0] > 0
-            if ahead and step < 0 and -tolerance <= place < held.places[0]:
-                self.reordered += 1  # a late-comer into the hole that the held samples left
-                return
-            if not ahead and abs(place) <= tolerance and step > 1 + tolerance:
-                self.reordered += len(held)  # the stream goes on as if the held ones had not been
-                held.clear()
-                held.append(row, stamp_s, place)
-                self._release()
-                return
+        if held and self._is_late_comer(place, tolerance):
+            self.reordered += 1
+            return
+        if held and self._are_late_comers(place, tolerance):
+            self.reordered += len(held)
+            held.clear()
+            held.append(row, stamp_s, place)
+            self._release()
+            return
         held.append(row, stamp_s, place)
         self._judge(tolerance)
+
+    def _knows_order(self) -> bool:
+        """Return whether the jitter is known well enough to tell a sample out of order from an early stamp."""
+        clean = self._next > 0.3 * self._rate_hz and self.clock.jitter_s < 0.05 * self.clock.period_s
+        return clean or self._next > _EARLY_S * self._rate_hz
+
+    def _is_late_comer(self, place: float, tolerance: float) -> bool:
+        """Return whether a sample belongs in the hole that the held ones left."""
+        first = self._held.places[0]
+        steps_back = place < self._held.places[-1]
+        return first > 0 and steps_back and -tolerance <= place < first and self._knows_order()
+
+    def _are_late_comers(self, place: float, tolerance: float) -> bool:
+        """Return whether the stream goes on at `place` as if the held samples had not been."""
+        behind = self._held.places[0] < 0 and place - self._held.places[-1] > 1 + tolerance
+        return behind and abs(place) <= tolerance and self._knows_order()
 
     def _release(self) -> None:
         """Let the held samples through as they came: it was jitter."""
@@ -234,37 +254,36 @@ class Continuity:
         self._emit(rows, stamps)
 
     def _judge(self, tolerance: float) -> None:
+        """Decide on the held samples once enough of them agree, or clearly never will."""
         held, persist = self._held, self._persist
         if len(held) < persist:
             return
-        jump_s = abs(held.places[-1] - len(held) + 1) * self.clock.period_s
-        if self._next < 2.0 * self._rate_hz and jump_s < 0.05:
+        jump = abs(float(np.median(held.excess()[-persist:])))
+        early = self._next < _EARLY_S * self._rate_hz and jump * self.clock.period_s < 0.05
+        if early or 0.6 < tolerance > jump / 2:
             persist *= 5
         if len(held) < persist:
             return
         verdict = held.verdict(persist, tolerance)
         if verdict is not None:
-            self._settle(verdict, tolerance)
+            self._settle(verdict)
         elif len(held) >= max(5 * self._persist, 2 * persist):
-            excess = held.excess()[-persist:]
-            jump = float(np.median(excess))
-            self.clock.widen(1.5 * float(np.median(np.abs(excess - jump))) * self.clock.period_s)
-            if abs(jump) > self._tolerance():
-                self._settle(Verdict(len(held) - persist, jump), tolerance)
+            excess = held.excess()
+            middle = float(np.median(excess))
+            self.clock.widen(1.5 * float(np.median(np.abs(excess - middle))) * self.clock.period_s)
+            if abs(middle) > self._tolerance() and not early:
+                self._settle(Verdict(0, middle))
             else:
                 self._release()
 
-    def _settle(self, verdict: Verdict, tolerance: float) -> None:
+    def _settle(self, verdict: Verdict) -> None:
         """Break the stream where the held samples found their new line."""
         held, change = self._held, verdict.change
+        before = held.rows[:change], held.stamps[:change]
         rows, stamps = held.rows[change:], held.stamps[change:]
-        kept = [k for k in range(change) if held.places[k] - k >= -tolerance]
-        before = [held.rows[k] for k in kept], [held.stamps[k] for k in kept]
-        self.reordered += change - len(kept)
-        places = np.array(held.places[change:]) - len(kept)
+        jump = float(np.median(held.excess()[change:]))
         held.clear()
         self._emit(*before)
-        jump = float(np.median(places - np.arange(len(places))))
         middle = float(np.median(stamps))
         if jump < 0 and any(start < middle < stop for start, stop in self._lost_spans):
             self.reordered += len(rows)
@@ -315,7 +334,7 @@ class Continuity:
         if verdict is None:
             self._release()
         else:
-            self._settle(verdict, self._tolerance())
+            self._settle(verdict)
 
     # -- judging by a counter --------------------------------------------------------------------------------
 
@@ -324,7 +343,7 @@ class Continuity:
         ahead = number - self._counter_base - self._next
         late = float(self.clock.errors(self._next, np.array([stamp_s]))[0]) / self.clock.period_s
         if ahead < -2 * self._persist and abs(late - len(self._held)) <= self._tolerance():
-            self._counter_base -= ahead  # the counter wrapped
+            self._counter_base += ahead  # the counter wrapped
             ahead = 0
         if ahead >= 0:
             self._sort_out()

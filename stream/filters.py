@@ -123,6 +123,10 @@ def _sections(spec: ChainSpec, sfreq_hz: float, decimation: int) -> FloatArray:
     return np.concatenate(parts)
 
 
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:40]) + (", ..." if len(names) > 40 else "")
+
+
 def _pick(spec: ChainSpec, channels: Sequence[Channel]) -> tuple[npt.NDArray[np.intp], FloatArray]:
     """Find each channel of the chain in the stream by name, with the factor to its unit."""
     names = [channel.name for channel in channels]
@@ -133,10 +137,10 @@ def _pick(spec: ChainSpec, channels: Sequence[Channel]) -> tuple[npt.NDArray[np.
         )
     missing = [name for name in spec.channels if name not in names]
     if missing:
-        hint = did_you_mean(missing[0], names)
         raise StreamError(
-            f"The stream lacks {len(missing)} of the decoder's {len(spec.channels)} channels: "
-            f"{', '.join(missing[:40])}{', ...' if len(missing) > 40 else ''}. It has: {', '.join(names[:40])}{', ...' if len(names) > 40 else ''}.{hint} Rename the channels at the amplifier, or train a decoder without them."
+            f"The stream lacks {len(missing)} of the decoder's {len(spec.channels)} channels: {_listed(missing)}. "
+            f"It has: {_listed(names)}.{did_you_mean(missing[0], names)} "
+            "Rename the channels at the amplifier, or train a decoder without them."
         )
     index = np.array([names.index(name) for name in spec.channels])
     factors = [_unit_factor(channels[i], unit) for i, unit in zip(index, spec.units, strict=True)]

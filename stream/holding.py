@@ -67,6 +67,10 @@ class Recent:
         places = np.flatnonzero(repeated[self._stop :])
         return int(places[0]) if len(places) else n
 
+    def ends_with(self, row: FloatArray) -> bool:
+        """Return whether the last sample let through has these values."""
+        return self._stop > 0 and _same(self._rows[self._stop - 1], row)
+
     def has_stamp(self, stamp_s: float) -> bool:
         """Return whether a sample with this very stamp was let through."""
         return bool((self._stamps[: self._stop] == stamp_s).any())

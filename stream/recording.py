@@ -25,6 +25,8 @@ class Recording(Protocol):
     gaps : tuple of Gap
         Breaks inside the recording, with `start` counted in the recording's own samples and `n_lost` samples
         missing in front of it.
+    notes : tuple of str
+        What was assumed or left out in reading, in sentences.
     """
 
     @property
@@ -39,6 +41,8 @@ class Recording(Protocol):
     def markers(self) -> tuple[tuple[int, str], ...]: ...  # noqa: D102
     @property
     def gaps(self) -> tuple[Gap, ...]: ...  # noqa: D102
+    @property
+    def notes(self) -> tuple[str, ...]: ...  # noqa: D102
 
     def read(self, start: int, stop: int) -> FloatArray:
         """Return the samples [start, stop), shape (stop - start, n_channels), in the channels' units."""

@@ -52,8 +52,8 @@ def pick_channels(
     if not picked:
         types = ", ".join(sorted({channel.type for channel in channels}))
         raise UsageError(
-            f"None of the {len(channels)} channels is of type {' or '.join(_TYPES.get(modality, ()))}; they are of type "
-            f"{types}. Give another --modality, or the channels by name with --channels."
+            f"None of the {len(channels)} channels is of type {' or '.join(_TYPES.get(modality, ()))}; they are of "
+            f"type {types}. Give another --modality, or the channels by name with --channels."
         )
     return picked
 

@@ -7,9 +7,9 @@ import numpy as np
 from decode_stream.decoders.decoder import Belief, Decoder
 from decode_stream.decoders.scoring import Scores, wilson
 from decode_stream.gui.snapshot import Accuracy, Match, Progress, SignalView
-from decode_stream.stream.cutter import WindowCutter
-from decode_stream.stream.ingest import Ingest
 from decode_stream.stream.types import Event
+
+from .pipeline import Pipeline
 
 __all__ = ["AccuracyTrace", "best_matches", "progress", "protocol", "signal_view"]
 
@@ -103,12 +103,11 @@ def _newest(decoder: Decoder | None) -> Belief | None:
     return trial if fresh else free
 
 
-def progress(
-    ingest: Ingest | None, cutter: WindowCutter | None, decoder: Decoder | None, events: Sequence[Event]
-) -> Progress:
+def progress(pipeline: Pipeline | None, events: Sequence[Event]) -> Progress:
     """Return the counts so far."""
-    if ingest is None or cutter is None:
+    if pipeline is None:
         return Progress()
+    ingest, cutter, decoder = pipeline.ingest, pipeline.cutter, pipeline.decoder
     continuity, trials = ingest.continuity, cutter.trials
     return Progress(
         received=continuity.received,
@@ -128,13 +127,9 @@ def progress(
     )
 
 
-def signal_view(
-    ingest: Ingest | None, seconds: float, onsets: tuple[tuple[int, str], ...]
-) -> SignalView | None:
+def signal_view(pipeline: Pipeline, seconds: float, onsets: tuple[tuple[int, str], ...]) -> SignalView | None:
     """Return a copy of the newest seconds of the filtered signal, or None before the first sample."""
-    if ingest is None or ingest.ring.stop <= ingest.ring.start:
-        return None
-    ring, spec = ingest.ring, ingest.chain.spec
+    ring, spec = pipeline.ingest.ring, pipeline.ingest.chain.spec
     stop = ring.stop
     start = max(ring.start, stop - round(seconds * spec.sfreq_hz))
     view = ring.view(start, stop)

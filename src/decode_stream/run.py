@@ -2,7 +2,6 @@
 
 import threading
 from dataclasses import replace
-from importlib.resources import files
 from pathlib import Path
 
 from rich.console import Console
@@ -17,13 +16,7 @@ from .session import Session
 from .source import Source
 from .summary import session_summary, write_json
 
-__all__ = ["demo_files", "run_replay", "run_session"]
-
-
-def demo_files() -> tuple[Path, Path]:
-    """Return the bundle and the recording that come with the program."""
-    folder = Path(str(files("decode_stream.replay_data") / "demo-bundles"))
-    return folder / "eeg.bundle.zip", folder / "eeg_raw.fif"
+__all__ = ["run_replay", "run_session"]
 
 
 def run_session(config: SessionConfig) -> int:
@@ -42,6 +35,8 @@ def run_session(config: SessionConfig) -> int:
     console = Console(stderr=True)
     bundle_path, replay = config.bundle, config.replay
     if config.demo:
+        from .demo import demo_files
+
         bundle_path, replay = demo_files()
     bundle = load_bundle(bundle_path) if bundle_path else None
     config = _with_modality(config, bundle)
@@ -119,8 +114,10 @@ def _print_result(session: Session, console: Console) -> None:
     if accuracy.n:
         auc = f", AUC {accuracy.auc:.3f}" if accuracy.auc is not None else ""
         console.print(
-            f"{accuracy.n} trials, top-1 {accuracy.top1[-1]:.3f} (95 % {accuracy.low[-1]:.3f} to {accuracy.high[-1]:.3f}, "
-            f"{accuracy.interval}; chance {accuracy.chance:.3f}){auc}"
+            f"{accuracy.n} trials, top-1 {accuracy.top1[-1]:.3f} (95 % {accuracy.low[-1]:.3f} to "
+            f"{accuracy.high[-1]:.3f}, {accuracy.interval}; chance {accuracy.chance:.3f}){auc}",
+            highlight=False,
+            soft_wrap=True,
         )
 
 
@@ -138,9 +135,7 @@ def run_replay(
     """Publish a recording as LSL streams until it ends or is interrupted; returns the exit code."""
     from decode_stream.replay_data.player import PlayerConfig, play
 
-    config = PlayerConfig(
-        name=name or "", loop=loop, start_s=start_s, speed=speed, wait_for_consumer=wait
-    )
+    config = PlayerConfig(name=name or "", loop=loop, start_s=start_s, speed=speed, wait_for_consumer=wait)
     if source_id:
         config = replace(config, source_id=source_id)
     quiet_liblsl()

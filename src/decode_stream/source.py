@@ -88,8 +88,9 @@ class Source:
                 return None
             raise
         speed = f", {self.info.speed:g} times as fast" if self.info.speed != 1 else ""
-        self.words = f"{self.info.name!r} {self.info.type}, {len(self.info.channels)} ch @ {self.info.sfreq_hz:g} Hz{speed}"
-        return self.info
+        info = self.info
+        self.words = f"{info.name!r} {info.type}, {len(info.channels)} ch @ {info.sfreq_hz:g} Hz{speed}"
+        return info
 
     def _play(self, path: Path) -> PlayerProcess:
         config = self._config
@@ -153,7 +154,8 @@ class Source:
         names = [channel.name for channel in self.info.channels]
         if name not in names:
             raise UsageError(
-                f"The stream {self.info.name!r} has no channel {name!r}; it has: {', '.join(names)}.{did_you_mean(name, names)}"
+                f"The stream {self.info.name!r} has no channel {name!r}; it has: {', '.join(names[:40])}."
+                f"{did_you_mean(name, names)}"
             )
         return names.index(name)
 

@@ -64,9 +64,12 @@ def session_summary(session: Session, exit_code: int) -> dict[str, Any]:
     exit_code : int
         What the command ends with.
     """
-    counts = progress(session.ingest, session.cutter, session.decoder, session.events)
-    info = session.ingest.info if session.ingest else None
-    decoder = session.decoder
+    pipeline = session.pipeline
+    counts = progress(pipeline, session.events)
+    info = pipeline.ingest.info if pipeline else None
+    decoder = pipeline.decoder if pipeline else None
+    trials = pipeline.cutter.trials if pipeline else None
+    onsets = pipeline.ingest.onset_channel if pipeline else None
     latency = {name: stage.summary_ms() for name, stage in session.stages.items()}
     return {
         "version": __version__,
@@ -81,7 +84,7 @@ def session_summary(session: Session, exit_code: int) -> dict[str, Any]:
         }
         if info
         else None,
-        "duration_s": round(session.duration_s, 3),
+        "duration_s": round(pipeline.duration_s, 3) if pipeline else 0.0,
         "exit": exit_code,
         "error": str(session.error) if session.error else None,
         "samples": {
@@ -106,12 +109,10 @@ def session_summary(session: Session, exit_code: int) -> dict[str, Any]:
             "withheld": decoder.withheld if decoder else 0,
             "missed": counts.markers_missed,
             "unknown": counts.markers_unknown,
-            "duplicate": session.cutter.trials.duplicate if session.cutter else 0,
-            "unfinished": len(session.cutter.trials.open) + session.cutter.trials.waiting
-            if session.cutter
-            else 0,
+            "duplicate": trials.duplicate if trials else 0,
+            "unfinished": len(trials.open) + trials.waiting if trials else 0,
         },
-        "onsets": session.onset_channel.summary() if session.onset_channel else None,
+        "onsets": onsets.summary() if onsets else None,
         "accuracy": accuracy_summary(decoder.scores) if decoder else None,
         "latency_ms": {**latency, "generate": None, "display": None},
         "reconstructions": {"made": 0, "superseded": 0, "steps": None, "images_per_s": None},

@@ -262,7 +262,10 @@ def train(
     trained = fit(trials, recipe, seed)
     report("exporting")
     encoder = trained.export(trials.windows[:4])
-    protocol = f"leave one of {len(recordings)} runs out, single trial, {len(gallery.names)}-way; weights of latencies fitted on the same held-out trials"
+    protocol = (
+        f"leave one of {len(recordings)} runs out, single trial, {len(gallery.names)}-way; weights of latencies fitted "
+        "on the same held-out trials"
+    )
     manifest = Manifest(
         name=name,
         modality=modality,
@@ -315,7 +318,8 @@ def _fitter(model: str) -> Fit:
         return fit_channel_attention
     except ModuleNotFoundError as missing:
         raise UsageError(
-            f"Training needs {missing.name}, which is not installed. Install it with: pip install 'decode-stream[train]'"
+            f"Training needs {missing.name}, which is not installed. "
+            "Install it with: pip install 'decode-stream[train]'"
         ) from missing
 
 
@@ -336,6 +340,9 @@ def train_bundle(
     if out.exists() and not overwrite:
         raise UsageError(f"{out} exists already. Give another --out, or --overwrite to replace the bundle.")
     recordings = [open_recording(path, marker_column=marker_column) for path in paths]
+    for recording in recordings:
+        for note in recording.notes:
+            console.print(f"{recording.name}: {note}", highlight=False, soft_wrap=True)
     gallery = category_gallery(recordings, events)
     n_steps = len(recordings) + 2
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
@@ -360,7 +367,8 @@ def train_bundle(
     low, high = scores.interval(scores.hits())
     auc = f", AUC {numbers['auc']:.3f}" if "auc" in numbers else ""
     print(
-        f"{out}: {model}, {bundle.manifest.training.n_trials} trials of {len(recordings)} runs, {len(bundle.encoder) / 1e3:.0f} kB\n"
+        f"{out}: {model}, {bundle.manifest.training.n_trials} trials of {len(recordings)} runs, "
+        f"{len(bundle.encoder) / 1e3:.0f} kB\n"
         f"held-out runs: top-1 {numbers['top1']:.3f} (95 % {low:.3f} to {high:.3f}, {scores.interval_name}; chance "
         f"{numbers['chance']:.3f}; n = {scores.n}){auc}, log loss {numbers['log_loss']:.3f}"
     )

@@ -83,9 +83,9 @@ def test_live_scores_are_the_offline_ones(tmp_path: Path) -> None:
     config = SessionConfig(modality="eeg", replay=path, speed=4.0)
     live = run(make(config, bundle))
     offline = decode_recording(bundle, Encoder(bundle), open_recording(path), bundle.manifest.stimuli())
-    assert live.decoder is not None
-    assert live.decoder.scores.n == offline.scores.n > 5
-    for ours, theirs in zip(live.decoder.scores.trials, offline.scores.trials, strict=True):
+    assert live.pipeline.decoder is not None
+    assert live.pipeline.decoder.scores.n == offline.scores.n > 5
+    for ours, theirs in zip(live.pipeline.decoder.scores.trials, offline.scores.trials, strict=True):
         assert (ours.onset, ours.stimulus) == (theirs.onset, theirs.stimulus)
         assert ours.log_evidence == pytest.approx(theirs.log_evidence, abs=1e-5)
     summary = session_summary(live, 0)
@@ -103,10 +103,10 @@ def test_live_scores_are_the_offline_ones(tmp_path: Path) -> None:
     assert windows["decoded"] + windows["withheld"] + windows["skipped"] == windows["due"]
     assert windows["skipped"] == 0
     assert summary["trials"]["seen"] == summary["trials"]["scored"] + summary["trials"]["withheld"]
-    assert summary["accuracy"]["n"] == live.decoder.scores.n
+    assert summary["accuracy"]["n"] == live.pipeline.decoder.scores.n
     assert summary["latency_ms"]["decode"]["p50"] > 0
     assert live.snapshot().state == "ended"
-    assert live.snapshot().accuracy.n == live.decoder.scores.n
+    assert live.snapshot().accuracy.n == live.pipeline.decoder.scores.n
     assert live.signal(1.0) is not None
 
 
@@ -119,12 +119,12 @@ def test_real_eeg_is_decoded_live_as_offline(real_data: Path) -> None:
     bundle = small_bundle(chain=chain, window=WindowSpec(clamp=5.0), weights=weights, n_latencies=21)
     live = run(make(SessionConfig(modality="eeg", replay=path, speed=12.0), bundle))
     offline = decode_recording(bundle, Encoder(bundle), open_recording(path), bundle.manifest.stimuli())
-    assert live.decoder is not None
-    assert live.decoder.scores.n == offline.scores.n > 180
-    difference = live.decoder.scores.log_evidence() - offline.scores.log_evidence()
+    assert live.pipeline.decoder is not None
+    assert live.pipeline.decoder.scores.n == offline.scores.n > 180
+    difference = live.pipeline.decoder.scores.log_evidence() - offline.scores.log_evidence()
     assert np.abs(difference).max() < 1e-5
-    assert live.ingest is not None
-    assert live.ingest.continuity.lost == 0
+    assert live.pipeline.ingest is not None
+    assert live.pipeline.ingest.continuity.lost == 0
 
 
 def counting_bundle() -> Bundle:
@@ -147,7 +147,7 @@ def test_an_outlet_that_dies_and_returns_is_an_event(ramp) -> None:
     session = make(SessionConfig(modality="eeg", source_id=child.source_id), counting_bundle())
     session.start()
     try:
-        until(lambda: session.decoder is not None and session.decoder.free_decoded > 40)
+        until(lambda: session.pipeline is not None and session.pipeline.decoder.free_decoded > 40)
         child.process.kill()
         killed_s = time.monotonic()
         until(lambda: "lost" in kinds(session))
@@ -155,10 +155,15 @@ def test_an_outlet_that_dies_and_returns_is_an_event(ramp) -> None:
         assert session.snapshot().state == "lost"
         ramp(**orders)
         until(lambda: "reconnected" in kinds(session))
-        decoded = session.decoder.free_decoded
-        until(lambda: session.decoder.free_decoded > decoded + 40 and session.snapshot().state == "decoding")
-        scored = session.decoder.scores.n
-        until(lambda: session.decoder.scores.n > scored)
+        decoded = session.pipeline.decoder.free_decoded
+        until(
+            lambda: (
+                session.pipeline.decoder.free_decoded > decoded + 40
+                and session.snapshot().state == "decoding"
+            )
+        )
+        scored = session.pipeline.decoder.scores.n
+        until(lambda: session.pipeline.decoder.scores.n > scored)
     finally:
         session.stop()
         session.join()
@@ -167,8 +172,8 @@ def test_an_outlet_that_dies_and_returns_is_an_event(ramp) -> None:
         "reconnected",
         "gap",
     ]
-    assert session.cutter.withheld > 0
-    assert any(flag.reason == "gap" for flag in session.ingest.flags)
+    assert session.pipeline.cutter.withheld > 0
+    assert any(flag.reason == "gap" for flag in session.pipeline.ingest.flags)
 
 
 def test_an_outlet_that_returns_with_other_channels_ends_the_session(ramp) -> None:
@@ -200,15 +205,15 @@ def test_a_stall_is_told_and_its_end_too(ramp) -> None:
     finally:
         session.stop()
         session.join()
-    assert session.ingest.continuity.lost == 0
+    assert session.pipeline.ingest.continuity.lost == 0
 
 
 def test_without_a_bundle_the_signal_is_windowed_and_shown(ramp) -> None:
     child = ramp(**ramp_orders())
     session = make(SessionConfig(modality="eeg", source_id=child.source_id, duration_s=3.0))
     run(session)
-    assert session.decoder is None
-    assert session.cutter.due >= 110
+    assert session.pipeline.decoder is None
+    assert session.pipeline.cutter.due >= 110
     assert session.snapshot().progress.trials_seen >= 2
     assert session_summary(session, 0)["accuracy"] is None
 

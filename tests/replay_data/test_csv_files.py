@@ -4,7 +4,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from decode_stream.replay_data.csv_files import CsvRecording, read_csv
+from decode_stream.replay_data.arrays import ArrayRecording
+from decode_stream.replay_data.csv_files import read_csv
 from decode_stream.stream.errors import RecordingError
 
 N = 3000
@@ -29,7 +30,7 @@ def write(
     return lines
 
 
-def reopened(path: Path, lines: list[str]) -> CsvRecording:
+def reopened(path: Path, lines: list[str]) -> ArrayRecording:
     path.write_text("\n".join(lines))
     return read_csv(path)
 

@@ -6,7 +6,7 @@ import mne
 import numpy as np
 import pytest
 
-from decode_stream.replay_data.csv_files import CsvRecording
+from decode_stream.replay_data.arrays import ArrayRecording
 from decode_stream.replay_data.mne_files import MneRecording
 from decode_stream.replay_data.open import open_recording
 from decode_stream.stream.errors import RecordingError
@@ -32,7 +32,7 @@ def fif(tmp_path: Path) -> Path:
 
 def test_the_reader_is_chosen_by_the_path(csv: Path, fif: Path) -> None:
     table: Recording = open_recording(csv)
-    assert isinstance(table, CsvRecording)
+    assert isinstance(table, ArrayRecording)
     assert table.markers == ((9, "1"),)
     signal: Recording = open_recording(str(fif), exclude_channels=["Pz"])
     assert isinstance(signal, MneRecording)
