@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pyqtgraph
 from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QHBoxLayout
 
 from .panel import Panel, label, new_plot, set_axis_font, set_text
 from .snapshot import Accuracy
@@ -28,8 +29,13 @@ class AccuracyPanel(Panel):
     def __init__(self) -> None:
         super().__init__("Accuracy")
         self._drawn: object = None
-        self.score = label("value", elided=True)
-        self.content.addWidget(self.score)
+        self.score = label("value")
+        self.interval = label("muted", elided=True)
+        row = QHBoxLayout()
+        row.setSpacing(12)
+        row.addWidget(self.score)
+        row.addWidget(self.interval, 1)
+        self.content.addLayout(row)
         self.running = new_plot("Accuracy over trials")
         self.by_latency = new_plot("Accuracy by latency")
         self._plots = (self.running, self.by_latency)
@@ -65,9 +71,9 @@ class AccuracyPanel(Panel):
         if key == self._drawn:
             return False
         self._drawn = key
-        band = f"95 % {accuracy.interval}" if accuracy.interval and accuracy.n else ""
-        set_text(self.note, " · ".join(part for part in (accuracy.protocol, band) if part))
+        set_text(self.note, accuracy.protocol)
         set_text(self.score, accuracy_text(accuracy))
+        set_text(self.interval, f"95 % {accuracy.interval}" if accuracy.interval and accuracy.n else "")
         told = (accuracy.protocol, accuracy_text(accuracy), chance_text(accuracy) if accuracy.k else "")
         self.describe(", ".join(part for part in told if part))
         self._draw_chance(accuracy)

@@ -74,10 +74,15 @@ class MatchesPanel(Panel):
         set_text(self.note, matches_text(snapshot))
         for row in range(N_MATCHES):
             self._show_row(row, matches[row] if row < len(matches) else None, snapshot.truth)
-        shown = f"✓ shown: {snapshot.truth}" if snapshot.truth and matches else ""
+        # Beside ranked rows a check mark says it; the name is spelled out where it is in none of them.
+        ranked = any(match.name == snapshot.truth for match in matches)
+        shown = (
+            "" if not (snapshot.truth and matches) else "✓ shown" if ranked else f"shown: {snapshot.truth}"
+        )
         set_text(self.truth, shown)
         told = ", ".join(f"{match.name} {match.probability:.0%}" for match in matches)
-        self.describe("; ".join(part for part in (matches_text(snapshot), told, shown) if part))
+        truth = f"shown: {snapshot.truth}" if shown else ""
+        self.describe("; ".join(part for part in (matches_text(snapshot), told, truth) if part))
 
     def row_texts(self) -> tuple[tuple[str, str], ...]:
         """Return name and per cent of the rows that are filled."""

@@ -1,11 +1,13 @@
 """The newest seconds of the signal: sixteen channels a page, with the stimuli drawn in."""
 
 import bisect
+import itertools
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyqtgraph
+from PySide6.QtCore import Qt
 
 from .panel import Panel, new_plot, set_axis_font, set_text
 from .snapshot import SignalView
@@ -17,9 +19,9 @@ __all__ = ["CHANNELS_PER_PAGE", "SPAN_S", "SignalPanel"]
 CHANNELS_PER_PAGE = 16
 SPAN_S = 5.0
 
-# Labels nearer to their neighbour than this would overlap; their lines are still drawn.
-_LABEL_DISTANCE_S = 0.45
-_N_LABELS = 16
+# A stimulus followed too soon by the next has a line and no label: fewer letters than this say nothing.
+_LEAST_LETTERS = 4
+_N_LABELS = 24
 
 
 class SignalPanel(Panel):
@@ -41,7 +43,6 @@ class SignalPanel(Panel):
         self._lines = pyqtgraph.PlotCurveItem(pen=MARKER_LINE, connect="pairs", skipFiniteCheck=True)
         self._traces = pyqtgraph.PlotCurveItem(pen=TRACE, connect="finite")
         self._labels = [pyqtgraph.TextItem(color=MARKER, anchor=(0.0, 0.0)) for _ in range(_N_LABELS)]
-        self._label_texts = [""] * _N_LABELS
         for item in (self._lines, self._traces, *self._labels):
             self.plot.addItem(item, ignoreBounds=True)
         self.content.addWidget(self.plot, 1)
@@ -148,19 +149,26 @@ class SignalPanel(Panel):
         x = np.repeat([time_s for time_s, _ in times_s], 2)
         y = np.tile([self._bottom, self._top], len(times_s))
         self._lines.setData(x, y)
-        labelled: list[tuple[float, str]] = []
-        for time_s, text in times_s:
-            if not labelled or time_s - labelled[-1][0] >= _LABEL_DISTANCE_S:
-                labelled.append((time_s, text))
-        labelled = labelled[-_N_LABELS:]
-        for k, item in enumerate(self._labels):
-            item.setVisible(k < len(labelled))
-            if k < len(labelled):
-                time_s, text = labelled[k]
-                if text != self._label_texts[k]:
-                    item.setText(text)
-                    self._label_texts[k] = text
-                item.setPos(time_s, self._top)
+        for item, place in itertools.zip_longest(self._labels, self._places(times_s)):
+            item.setVisible(place is not None)
+            if place is not None:
+                # Laying out a text costs more than moving it.
+                if item.toPlainText() != place[1]:
+                    item.setText(place[1])
+                item.setPos(place[0], self._top)
+
+    def _places(self, times_s: list[tuple[float, str]]) -> list[tuple[float, str]]:
+        """Return time and text of the labels, shortened to end before the next line or left out."""
+        metrics = self.fontMetrics()
+        px_per_s = self.plot.getViewBox().width() / SPAN_S
+        places = []
+        ends_s = [time_s for time_s, _ in times_s[1:]] + [SPAN_S]
+        for (time_s, text), end_s in zip(times_s, ends_s, strict=False):
+            room_px = int((end_s - time_s) * px_per_s) - metrics.averageCharWidth()
+            if room_px >= _LEAST_LETTERS * metrics.averageCharWidth():
+                shown = metrics.elidedText(text, Qt.TextElideMode.ElideRight, room_px)
+                places.append((time_s, shown))
+        return places[-_N_LABELS:]
 
     def _tell(self, view: SignalView, first: int, n_shown: int) -> None:
         scale = f"{self._spacing:g} {unit_text(view.unit)} per row" if self._spacing else "flat"
@@ -175,6 +183,10 @@ class SignalPanel(Panel):
         text = " · ".join(words)
         set_text(self.note, text)
         self.describe(text)
+
+    def label_texts(self) -> tuple[str, ...]:
+        """Return the texts that stand at the stimuli now."""
+        return tuple(item.toPlainText() for item in self._labels if item.isVisible())
 
     def point_count(self) -> int:
         """Return the number of points the traces are drawn with now."""

@@ -129,7 +129,9 @@ def accuracy_text(accuracy: Accuracy) -> str:
 
 
 def unit_text(unit: str) -> str:
-    """Return a unit as it is printed: ``uV`` with the Greek letter."""
+    """Return a unit as it is printed: ``uV`` with the Greek letter, and words where there is none."""
+    if unit in ("", "scaled"):
+        return "units" if not unit else "scaled units"
     return f"\N{MICRO SIGN}{unit[1:]}" if unit.startswith("u") else unit
 
 

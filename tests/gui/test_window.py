@@ -49,8 +49,9 @@ def test_a_decoding_session_shows_all_it_knows(fakes, open_window, tmp_path):
     assert window.matches_panel.row_texts() == (("✓ face", "83.0 %"), ("house", "17.0 %"))
     for text in (
         "trial 120, 0.35 s after onset",
-        "✓ shown: face",
-        "single trial, 2-way · 95 % Wilson, pointwise",
+        "✓ shown",
+        "single trial, 2-way",
+        "95 % Wilson, pointwise",
         "0:42 gap: 12 samples lost",
         "markers missed 2",
         "p50 / p99: arrive 1.1 / 4.2 ms · decode 1.2 / 3.4 ms · belief 0.1 / 0.2 ms",
@@ -80,6 +81,23 @@ def test_free_running_matches_are_called_so(fakes, open_window):
     assert "free-running, no marker" in texts(window)
     assert window.matches_panel.row_texts() == (("face", "83.0 %"), ("house", "17.0 %"))
     assert not any(text.startswith("✓") for text in texts(window))
+
+
+def test_a_stimulus_that_is_not_ranked_is_named(fakes, open_window):
+    window = open_window(fakes.Puller(replace(fakes.snapshot("decoding"), truth="chair")))
+    assert "shown: chair" in texts(window)
+    assert not any(name.startswith("✓") for name, _ in window.matches_panel.row_texts())
+
+
+def test_labels_of_stimuli_are_shortened_before_they_overlap(fakes, open_window):
+    names = ("face", "a very long name of a stimulus", "cat", "house")
+    onsets = tuple(zip((4000, 4500, 4600, 4610), names, strict=True))
+    view = replace(fakes.signal(5), onsets=onsets)
+    panel = open_window(fakes.Puller(fakes.snapshot("decoding"), view)).signal_panel
+    first, second, third = panel.label_texts()
+    assert (first, third) == ("face", "house")
+    assert second.startswith("a v")
+    assert second.endswith("…")
 
 
 def test_at_most_five_matches_are_ranked(fakes, open_window):
@@ -140,14 +158,13 @@ def test_gain_keys_step_through_round_numbers(fakes, open_window):
 
 
 def test_space_holds_the_traces_while_the_session_runs_on(fakes, open_window):
-    puller = fakes.Puller(fakes.snapshot("decoding"), fakes.signal(5))
-    window = open_window(puller)
+    window = open_window(fakes.Puller(fakes.snapshot("decoding"), fakes.signal(5)))
     press(window, Qt.Key.Key_Space)
     assert "held" in window.signal_panel.note.text()
-    puller.view = fakes.signal(5, stop=6000)
-    assert window.signal_panel.show_signal(puller.view) is False
+    newer = fakes.signal(5, stop=6000)
+    assert window.signal_panel.show_signal(newer) is False
     press(window, Qt.Key.Key_Space)
-    assert window.signal_panel.show_signal(puller.view) is True
+    assert window.signal_panel.show_signal(newer) is True
 
 
 def test_the_help_sheet_lists_every_key(fakes, open_window):
