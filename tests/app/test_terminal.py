@@ -9,7 +9,7 @@ from rich.console import Console
 
 from decode_stream.gui.snapshot import Accuracy, Match, Progress, Snapshot
 from decode_stream.stream.types import Event
-from decode_stream.terminal import progress_line, run_terminal
+from decode_stream.terminal import picture, progress_line, run_terminal
 
 SEARCHING = Snapshot("searching", 12.0, bundle="faces", provider="CPU")
 DECODING = Snapshot(
@@ -83,6 +83,13 @@ def test_a_terminal_shows_all_a_session_knows(monkeypatch):
         "no evidence yet",
     ):
         assert part in text
+
+
+def test_a_narrow_terminal_cuts_nothing_off():
+    console = Console(file=io.StringIO(), width=60)
+    console.print(picture(DECODING))
+    words = console.file.getvalue().split()
+    assert {"accuracy", "latency", "matches", "2-way", "skipped", "house"} <= set(words)
 
 
 @pytest.mark.parametrize("reason", ["a file", "NO_COLOR", "dumb"])
