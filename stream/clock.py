@@ -182,8 +182,8 @@ class SampleClock:
     def errors(self, index: int, stamps_s: Times) -> Times:
         """Return how much later than expected the samples from `index` on are stamped, in seconds."""
         line = self._clock.line
-        first = line.level + line.slope * (index - line.at)
-        return stamps_s - (first + line.slope * np.arange(len(stamps_s)))
+        # Sample by sample, so that the last bit does not depend on where a chunk begins.
+        return stamps_s - (line.level + line.slope * (np.arange(index, index + len(stamps_s)) - line.at))
 
     def update(self, index: int, stamps_s: Times) -> None:
         """Take the stamps of the samples from `index` on, which follow on the last ones.

@@ -206,7 +206,7 @@ class Continuity:
         held, tolerance = self._held, self._tolerance()
         place = float(self.clock.errors(self._next, np.array([stamp_s]))[0]) / self.clock.period_s
         fits = abs(place - len(held)) <= tolerance
-        newest_s = max([self._recent.newest_s, *held.stamps])
+        newest_s = max(self._recent.newest_s, held.newest_s)
         flat_counts = not fits and (stamp_s < newest_s or self._repeating)
         self._repeating = self._recent.has(row, stamp_s, flat_counts) or (
             held.has(row, stamp_s) and (flat_counts or not self._recent.ends_with(row))
@@ -256,7 +256,8 @@ class Continuity:
     def _judge(self, tolerance: float) -> None:
         """Decide on the held samples once enough of them agree, or clearly never will."""
         held, persist = self._held, self._persist
-        if len(held) < persist:
+        # Looking at every eighth of the time keeps a long hold at a high rate cheap.
+        if len(held) < persist or (len(held) - persist) % max(1, persist // 8):
             return
         jump = abs(float(np.median(held.excess()[-persist:])))
         early = self._next < _EARLY_S * self._rate_hz and jump * self.clock.period_s < 0.05

@@ -85,7 +85,7 @@ class Recent:
             every sample looks like the last.
         """
         for k in np.flatnonzero(self._stamps[: self._stop] == stamp_s):
-            if _same(self._rows[k], row) and (flat_counts or k == 0 or not _same(self._rows[k - 1], row)):
+            if _same(self._rows[k], row) and (flat_counts or (k and not _same(self._rows[k - 1], row))):
                 return True
         return False
 
@@ -110,11 +110,14 @@ class Held:
     ----------
     places : list of float
         Where on the old line each stamp lies, in samples from the first index not yet given.
+    newest_s : float
+        Latest stamp held.
     """
 
     rows: list[FloatArray] = field(default_factory=list)
     stamps: list[float] = field(default_factory=list)
     places: list[float] = field(default_factory=list)
+    newest_s: float = -inf
 
     def __len__(self) -> int:
         return len(self.stamps)
@@ -124,14 +127,17 @@ class Held:
         self.rows.append(row.copy())
         self.stamps.append(stamp_s)
         self.places.append(place)
+        self.newest_s = max(self.newest_s, stamp_s)
 
     def clear(self) -> None:
         """Hold nothing."""
-        self.rows, self.stamps, self.places = [], [], []
+        self.rows, self.stamps, self.places, self.newest_s = [], [], [], -inf
 
     def has(self, row: FloatArray, stamp_s: float) -> bool:
         """Return whether this very sample is held."""
-        return any(s == stamp_s and _same(r, row) for s, r in zip(self.stamps, self.rows, strict=True))
+        return stamp_s <= self.newest_s and any(
+            s == stamp_s and _same(r, row) for s, r in zip(self.stamps, self.rows, strict=True)
+        )
 
     def excess(self) -> Times:
         """Return how many samples each is ahead of the count, shape (n,)."""

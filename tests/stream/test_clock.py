@@ -207,6 +207,6 @@ def test_markers_of_this_machine_stay_within_a_sample_of_another_ones_data(seed)
 @pytest.mark.parametrize("seed", range(8))
 def test_markers_of_a_third_machine_stay_within_a_sample(seed):
     after_s, error = marker_errors(seed, marker_is_remote=True)
-    # Of 60 such runs one passes a sample (1.07) in the first half minute: two clocks, a few noisy probes each.
+    # Of 60 such runs one passes a sample (1.07) in the first half minute: two clocks, few noisy probes each.
     assert np.abs(error[after_s < 30]).max() <= 1.25
     assert np.abs(error[after_s >= 30]).max() <= 1.0

@@ -1,0 +1,437 @@
+"""Continuity, on simulated streams: what was sent is known, so every verdict can be checked."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from decode_stream.stream.continuity import Continuity
+from decode_stream.stream.types import Chunk, Gap
+
+START_S = 1e6
+
+
+def stream(n, sfreq_hz=250.0, first=0):
+    """Return samples that carry their number, and their stamps on a clean clock."""
+    numbers = np.arange(first, first + n)
+    data = np.stack([numbers, np.sin(numbers), np.cos(3 * numbers)], axis=1)
+    return data, START_S + numbers / sfreq_hz
+
+
+def feed(continuity, data, stamps_s, cuts=(), flush=True):
+    """Admit samples cut at `cuts`; return chunks and gaps."""
+    out = []
+    edges = [0, *sorted(c for c in cuts if 0 < c < len(data)), len(data)]
+    for start, stop in pairwise(edges):
+        out += continuity.admit(data[start:stop], stamps_s[start:stop], arrived_s=0.0)
+    return out + (continuity.flush() if flush else [])
+
+
+def gaps_of(out):
+    return [piece for piece in out if isinstance(piece, Gap)]
+
+
+def emitted(out):
+    """Return index and data of all samples, after checking that pieces follow on one another."""
+    index, rows, at = [], [], 0
+    for piece in out:
+        assert piece.start == at
+        at = piece.stop
+        if isinstance(piece, Chunk):
+            index += range(piece.start, piece.stop)
+            rows.append(piece.data)
+    return np.array(index, dtype=int), np.concatenate(rows) if rows else np.empty((0, 3))
+
+
+def every(step, n):
+    return range(step, n, step)
+
+
+@pytest.mark.parametrize("sfreq_hz", [0.5, 2.0, 100.0, 256.0, 1000 / 3, 1200.0, 5000.0])
+@pytest.mark.parametrize("rate_error", [0.0, 0.005, -0.005])
+def test_a_clean_stream_passes_whole(sfreq_hz, rate_error):
+    data, _ = stream(3000)
+    stamps_s = START_S + np.arange(3000) / (sfreq_hz * (1 + rate_error))
+    continuity = Continuity(sfreq_hz)
+    out = feed(continuity, data, stamps_s, every(13, 3000), flush=False)
+    index, rows = emitted(out)
+    assert np.array_equal(rows, data)
+    assert np.array_equal(index, np.arange(3000))
+    assert (continuity.received, continuity.lost, continuity.held) == (3000, 0, 0)
+
+
+@pytest.mark.parametrize("sfreq_hz", [100.0, 250.0, 256.0, 1000 / 3, 1000.0, 1200.0])
+@pytest.mark.parametrize("at_s", [0.3, 1.5, 4.0])
+@pytest.mark.parametrize("n_lost", [1, 2, 7, 40, 3000])
+def test_a_loss_in_a_clean_stream_is_exact(sfreq_hz, at_s, n_lost):
+    data, stamps_s = stream(int(8 * sfreq_hz) + n_lost, sfreq_hz)
+    at = int(at_s * sfreq_hz)
+    kept = np.r_[:at, at + n_lost : len(data)]
+    continuity = Continuity(sfreq_hz)
+    out = feed(continuity, data[kept], stamps_s[kept], every(11, len(kept)), flush=False)
+    assert [(g.start, g.n_lost, g.kind) for g in gaps_of(out)] == [(at, n_lost, "loss")]
+    assert gaps_of(out)[0].time_s == stamps_s[at + n_lost]
+    index, rows = emitted(out)
+    assert np.array_equal(index, rows[:, 0])
+    assert continuity.lost == n_lost
+    assert continuity.held == 0
+
+
+@pytest.mark.parametrize("sfreq_hz", [0.5, 1.0, 4.0])
+def test_a_lost_volume_is_known_at_the_next_one(sfreq_hz):
+    data, stamps_s = stream(40, sfreq_hz)
+    kept = np.r_[:20, 21:30]
+    continuity = Continuity(sfreq_hz)
+    out = feed(continuity, data[kept], stamps_s[kept], every(1, 40), flush=False)
+    assert [(g.start, g.n_lost) for g in gaps_of(out)] == [(20, 1)]
+    assert continuity.held == 0
+
+
+@pytest.mark.parametrize("gap_s", [0.02, 0.1, 0.5, 3.0])
+@pytest.mark.parametrize(("sfreq_hz", "jitter_s"), [(500.0, 0.0), (1000.0, 1e-3), (256.0, 1e-3)])
+def test_a_second_after_a_gap_the_clock_is_right(gap_s, sfreq_hz, jitter_s):
+    worst = 0.0
+    for seed in range(5):
+        data, true_s = stream(int(24 * sfreq_hz), sfreq_hz)
+        jitter = np.random.default_rng(seed).normal(0, jitter_s, len(data) // 12 + 1)
+        stamps_s = true_s + np.repeat(jitter, 12)[: len(data)]
+        at, after = int(15 * sfreq_hz), int((15 + gap_s) * sfreq_hz)
+        until = after + int(sfreq_hz)
+        kept = np.r_[:at, after:until]
+        continuity = Continuity(sfreq_hz)
+        out = feed(continuity, data[kept], stamps_s[kept], every(12, len(kept)), flush=False)
+        (gap,) = gaps_of(out)
+        assert gap.n_lost == pytest.approx(after - at, abs=0 if jitter_s == 0 else 2)
+        index, rows = emitted(out)
+        # From a second after the gap on, what the clock says of a sample against when it was taken.
+        for k in (np.searchsorted(index, gap.start) - 1, -1):
+            worst = max(worst, abs(continuity.clock.time_at(float(index[k])) - true_s[int(rows[k, 0])]))
+    assert worst < (1e-6 if jitter_s == 0 else 2e-3)
+
+
+def packets(n, sfreq_hz, seed, size=12, latency_s=5e-3, worst_s=0.03, quantum_s=1e-3):
+    """Return stamps as of a headband: packets with a latency of their own, in milliseconds."""
+    rng = np.random.default_rng(seed)
+    late = rng.normal(0, latency_s, -(-n // size))
+    late[rng.random(len(late)) < 0.01] = worst_s
+    late = np.clip(late, -worst_s, worst_s)
+    return np.round((START_S + np.arange(n) / sfreq_hz + np.repeat(late, size)[:n]) / quantum_s) * quantum_s
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("size", [1, 12, 32])
+def test_jitter_is_no_gap_and_drops_nothing(size, seed):
+    data, _ = stream(5000)
+    stamps_s = packets(5000, 256.0, seed, size=size)
+    assert (np.diff(stamps_s) <= 0).any()
+    continuity = Continuity(256.0)
+    out = feed(continuity, data, stamps_s, every(13, 5000))
+    assert gaps_of(out) == []
+    assert np.array_equal(emitted(out)[1], data)
+    assert (continuity.duplicate, continuity.reordered) == (0, 0)
+
+
+@pytest.mark.parametrize("start", [0, 5, 13, 100, 700, 5000, 12345])
+@pytest.mark.parametrize("run", range(1, 6))
+def test_a_real_headband_loses_nothing(real_data, run, start):
+    path = real_data / "eeg_faces_houses" / f"run-0{run}.csv"
+    table = np.loadtxt(path, delimiter=",", skiprows=1)[start:]
+    continuity = Continuity(256.0)
+    out = feed(continuity, table[:, 1:6], table[:, 0], every(12, len(table)))
+    assert gaps_of(out) == []
+    assert np.array_equal(emitted(out)[1], table[:, 1:6])
+
+
+def test_a_loss_beyond_the_jitter_is_found_in_a_jittery_stream():
+    data, _ = stream(8000)
+    stamps_s = packets(8000, 256.0, seed=1, worst_s=0.015)
+    kept = np.r_[:4000, 4040:8000]
+    out = feed(Continuity(256.0), data[kept], stamps_s[kept], every(12, len(kept)))
+    (gap,) = gaps_of(out)
+    assert gap.kind == "loss"
+    assert gap.n_lost == pytest.approx(40, abs=3)
+    assert gap.start == pytest.approx(4000, abs=2)
+
+
+def test_a_stall_whose_stamps_come_back_is_jitter():
+    data, stamps_s = stream(2000, 256.0)
+    stamps_s[1000:1012] += 0.15
+    continuity = Continuity(256.0)
+    out = feed(continuity, data, stamps_s, every(12, 2000))
+    assert gaps_of(out) == []
+    assert np.array_equal(emitted(out)[1], data)
+
+
+def test_samples_are_held_for_a_tenth_of_a_second_and_no_longer():
+    data, stamps_s = stream(4000, 1000.0)
+    kept = np.r_[:3000, 3100:4000]
+    continuity = Continuity(1000.0)
+    held = []
+    for k in kept:
+        continuity.admit(data[k : k + 1], stamps_s[k : k + 1], 0.0)
+        held.append(continuity.held)
+    assert max(held) == 99
+    assert held[3099] == 0
+
+
+@pytest.mark.parametrize("size", [1, 3, 12, 40])
+def test_a_chunk_sent_twice_is_dropped_once(size):
+    data, stamps_s = stream(2000)
+    sent = np.r_[:1000, 1000 - size : 2000]
+    continuity = Continuity(250.0)
+    out = feed(continuity, data[sent], stamps_s[sent], every(7, len(sent)), flush=False)
+    assert gaps_of(out) == []
+    assert np.array_equal(emitted(out)[1], data)
+    assert (continuity.duplicate, continuity.held) == (size, 0)
+
+
+def test_swapped_chunks_leave_a_counted_hole():
+    data, stamps_s = stream(2000)
+    sent = np.r_[:1000, 1012:1024, 1000:1012, 1024:2000]
+    continuity = Continuity(250.0)
+    out = feed(continuity, data[sent], stamps_s[sent], every(12, 2000))
+    assert [(g.start, g.n_lost, g.kind) for g in gaps_of(out)] == [(1000, 12, "loss")]
+    assert continuity.reordered == 12
+    index, rows = emitted(out)
+    assert np.array_equal(index, rows[:, 0])
+
+
+@pytest.mark.parametrize("size", [12, 60])
+def test_a_chunk_that_comes_after_its_hole_was_declared_is_dropped(size):
+    data, stamps_s = stream(2000)
+    sent = np.r_[:1000, 1000 + size : 1200, 1000 : 1000 + size, 1200:2000]
+    continuity = Continuity(250.0)
+    out = feed(continuity, data[sent], stamps_s[sent], every(12, 2000))
+    assert [(g.start, g.n_lost, g.kind) for g in gaps_of(out)] == [(1000, size, "loss")]
+    assert continuity.reordered == size
+    index, rows = emitted(out)
+    assert np.array_equal(index, rows[:, 0])
+
+
+@pytest.mark.parametrize("leap_s", [-900.0, -1.3, 7200.0])
+def test_a_clock_that_was_set_is_a_reset(leap_s):
+    data, stamps_s = stream(2000)
+    stamps_s[1000:] += leap_s
+    continuity = Continuity(250.0)
+    out = feed(continuity, data, stamps_s, every(12, 2000), flush=False)
+    assert [(g.start, g.n_lost, g.kind) for g in gaps_of(out)] == [(1000, 0, "reset")]
+    assert np.array_equal(emitted(out)[1], data)
+    assert continuity.clock.index_at(stamps_s[1500]) == pytest.approx(1500, abs=1e-3)
+    assert continuity.lost == 0
+
+
+def test_a_second_reset_and_a_loss_are_found_after_a_reset():
+    data, stamps_s = stream(3000)
+    stamps_s[1000:] -= 500.0
+    stamps_s[2000:] -= 500.0
+    kept = np.r_[:1500, 1510:3000]
+    out = feed(Continuity(250.0), data[kept], stamps_s[kept], every(12, len(kept)))
+    assert [(g.start, g.n_lost, g.kind) for g in gaps_of(out)] == [
+        (1000, 0, "reset"),
+        (1500, 10, "loss"),
+        (2000, 0, "reset"),
+    ]
+
+
+@pytest.mark.parametrize(("away_s", "n_lost"), [(4.2, 1050), (0.0, 0), (-50.0, 0), (9999.0, 0)])
+def test_an_outlet_that_returns_begins_with_a_gap(away_s, n_lost):
+    data, stamps_s = stream(1000)
+    continuity = Continuity(250.0)
+    feed(continuity, data[:600], stamps_s[:600], flush=False)
+    continuity.reconnect()
+    out = continuity.admit(data[600:], stamps_s[600:] + away_s, 0.0)
+    gap, chunk = out[0], out[1]
+    assert isinstance(gap, Gap)
+    assert isinstance(chunk, Chunk)
+    assert (gap.start, gap.n_lost, gap.kind) == (600, n_lost, "reconnect")
+    assert chunk.start == 600 + n_lost
+    assert continuity.clock.time_at(float(chunk.start)) == pytest.approx(stamps_s[600] + away_s, abs=1e-3)
+
+
+def test_a_reconnect_before_the_first_sample_is_no_gap():
+    data, stamps_s = stream(100)
+    continuity = Continuity(250.0)
+    continuity.reconnect()
+    assert gaps_of(continuity.admit(data, stamps_s, 0.0)) == []
+
+
+def test_held_samples_come_out_before_a_reconnect():
+    data, stamps_s = stream(2000)
+    continuity = Continuity(250.0)
+    kept = np.r_[:1000, 1030:1040]
+    out = feed(continuity, data[kept], stamps_s[kept], flush=False)
+    assert continuity.held == 10
+    continuity.reconnect()
+    out += continuity.admit(data[1500:], stamps_s[1500:], 0.0)
+    assert [(g.start, g.n_lost, g.kind) for g in gaps_of(out)] == [
+        (1000, 30, "loss"),
+        (1040, 460, "reconnect"),
+    ]
+    index, rows = emitted(out)
+    assert np.array_equal(index, rows[:, 0])
+
+
+def test_replay_at_speed_counts_in_recording_time():
+    data, stamps_s = stream(3000, 250.0 * 4)
+    kept = np.r_[:2000, 2025:3000]
+    continuity = Continuity(250.0, speed=4.0)
+    out = feed(continuity, data[kept], stamps_s[kept], every(12, len(kept)))
+    assert [(g.start, g.n_lost) for g in gaps_of(out)] == [(2000, 25)]
+    assert continuity.clock.index_at(stamps_s[2500]) == pytest.approx(2500, abs=1e-3)
+
+
+def test_stamps_that_are_not_numbers_are_filled_in():
+    data, stamps_s = stream(2000)
+    bad = stamps_s.copy()
+    bad[[0, 500, 501, 502, 1200]] = np.nan
+    bad[0] = np.nan
+    continuity = Continuity(250.0)
+    out = continuity.admit(data[:1], bad[:1], START_S)
+    out += feed(continuity, data[1:], bad[1:], every(12, 1999))
+    assert gaps_of(out) == []
+    assert np.array_equal(emitted(out)[1], data)
+
+
+def test_a_dead_input_with_equal_stamps_is_not_taken_for_duplicates():
+    data = np.zeros((3000, 3))
+    stamps_s = np.repeat(START_S + np.arange(250) * 12 / 250, 12)  # a packet's samples are stamped alike
+    continuity = Continuity(250.0)
+    out = feed(continuity, data, stamps_s, every(12, 3000))
+    assert (continuity.received, continuity.duplicate, gaps_of(out)) == (3000, 0, [])
+
+
+def test_one_stamp_a_sample_is_demanded():
+    with pytest.raises(ValueError, match="one stamp each"):
+        Continuity(250.0).admit(np.zeros((3, 2)), np.zeros(2), 0.0)
+    assert Continuity(250.0).admit(np.zeros((0, 2)), np.zeros(0), 0.0) == []
+
+
+@pytest.mark.parametrize("n_lost", [1, 5, 200])
+def test_a_counter_makes_losses_exact_whatever_the_jitter(n_lost):
+    data, _ = stream(4000)
+    stamps_s = packets(4000, 256.0, seed=2)
+    kept = np.r_[:1000, 1000 + n_lost : 4000]
+    continuity = Continuity(256.0, counter_channel=0)
+    out = feed(continuity, data[kept], stamps_s[kept], every(12, len(kept)), flush=False)
+    assert [(g.start, g.n_lost, g.kind) for g in gaps_of(out)] == [(1000, n_lost, "loss")]
+    index, rows = emitted(out)
+    assert np.array_equal(index, rows[:, 0])
+
+
+def test_a_counter_tells_duplicates_from_late_comers():
+    data, _ = stream(3000)
+    stamps_s = packets(3000, 256.0, seed=3)
+    sent = np.r_[:1000, 990:1000, 1012:1024, 1000:1012, 1024:3000]
+    continuity = Continuity(256.0, counter_channel=0)
+    out = feed(continuity, data[sent], stamps_s[sent], every(5, len(sent)))
+    assert (continuity.duplicate, continuity.reordered, continuity.lost) == (10, 12, 12)
+    index, rows = emitted(out)
+    assert np.array_equal(index, rows[:, 0])
+
+
+def test_a_counter_that_wraps_goes_on():
+    data, stamps_s = stream(3000, 256.0)
+    wrapped = data.copy()
+    wrapped[:, 0] %= 256
+    kept = np.r_[:1000, 1020:3000]
+    continuity = Continuity(256.0, counter_channel=0)
+    out = feed(continuity, wrapped[kept], stamps_s[kept], every(12, len(kept)))
+    assert [(g.start, g.n_lost) for g in gaps_of(out)] == [(1000, 20)]
+    assert continuity.received == len(kept)
+
+
+def test_a_counter_that_starts_anew_with_its_clock_is_a_reset():
+    data, stamps_s = stream(2000)
+    data[1000:, 0] -= 1000
+    stamps_s[1000:] -= 77.0
+    continuity = Continuity(250.0, counter_channel=0)
+    out = feed(continuity, data, stamps_s, every(12, 2000))
+    assert [(g.start, g.n_lost, g.kind) for g in gaps_of(out)] == [(1000, 0, "reset")]
+    assert continuity.received == 2000
+
+
+@st.composite
+def troubled_streams(draw):
+    """Draw a stream with jitter, drops, duplicated and swapped chunks, clock jumps."""
+    n, size = 1500, draw(st.sampled_from([1, 5, 12, 32]))
+    jitter_s = draw(st.sampled_from([0.0, 5e-4, 5e-3]))
+    data, _ = stream(n)
+    stamps_s = packets(n, 250.0, draw(st.integers(0, 99)), size, jitter_s, 6 * jitter_s, quantum_s=1e-6)
+    order = [np.arange(at, min(at + size, n)) for at in range(0, n, size)]
+    for _ in range(draw(st.integers(0, 5))):
+        at = draw(st.integers(1, len(order) - 2))
+        trouble = draw(st.sampled_from(["drop", "twice", "swap", "late", "jump"]))
+        if trouble == "drop":
+            del order[at : at + draw(st.integers(1, 10))]
+            order = order if len(order) > 3 else [np.arange(n)] * 4
+        elif trouble == "twice":
+            order.insert(at, order[at - 1])
+        elif trouble == "swap":
+            order[at], order[at + 1] = order[at + 1], order[at]
+        elif trouble == "late":
+            order.insert(draw(st.integers(0, len(order) - 1)), order.pop(at))
+        else:
+            stamps_s = stamps_s.copy()
+            stamps_s[order[at][0] :] += draw(st.sampled_from([-3.0, -0.05, 0.02, 10.0, 8000.0]))
+    sent = np.concatenate(order)
+    return data[sent], stamps_s[sent]
+
+
+@settings(deadline=None, max_examples=150)
+@given(troubled_streams(), st.lists(st.integers(1, 1800), max_size=60), st.sampled_from([None, 0]))
+def test_every_sample_has_one_fate_and_chunks_do_not_matter(sent, cuts, counter):
+    data, stamps_s = sent
+    results = []
+    for where in (cuts, every(1, len(data))):
+        continuity = Continuity(250.0, counter_channel=counter)
+        out = feed(continuity, data, stamps_s, where, flush=False)
+        dropped = continuity.duplicate + continuity.reordered
+        assert continuity.received + dropped + continuity.held == len(data)
+        out += continuity.flush()
+        index, rows = emitted(out)
+        assert continuity.held == 0
+        assert continuity.received == len(rows)
+        assert continuity.received + continuity.duplicate + continuity.reordered == len(data)
+        assert continuity.lost == sum(gap.n_lost for gap in gaps_of(out))
+        # What comes out is what went in, less what was dropped: unaltered and in order.
+        places = iter(data[:, 0])
+        assert all(any(sample == place for place in places) for sample in rows[:, 0])
+        assert np.array_equal(rows[:, 1], np.sin(rows[:, 0]))
+        results.append((index.tolist(), rows[:, 0].tolist(), gaps_of(out)))
+    assert results[0] == results[1]
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    st.sampled_from([128.0, 256.0, 1000.0]),
+    st.lists(st.tuples(st.integers(20, 900), st.integers(1, 500)), min_size=1, max_size=6),
+    st.lists(st.integers(1, 3000), max_size=30),
+)
+def test_any_losses_of_a_clean_stream_are_found_to_the_sample(sfreq_hz, losses, cuts):
+    pieces, expected, at = [], [], 0
+    for n_before, n_lost in losses:
+        n_good = n_before + int(0.5 * sfreq_hz)
+        pieces.append(np.arange(at, at + n_good))
+        expected.append((at + n_good, n_lost))
+        at += n_good + n_lost
+    pieces.append(np.arange(at, at + int(0.6 * sfreq_hz)))
+    kept = np.concatenate(pieces)
+    data, stamps_s = stream(kept[-1] + 1, sfreq_hz)
+    out = feed(Continuity(sfreq_hz), data[kept], stamps_s[kept], cuts)
+    assert [(g.start, g.n_lost) for g in gaps_of(out)] == expected
+    index, rows = emitted(out)
+    assert np.array_equal(index, rows[:, 0])
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(0, 10**6), st.sampled_from([5, 12, 20]), st.floats(0, 6e-3), st.integers(0, 50))
+def test_jitter_never_makes_a_gap(seed, size, jitter_s, shift):
+    data, _ = stream(2500)
+    stamps_s = packets(2500, 256.0, seed, size, jitter_s, max(0.03 * (jitter_s > 2e-3), 1e-9), quantum_s=1e-6)
+    data, stamps_s = data[shift:], stamps_s[shift:]
+    continuity = Continuity(256.0)
+    out = feed(continuity, data, stamps_s, every(12, 2500))
+    assert gaps_of(out) == []
+    assert np.array_equal(emitted(out)[1], data)
