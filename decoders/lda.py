@@ -1,7 +1,6 @@
 """Shrinkage LDA as a streaming decoder: the honest yardstick of every encoder. Needs no torch."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +9,7 @@ from decode_stream.stream.errors import UsageError
 from decode_stream.stream.types import FloatArray, IntArray
 from decode_stream.stream.windows import WindowSchedule
 
-__all__ = ["LinearReadout", "fit_lda", "join_windows", "write_linear_onnx"]
+__all__ = ["LinearReadout", "fit_lda", "join_windows"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,64 +156,3 @@ def _discriminants(
         halves = np.array([-0.5, 0.5])
         return halves[:, None] * coefficients, halves * constants
     return coefficients, constants
-
-
-def write_linear_onnx(readout: LinearReadout, path: str | Path) -> None:
-    """Write a linear decoder as the encoder of a bundle.
-
-    Inputs are ``window`` (n, n_channels, n_times) and ``latency_s`` (n,), float32; the output is
-    ``embedding`` (n, n_entries). Between two latencies of the grid the weights are interpolated; before,
-    behind, and where the latency is unknown (negative) the embedding is zero: no evidence.
-
-    Parameters
-    ----------
-    path : str or Path
-        File to write.
-    """
-    import onnx
-    from onnx import TensorProto, helper, numpy_helper
-
-    n_latencies, n_entries, n_channels, n_times = readout.weights.shape
-    matrix = readout.weights.transpose(0, 2, 3, 1).reshape(-1, n_entries)
-    constants = {
-        "matrix": matrix.astype(np.float32),
-        "bias": readout.bias.astype(np.float32),
-        "grid": np.arange(n_latencies, dtype=np.float32),
-        "step_s": np.float32(readout.step_s),
-        "one": np.float32(1),
-        "zero": np.float32(0),
-        "second": np.array([1], dtype=np.int64),
-        "third": np.array([2], dtype=np.int64),
-    }
-    steps = [
-        ("Unsqueeze", ["latency_s", "second"], "latency"),
-        ("Div", ["latency", "step_s"], "position"),
-        ("Sub", ["position", "grid"], "offset"),
-        ("Abs", ["offset"], "distance"),
-        ("Sub", ["one", "distance"], "closeness"),
-        ("Relu", ["closeness"], "close"),
-        ("GreaterOrEqual", ["latency", "zero"], "is_known"),
-        ("Where", ["is_known", "close", "zero"], "near"),
-        ("Unsqueeze", ["near", "third"], "near_column"),
-        ("Flatten", ["window"], "samples"),
-        ("Unsqueeze", ["samples", "second"], "samples_row"),
-        ("Mul", ["near_column", "samples_row"], "placed"),
-        ("Flatten", ["placed"], "placed_row"),
-        ("MatMul", ["placed_row", "matrix"], "weighted"),
-        ("MatMul", ["near", "bias"], "constant"),
-        ("Add", ["weighted", "constant"], "embedding"),
-    ]
-    graph = helper.make_graph(
-        [helper.make_node(kind, inputs, [output], name=output) for kind, inputs, output in steps],
-        "linear_readout",
-        [
-            helper.make_tensor_value_info("window", TensorProto.FLOAT, ["n", n_channels, n_times]),
-            helper.make_tensor_value_info("latency_s", TensorProto.FLOAT, ["n"]),
-        ],
-        [helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["n", n_entries])],
-        [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
-    )
-    # Old enough for every ONNX Runtime in use.
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
-    onnx.checker.check_model(model)
-    onnx.save(model, str(path))

@@ -8,6 +8,7 @@ from decode_stream.decoders.channel_attention import ChannelAttention, ChannelAt
 from decode_stream.decoders.epochs import TrialSet
 from decode_stream.decoders.fitting import embed_trials, fit
 from decode_stream.decoders.runtime import UNKNOWN_LATENCY
+from decode_stream.decoders.selection import choose_prior
 from decode_stream.export.onnx import export_encoder
 
 from .train import Recipe, Trained
@@ -20,25 +21,20 @@ def fit_channel_attention(trials: TrialSet, recipe: Recipe, seed: int) -> Traine
     torch.set_num_threads(1)  # the network is small: threads would wait for each other
     n_latencies, n_channels, n_times = trials.windows.shape[1:]
     positions = tuple(channel.position_m for channel in recipe.channels)
-    module = ChannelAttention(
-        ChannelAttentionConfig(
-            n_channels=n_channels,
-            n_times=n_times,
-            embedding_dim=recipe.gallery.space.dimension,
-            n_latencies=n_latencies,
-            step_s=float(recipe.schedule.step_s),
-            positions_m=positions if any(positions) else None,
-        ),
-        seed=seed,
+    gallery, norm = recipe.gallery.embeddings, recipe.gallery.space.norm
+    config = ChannelAttentionConfig(
+        n_channels=n_channels,
+        n_times=n_times,
+        embedding_dim=recipe.gallery.space.dimension,
+        n_latencies=n_latencies,
+        step_s=float(recipe.schedule.step_s),
+        positions_m=positions if any(positions) else None,
     )
-    fit(
-        module,
-        trials.windows,
-        trials.labels,
-        recipe.gallery.embeddings,
-        norm=recipe.gallery.space.norm,
-        seed=seed,
-    )
+    settings = None
+    if norm == "none":
+        settings = choose_prior(config, trials.windows, trials.labels, trials.runs, gallery, seed=seed)
+    module = ChannelAttention(config, seed=seed)
+    fit(module, trials.windows, trials.labels, gallery, norm=norm, seed=seed, settings=settings)
 
     def embed(windows: npt.NDArray[np.float32], known: bool) -> npt.NDArray[np.float32]:
         return embed_trials(module, windows, known=known)

@@ -1,14 +1,12 @@
 import subprocess
 import sys
 from fractions import Fraction
-from pathlib import Path
 
 import numpy as np
-import onnxruntime as ort
 import pytest
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
-from decode_stream.decoders.lda import LinearReadout, fit_lda, join_windows, write_linear_onnx
+from decode_stream.decoders.lda import fit_lda, join_windows
 from decode_stream.stream.errors import UsageError
 from decode_stream.stream.windows import WindowSchedule
 
@@ -56,44 +54,6 @@ def test_it_decodes_trials_it_has_not_seen() -> None:
     readout = fit_lda(epochs[:150], labels[:150], schedule, N_LATENCIES, n_entries=3)
     right = readout.embed(windows[150:]).sum(axis=1).argmax(axis=1) == labels[150:]
     assert right.mean() > 0.6
-
-
-@pytest.fixture
-def session(tmp_path: Path) -> tuple[ort.InferenceSession, LinearReadout, np.ndarray]:
-    schedule, epochs, windows, labels = trials(3, 128)
-    readout = fit_lda(epochs, labels, schedule, N_LATENCIES, n_entries=3)
-    path = tmp_path / "encoder.onnx"
-    write_linear_onnx(readout, path)
-    return (
-        ort.InferenceSession(str(path), providers=["CPUExecutionProvider"]),
-        readout,
-        windows.astype(np.float32),
-    )
-
-
-def run(session: ort.InferenceSession, windows: np.ndarray, latencies_s: np.ndarray) -> np.ndarray:
-    feed = {"window": windows.astype(np.float32), "latency_s": latencies_s.astype(np.float32)}
-    return session.run(["embedding"], feed)[0]
-
-
-def test_the_graph_gives_what_the_readout_gives(
-    session: tuple[ort.InferenceSession, LinearReadout, np.ndarray],
-) -> None:
-    graph, readout, windows = session
-    latencies_s = np.tile(np.arange(N_LATENCIES) * 0.025, 10)
-    got = run(graph, windows[:10].reshape(-1, *windows.shape[2:]), latencies_s).reshape(10, N_LATENCIES, 3)
-    np.testing.assert_allclose(got, readout.embed(windows[:10]), rtol=0, atol=1e-5)
-
-
-def test_no_evidence_where_the_latency_is_unknown_or_off_the_grid(
-    session: tuple[ort.InferenceSession, LinearReadout, np.ndarray],
-) -> None:
-    graph, _, windows = session
-    off = np.array([-1.0, -0.01, N_LATENCIES * 0.025 + 0.001, 2.0])
-    assert not run(graph, windows[:4, 8], off).any()
-    halfway = run(graph, windows[:1, 8], np.array([0.2125]))
-    ends = [run(graph, windows[:1, 8], np.array([latency_s])) for latency_s in (0.2, 0.225)]
-    np.testing.assert_allclose(halfway, np.mean(ends, axis=0), atol=1e-5)
 
 
 def test_windows_that_do_not_cover_the_part_are_refused() -> None:

@@ -1,0 +1,91 @@
+"""A linear decoder as ONNX, written node by node: no torch is needed."""
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from decode_stream.decoders.lda import LinearReadout
+
+from .parity import require_parity
+
+__all__ = ["export_linear"]
+
+
+def export_linear(readout: LinearReadout, windows: npt.NDArray[np.float32]) -> bytes:
+    """Write a linear decoder as the encoder of a bundle, and check it on real windows.
+
+    Between two latencies of the grid the weights are interpolated; behind it, and where the latency is unknown
+    (negative), the embedding is zero: no evidence.
+
+    Parameters
+    ----------
+    readout : LinearReadout
+    windows : array of shape (n_trials, n_latencies, n_channels, n_times), float32
+        Whole trials.
+
+    Returns
+    -------
+    bytes
+        The model: inputs ``window`` (n, n_channels, n_times) and ``latency_s`` (n,), output ``embedding``
+        (n, n_entries), all float32.
+
+    Raises
+    ------
+    ExportError
+        If ONNX Runtime's output differs from the readout's.
+    """
+    model = _linear_graph(readout)
+    n_latencies = windows.shape[1]
+    latencies_s = np.tile(np.arange(n_latencies) * readout.step_s, len(windows)).astype(np.float32)
+    expected = readout.embed(windows).reshape(len(latencies_s), -1)
+    require_parity(model, windows.reshape(-1, *windows.shape[2:]), latencies_s, expected)
+    return model
+
+
+def _linear_graph(readout: LinearReadout) -> bytes:
+    n_latencies, n_entries, n_channels, n_times = readout.weights.shape
+    matrix = readout.weights.transpose(0, 2, 3, 1).reshape(-1, n_entries)
+    constants = {
+        "matrix": matrix.astype(np.float32),
+        "bias": readout.bias.astype(np.float32),
+        "grid": np.arange(n_latencies, dtype=np.float32),
+        "step_s": np.float32(readout.step_s),
+        "one": np.float32(1),
+        "zero": np.float32(0),
+        "second": np.array([1], dtype=np.int64),
+        "third": np.array([2], dtype=np.int64),
+    }
+    steps = [
+        ("Unsqueeze", ["latency_s", "second"], "latency"),
+        ("Div", ["latency", "step_s"], "position"),
+        ("Sub", ["position", "grid"], "offset"),
+        ("Abs", ["offset"], "distance"),
+        ("Sub", ["one", "distance"], "closeness"),
+        ("Relu", ["closeness"], "close"),
+        ("GreaterOrEqual", ["latency", "zero"], "is_known"),
+        ("Where", ["is_known", "close", "zero"], "near"),
+        ("Unsqueeze", ["near", "third"], "near_column"),
+        ("Flatten", ["window"], "samples"),
+        ("Unsqueeze", ["samples", "second"], "samples_row"),
+        ("Mul", ["near_column", "samples_row"], "placed"),
+        ("Flatten", ["placed"], "placed_row"),
+        ("MatMul", ["placed_row", "matrix"], "weighted"),
+        ("MatMul", ["near", "bias"], "constant"),
+        ("Add", ["weighted", "constant"], "embedding"),
+    ]
+    graph = helper.make_graph(
+        [helper.make_node(kind, inputs, [output], name=output) for kind, inputs, output in steps],
+        "linear_readout",
+        [
+            helper.make_tensor_value_info("window", TensorProto.FLOAT, ["n", n_channels, n_times]),
+            helper.make_tensor_value_info("latency_s", TensorProto.FLOAT, ["n"]),
+        ],
+        [helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["n", n_entries])],
+        [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
+    )
+    # Old enough for every ONNX Runtime in use.
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    onnx.checker.check_model(model)
+    data: bytes = model.SerializeToString()
+    return data

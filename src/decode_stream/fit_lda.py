@@ -1,0 +1,37 @@
+"""Fits shrinkage LDA for `train`: the yardstick that every encoder is held against. Needs no torch."""
+
+import numpy as np
+import numpy.typing as npt
+
+from decode_stream.decoders.epochs import TrialSet
+from decode_stream.decoders.lda import fit_lda, join_windows
+from decode_stream.export.linear import export_linear
+from decode_stream.stream.errors import UsageError
+
+from .train import Recipe, Trained
+
+__all__ = ["fit_lda_encoder"]
+
+
+def fit_lda_encoder(trials: TrialSet, recipe: Recipe, seed: int) -> Trained:
+    """Fit LDA on whole trials and share it out among their windows; nothing in it is random.
+
+    Raises
+    ------
+    UsageError
+        If the gallery is not one of categories: LDA knows classes, not embeddings.
+    """
+    gallery = recipe.gallery.embeddings
+    if recipe.gallery.space.norm != "none" or not np.array_equal(gallery, np.eye(len(gallery))):
+        raise UsageError("LDA decodes categories; for a gallery of embeddings use --model channel-attention.")
+    epochs = join_windows(trials.windows, recipe.schedule)
+    readout = fit_lda(epochs, trials.labels, recipe.schedule, recipe.n_latencies, n_entries=len(gallery))
+
+    def embed(windows: npt.NDArray[np.float32], known: bool) -> npt.NDArray[np.float64]:
+        # A window of unknown latency tells LDA nothing.
+        return readout.embed(windows) if known else np.zeros((*windows.shape[:2], len(gallery)))
+
+    def export(windows: npt.NDArray[np.float32]) -> bytes:
+        return export_linear(readout, windows)
+
+    return Trained(embed, export)
