@@ -1,4 +1,4 @@
-"""Does the exported graph give what the decoder gives?"""
+"""Compares an exported graph with the decoder it came from."""
 
 import numpy as np
 import numpy.typing as npt

@@ -31,7 +31,8 @@ class RingBuffer:
             raise ValueError(f"A ring needs samples and channels; got {capacity=} and {n_channels=}.")
         self.capacity = capacity
         self.n_channels = n_channels
-        self._rows = np.zeros((2 * capacity, n_channels), dtype=np.float32)
+        # Filled at once: pages of memory that are first touched in a write cost that write milliseconds.
+        self._rows = np.full((2 * capacity, n_channels), np.nan, dtype=np.float32)
         # Written in this order: `_claimed` rises before the rows change and `_stop` after, so that a reader
         # which looks at `_claimed` after its work knows whether a row it used was being written meanwhile.
         self._claimed = 0

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
+from math import lcm
 
 __all__ = ["WindowSchedule", "exact_sfreq"]
 
@@ -74,19 +75,23 @@ class WindowSchedule:
         """Number of samples of every window."""
         return _round_half_up(self.sfreq_hz * self.length_s)
 
+    @cached_property
+    def _whole(self) -> tuple[int, int, int]:
+        """Samples of the length and of the step as whole numbers over one denominator; fractions are slow."""
+        length, step = self.sfreq_hz * self.length_s, self.sfreq_hz * self.step_s
+        over = lcm(length.denominator, step.denominator)
+        return int(length * over), int(step * over), over
+
     def stop(self, k: int) -> int:
         """Sample behind window k, counted from the origin."""
-        return _round_half_up(self.sfreq_hz * (self.length_s + k * self.step_s))
+        length, step, over = self._whole
+        return (2 * (length + k * step) + over) // (2 * over)
 
     def count(self, n_samples: int) -> int:
         """Return how many windows end within the first `n_samples` samples."""
-        # stop(k) <= n  <=>  fs * (length + k * step) + 1/2 < n + 1
-        k = (n_samples + Fraction(1, 2)) / self.sfreq_hz - self.length_s
-        if k <= 0:
-            return 0
-        steps = k / self.step_s
-        whole = steps.numerator // steps.denominator
-        return whole if steps == whole else whole + 1
+        # stop(k) <= n  <=>  2 * (length + k * step) + over < 2 * over * (n + 1)
+        length, step, over = self._whole
+        return max(0, -((2 * length - over * (2 * n_samples + 1)) // (2 * step)))
 
     def due(self, first: int, n_samples: int) -> Iterator[tuple[int, int]]:
         """Yield (k, stop) of the windows from number `first` on that end within `n_samples` samples."""

@@ -29,7 +29,9 @@ def pipeline(
     return ingest, trials, WindowCutter(ingest, schedule, window or WindowSpec(), trials)
 
 
-def samples(start: int, stop: int, sfreq_hz: float = FS, t0: float = 1000.0) -> tuple[np.ndarray, np.ndarray, float]:
+def samples(
+    start: int, stop: int, sfreq_hz: float = FS, t0: float = 1000.0
+) -> tuple[np.ndarray, np.ndarray, float]:
     number = np.arange(start, stop)
     data = np.stack([number, np.zeros(len(number))], axis=1).astype(np.float32)
     stamps = t0 + number / sfreq_hz

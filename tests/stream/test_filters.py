@@ -5,7 +5,13 @@ from hypothesis import strategies as st
 from scipy import signal
 
 from decode_stream.stream.errors import StreamError
-from decode_stream.stream.filters import CausalChain, ChainSpec, WindowChain, WindowSpec
+from decode_stream.stream.filters import (
+    CausalChain,
+    ChainSpec,
+    WindowChain,
+    WindowSpec,
+    _filter_with_checks,
+)
 from decode_stream.stream.types import Channel
 
 NAMES = ("Fz", "Cz", "Pz", "Oz")
@@ -37,7 +43,11 @@ def in_pieces(chain: CausalChain, x: np.ndarray, sizes: list[int]) -> np.ndarray
 
 
 @settings(deadline=None)
-@given(sizes=st.lists(st.integers(0, 60), max_size=30), decimation=st.sampled_from([1, 2, 5]), seed=st.integers(0, 99))
+@given(
+    sizes=st.lists(st.integers(0, 60), max_size=30),
+    decimation=st.sampled_from([1, 2, 5]),
+    seed=st.integers(0, 99),
+)
 def test_output_does_not_depend_on_the_chunks(sizes: list[int], decimation: int, seed: int) -> None:
     x = 100 + 30 * np.random.default_rng(seed).standard_normal((400, 5)).astype(np.float32)
     x[37, 3] = np.nan
@@ -49,6 +59,14 @@ def test_output_does_not_depend_on_the_chunks(sizes: list[int], decimation: int,
     assert whole.dtype == np.float32
     assert len(whole) == -(-400 // decimation)
     assert whole.tobytes() == pieces.tobytes() == single.tobytes()
+
+
+def test_the_kernel_and_the_public_filter_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = np.random.default_rng(0).standard_normal((300, 5))
+    spec = everything(200.0)
+    fast = in_pieces(CausalChain(spec, CHANNELS, 1000.0), x, [7, 30, 1])
+    monkeypatch.setattr("decode_stream.stream.filters._filter_in_place", _filter_with_checks)
+    assert fast.tobytes() == in_pieces(CausalChain(spec, CHANNELS, 1000.0), x, [20, 3]).tobytes()
 
 
 def test_a_wide_spatial_matrix_is_chunk_invariant_too() -> None:
@@ -90,6 +108,7 @@ def test_decimation_keeps_the_absolute_grid() -> None:
     assert len(slow.process(x[:10], 3)) == 3  # sample indices 4, 8 and 12 of [3, 13)
     assert len(slow.process(x[:3], 13)) == 0
 
+
 def test_aliases_are_60_db_down() -> None:
     n, fs = 8000, 1000.0
     t = np.arange(n) / fs
@@ -108,7 +127,9 @@ def test_group_delay_is_the_measured_delay() -> None:
     power = np.abs(signal.hilbert(out)) ** 2
     measured = (power * np.arange(len(out)) / 250).sum() / power.sum() - 2
     assert chain.group_delay_s(10.0) == pytest.approx(measured, abs=1e-3)
-    assert CausalChain(ChainSpec(("a",), ("uV",), fs), (Channel("a", "eeg", "uV"),), fs).group_delay_s(10) == 0
+    assert (
+        CausalChain(ChainSpec(("a",), ("uV",), fs), (Channel("a", "eeg", "uV"),), fs).group_delay_s(10) == 0
+    )
 
 
 def test_a_constant_stays_settled_and_a_step_has_decayed_after_settling() -> None:
@@ -141,7 +162,11 @@ def test_non_finite_values_are_counted_and_do_not_stay() -> None:
 @pytest.mark.parametrize(
     ("channels", "sfreq_hz", "message"),
     [
-        ([Channel("Oz", "eeg", "uV"), Channel("fz", "eeg", "uV")], 200.0, r"lacks 3 .*Fz, Cz, Pz.*Did you mean 'fz'"),
+        (
+            [Channel("Oz", "eeg", "uV"), Channel("fz", "eeg", "uV")],
+            200.0,
+            r"lacks 3 .*Fz, Cz, Pz.*Did you mean 'fz'",
+        ),
         ([Channel(n, "eeg", "uV") for n in (*NAMES, "Oz")], 200.0, "more than one channel called Oz"),
         ([Channel(n, "eeg", "T" if n == "Cz" else "uV") for n in NAMES], 200.0, "Cz comes with 'T'"),
         ([Channel(n, "eeg", "") for n in NAMES], 200.0, "Fz comes with no unit.*--unit"),

@@ -48,7 +48,9 @@ def test_count_agrees_with_stop(rate: Fraction, n: int, length_ms: int, step_ms:
     k = schedule.count(n)
     assert schedule.stop(k) > n
     assert k == 0 or schedule.stop(k - 1) <= n
-    assert [stop for _, stop in schedule.due(max(0, k - 2), n)] == [schedule.stop(i) for i in range(max(0, k - 2), k)]
+    assert [stop for _, stop in schedule.due(max(0, k - 2), n)] == [
+        schedule.stop(i) for i in range(max(0, k - 2), k)
+    ]
 
 
 @pytest.mark.parametrize("bad", [0, -1.0, float("nan"), float("inf")])
