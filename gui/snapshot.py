@@ -111,7 +111,6 @@ class Progress:
     duplicate: int = 0
     reordered: int = 0
     non_finite: int = 0
-    overflow: int = 0
     gaps: int = 0
     windows_due: int = 0
     windows_decoded: int = 0

@@ -101,7 +101,6 @@ def rare_drops(progress: Progress) -> str:
     counts = (
         ("reordered", progress.reordered),
         ("non-finite", progress.non_finite),
-        ("overflow", progress.overflow),
         ("markers missed", progress.markers_missed),
         ("markers unknown", progress.markers_unknown),
     )

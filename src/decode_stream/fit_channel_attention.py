@@ -11,7 +11,7 @@ from decode_stream.decoders.runtime import UNKNOWN_LATENCY
 from decode_stream.decoders.selection import choose_prior
 from decode_stream.export.onnx import export_encoder
 
-from .train import Recipe, Trained
+from .recipe import Recipe, Trained
 
 __all__ = ["fit_channel_attention"]
 

@@ -8,7 +8,7 @@ from decode_stream.decoders.lda import fit_lda, join_windows
 from decode_stream.export.linear import export_linear
 from decode_stream.stream.errors import UsageError
 
-from .train import Recipe, Trained
+from .recipe import Recipe, Trained
 
 __all__ = ["fit_lda_encoder"]
 

@@ -100,7 +100,9 @@ def _show(session: Session, console: Console) -> None:
         why_not = window_available()
         if why_not is None:
             title = session.bundle.manifest.name if session.bundle else "watching"
-            run_window(session, f"decode-stream: {title}")
+            # A session of a given length is meant to end; one without ends with its window.
+            timed = session.config.duration_s is not None
+            run_window(session, f"decode-stream: {title}", close_at_end=timed)
             return
         session.tell("headless", f"no window: {why_not}")
         console.print(f"No window can be opened ({why_not}); the session runs in the terminal.")

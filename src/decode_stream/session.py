@@ -330,7 +330,9 @@ class Session:
             state_for_s=now_s - since_s,
             source=self._source.words,
             duration_s=self.pipeline.duration_s if self.pipeline else 0.0,
-            age_ms=None if self._newest_stamp_s is None else 1e3 * (now_s - self._newest_stamp_s),
+            age_ms=None
+            if self._newest_stamp_s is None or state == "ended"
+            else 1e3 * (now_s - self._newest_stamp_s),
             latency_ms=tuple((name, *times) for name, times in recent if times),
             progress=progress(self.pipeline, self.events),
             accuracy=self._trace.of(decoder),

@@ -2,213 +2,23 @@
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from scipy.special import log_softmax
 
-from decode_stream.decoders.bundle import Bundle, EmbeddingSpace, Manifest, Training, save_bundle
-from decode_stream.decoders.epochs import TrialSet, cut_trials, robust_scale
-from decode_stream.decoders.evidence import Calibration, fit_calibration, similarity
-from decode_stream.decoders.scoring import Scores, TrialScore
+from decode_stream.decoders.bundle import Bundle, Manifest, Training, save_bundle
 from decode_stream.replay_data.open import open_recording
 from decode_stream.stream.errors import RecordingError, UsageError
-from decode_stream.stream.filters import ChainSpec, WindowSpec
 from decode_stream.stream.recording import Recording
-from decode_stream.stream.types import Channel, FloatArray
-from decode_stream.stream.windows import WindowSchedule, exact_sfreq
 
-from .chains import DECODER_HZ, design_chain, pick_channels
-from .config import Modality
+from .config import Modality, Model
+from .cross_fit import HeldOut, cross_fit, held_out_scores
+from .recipe import Fit, Gallery, category_gallery, cut, design, scaled
 
-__all__ = ["Gallery", "Recipe", "Trained", "train", "train_bundle"]
-
-_N_LATENCIES = 21  # the last window ends 600 ms after onset
-# In robust standard deviations: blinks and movements lie far above 12, brain signals below 5.
-_WINDOW = WindowSpec(clamp=5.0, reject_peak=12.0)
-
-#: Takes trials, gallery, norm and seed and returns what decodes.
-Fit = Callable[["TrialSet", "Recipe", int], "Trained"]
-
-
-@dataclass(frozen=True, eq=False)
-class Gallery:
-    """The candidates.
-
-    Attributes
-    ----------
-    names : tuple of str
-    embeddings : array of shape (n_entries, dimension), float32
-    labels : dict of str to str
-        Name by marker label.
-    thumbnails : dict of str to bytes
-        PNG by name.
-    """
-
-    names: tuple[str, ...]
-    embeddings: npt.NDArray[np.float32]
-    space: EmbeddingSpace
-    labels: dict[str, str]
-    thumbnails: dict[str, bytes]
-
-
-@dataclass(frozen=True, eq=False)
-class Recipe:
-    """All that is fixed before a fit.
-
-    Attributes
-    ----------
-    channels : tuple of Channel
-        The channels picked, in order.
-    schedule : WindowSchedule
-        At the decoder's rate.
-    """
-
-    modality: Modality
-    channels: tuple[Channel, ...]
-    chain: ChainSpec
-    window: WindowSpec
-    schedule: WindowSchedule
-    n_latencies: int
-    gallery: Gallery
-
-
-@dataclass(frozen=True, eq=False)
-class Trained:
-    """A fitted encoder.
-
-    Attributes
-    ----------
-    embed : callable
-        Takes windows (n_trials, n_latencies, n_channels, n_times) and whether latencies are known; returns
-        embeddings (n_trials, n_latencies, dimension).
-    export : callable
-        Takes a few trials' windows and returns the ONNX model, compared with this encoder on them.
-    """
-
-    embed: Callable[[npt.NDArray[np.float32], bool], FloatArray]
-    export: Callable[[npt.NDArray[np.float32]], bytes]
-
-
-def category_gallery(recordings: Sequence[Recording], events: dict[str, str] | None) -> Gallery:
-    """Return a gallery of categories: one entry a name, at right angles to each other.
-
-    Parameters
-    ----------
-    events : dict of str to str, or None
-        Name by marker label; without it every label is a category of its own.
-
-    Raises
-    ------
-    UsageError
-        If there are fewer than two categories.
-    """
-    if events is None:
-        found = sorted({label for recording in recordings for _, label in recording.markers})
-        events = {label: label for label in found}
-    names = tuple(dict.fromkeys(events.values()))
-    if len(names) < 2:
-        raise UsageError(
-            f"Decoding needs at least two categories; the markers name {len(names)} ({', '.join(names) or 'none'}). "
-            "Name the codes with --events CODE=NAME,..."
-        )
-    space = EmbeddingSpace("categories", "one-hot", len(names), "none")
-    return Gallery(names, np.eye(len(names), dtype=np.float32), space, dict(events), {})
-
-
-def _design(
-    recordings: Sequence[Recording], modality: Modality, names: Sequence[str] | None, gallery: Gallery
-) -> Recipe:
-    first = recordings[0]
-    channels = pick_channels(first.channels, modality, names)
-    for other in recordings[1:]:
-        if abs(other.sfreq_hz - first.sfreq_hz) > 1e-6 * first.sfreq_hz:
-            raise RecordingError(
-                f"{first.name} runs at {first.sfreq_hz:g} Hz and {other.name} at {other.sfreq_hz:g} Hz; recordings "
-                "trained on together have one rate."
-            )
-    chain = design_chain(channels, first.sfreq_hz, modality, at_most_hz=DECODER_HZ[modality])
-    schedule = WindowSchedule(exact_sfreq(chain.sfreq_hz))
-    return Recipe(modality, tuple(channels), chain, _WINDOW, schedule, _N_LATENCIES, gallery)
-
-
-def _scaled(recipe: Recipe, recordings: Sequence[Recording]) -> Recipe:
-    """Return the recipe with location and spread of these recordings, the training ones, and no others."""
-    center, scale = robust_scale(recordings, recipe.chain)
-    return replace(recipe, chain=replace(recipe.chain, center=center, scale=scale))
-
-
-def _cut(recipe: Recipe, recordings: Sequence[Recording]) -> TrialSet:
-    index = {name: i for i, name in enumerate(recipe.gallery.names)}
-    stimuli = index | {label: index[name] for label, name in recipe.gallery.labels.items()}
-    return cut_trials(recordings, recipe.chain, recipe.window, recipe.schedule, recipe.n_latencies, stimuli)
-
-
-def _similarities(trained: Trained, trials: TrialSet, gallery: Gallery, *, known: bool) -> FloatArray:
-    embeddings = trained.embed(trials.windows, known)
-    flat = similarity(embeddings.reshape(-1, embeddings.shape[-1]), gallery.embeddings, gallery.space.norm)
-    return flat.reshape(*embeddings.shape[:2], -1)
-
-
-@dataclass(frozen=True, eq=False)
-class HeldOut:
-    """What decoders say about the runs they were not trained on.
-
-    Attributes
-    ----------
-    known, unknown : array of shape (n_trials, n_latencies, n_entries)
-        Similarities with the latency known, and as in a free-running session.
-    labels, runs : array of shape (n_trials,), int64
-    """
-
-    known: FloatArray
-    unknown: FloatArray
-    labels: npt.NDArray[np.int64]
-    runs: npt.NDArray[np.int64]
-
-
-def cross_fit(
-    recipe: Recipe, recordings: Sequence[Recording], fit: Fit, seed: int, report: Callable[[str], None]
-) -> HeldOut:
-    """Fit without each run in turn and decode that run; scaling, too, comes from the other runs only."""
-    parts = []
-    for run, recording in enumerate(recordings):
-        report(f"fitting without {recording.name}")
-        others = [other for other in recordings if other is not recording]
-        scaled = _scaled(recipe, others)
-        trained = fit(_cut(scaled, others), scaled, seed)
-        trials = _cut(scaled, [recording])
-        known, unknown = (_similarities(trained, trials, recipe.gallery, known=k) for k in (True, False))
-        parts.append(HeldOut(known, unknown, trials.labels, np.full(len(trials.labels), run)))
-    return HeldOut(
-        np.concatenate([p.known for p in parts]),
-        np.concatenate([p.unknown for p in parts]),
-        np.concatenate([p.labels for p in parts]),
-        np.concatenate([p.runs for p in parts]),
-    )
-
-
-def held_out_scores(held_out: HeldOut, calibration: Calibration) -> tuple[Scores, dict[str, float]]:
-    """Return the scores of held-out trials, as an object and as the numbers a bundle keeps."""
-    evidence = np.einsum("nlk,l->nk", held_out.known, np.array(calibration.weights))
-    scores = Scores(held_out.known.shape[2])
-    rows = zip(held_out.labels, evidence, held_out.known, held_out.runs, strict=True)
-    for i, (label, log_evidence, by_latency, run) in enumerate(rows):
-        scores.add(TrialScore(i, i, int(label), log_evidence, by_latency, int(run)))
-    log_p = log_softmax(evidence, axis=1)[np.arange(scores.n), held_out.labels]
-    numbers = {
-        "top1": float(scores.hits().mean()),
-        "chance": 1 / scores.n_entries,
-        "n": float(scores.n),
-        "log_loss": float(-log_p.mean()),
-    }
-    auc = scores.auc()
-    return scores, numbers if auc is None else numbers | {"auc": auc}
+__all__ = ["fitter", "train", "train_bundle"]
 
 
 def train(
@@ -216,7 +26,7 @@ def train(
     *,
     name: str,
     modality: Modality,
-    model: str,
+    model: Model,
     gallery: Gallery,
     channels: Sequence[str] | None = None,
     seed: int = 0,
@@ -249,16 +59,15 @@ def train(
             "Training needs at least two recordings, one a run: each is held out once to calibrate the evidence. "
             "Give another RECORDING, or split this one."
         )
-    fit = _fitter(model)
-    recipe = _design(recordings, modality, channels, gallery)
+    fit = fitter(model)
+    recipe = design(recordings, modality, channels, gallery)
     held_out = cross_fit(recipe, recordings, fit, seed, report)
     _check_enough(held_out, gallery)
-    shuffled = held_out.unknown.transpose(1, 0, 2).reshape(-1, held_out.unknown.shape[2])
-    calibration = fit_calibration(held_out.known, held_out.labels, shuffled)
+    calibration = held_out.calibration()
     _, numbers = held_out_scores(held_out, calibration)
     report("fitting on all runs")
-    recipe = _scaled(recipe, recordings)
-    trials = _cut(recipe, recordings)
+    recipe = scaled(recipe, recordings)
+    trials = cut(recipe, recordings)
     trained = fit(trials, recipe, seed)
     report("exporting")
     encoder = trained.export(trials.windows[:4])
@@ -306,7 +115,7 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _fitter(model: str) -> Fit:
+def fitter(model: Model) -> Fit:
     """Return what fits a model; its libraries are loaded here, so that nothing else waits for torch."""
     try:
         if model == "lda":
@@ -329,7 +138,7 @@ def train_bundle(
     modality: Modality,
     out: Path,
     events: dict[str, str] | None,
-    model: str,
+    model: Model,
     marker_column: str | None,
     channels: Sequence[str] | None,
     seed: int,

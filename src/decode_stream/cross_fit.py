@@ -1,0 +1,87 @@
+"""What decoders say about runs they were not trained on."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import log_softmax
+
+from decode_stream.decoders.epochs import TrialSet
+from decode_stream.decoders.evidence import Calibration, fit_calibration, similarity
+from decode_stream.decoders.scoring import Scores, TrialScore
+from decode_stream.stream.recording import Recording
+from decode_stream.stream.types import FloatArray
+
+from .recipe import Fit, Gallery, Recipe, Trained, cut, scaled
+
+__all__ = ["HeldOut", "cross_fit", "held_out_scores", "similarities"]
+
+
+def similarities(trained: Trained, trials: TrialSet, gallery: Gallery, *, known: bool) -> FloatArray:
+    """Return each window's similarity to the gallery, shape (n_trials, n_latencies, n_entries)."""
+    embeddings = trained.embed(trials.windows, known)
+    flat = similarity(embeddings.reshape(-1, embeddings.shape[-1]), gallery.embeddings, gallery.space.norm)
+    return flat.reshape(*embeddings.shape[:2], -1)
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOut:
+    """What decoders say about the runs they were not trained on.
+
+    Attributes
+    ----------
+    known, unknown : array of shape (n_trials, n_latencies, n_entries)
+        Similarities with the latency known, and as in a free-running session.
+    labels, runs : array of shape (n_trials,), int64
+    """
+
+    known: FloatArray
+    unknown: FloatArray
+    labels: npt.NDArray[np.int64]
+    runs: npt.NDArray[np.int64]
+
+    def calibration(self) -> Calibration:
+        """Return the weights of the latencies that fit these trials."""
+        # By latency first, so that the labels repeat in step.
+        free = self.unknown.transpose(1, 0, 2).reshape(-1, self.unknown.shape[2])
+        return fit_calibration(self.known, self.labels, free)
+
+
+def cross_fit(
+    recipe: Recipe, recordings: Sequence[Recording], fit: Fit, seed: int, report: Callable[[str], None]
+) -> HeldOut:
+    """Fit without each run in turn and decode that run; scaling, too, comes from the other runs only."""
+    parts = []
+    for run, recording in enumerate(recordings):
+        report(f"fitting without {recording.name}")
+        others = [other for other in recordings if other is not recording]
+        fold = scaled(recipe, others)
+        trained = fit(cut(fold, others), fold, seed)
+        trials = cut(fold, [recording])
+        known, unknown = (similarities(trained, trials, recipe.gallery, known=k) for k in (True, False))
+        parts.append(HeldOut(known, unknown, trials.labels, np.full(len(trials.labels), run)))
+    return HeldOut(
+        np.concatenate([p.known for p in parts]),
+        np.concatenate([p.unknown for p in parts]),
+        np.concatenate([p.labels for p in parts]),
+        np.concatenate([p.runs for p in parts]),
+    )
+
+
+def held_out_scores(held_out: HeldOut, calibration: Calibration) -> tuple[Scores, dict[str, float]]:
+    """Return the scores of held-out trials, as an object and as the numbers a bundle keeps."""
+    evidence = np.einsum("nlk,l->nk", held_out.known, np.array(calibration.weights))
+    scores = Scores(held_out.known.shape[2])
+    rows = zip(held_out.labels, evidence, held_out.known, held_out.runs, strict=True)
+    for i, (label, log_evidence, by_latency, run) in enumerate(rows):
+        scores.add(TrialScore(i, i, int(label), log_evidence, by_latency, int(run)))
+    log_p = log_softmax(evidence, axis=1)[np.arange(scores.n), held_out.labels]
+    numbers = {
+        "top1": float(scores.hits().mean()),
+        "chance": 1 / scores.n_entries,
+        "n": float(scores.n),
+        "log_loss": float(-log_p.mean()),
+    }
+    auc = scores.auc()
+    return scores, numbers if auc is None else numbers | {"auc": auc}

@@ -1,0 +1,153 @@
+"""What is fixed before a fit: the gallery, the channels, the chain and the windows."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from decode_stream.decoders.bundle import EmbeddingSpace
+from decode_stream.decoders.epochs import TrialSet, cut_trials, robust_scale
+from decode_stream.stream.errors import RecordingError, UsageError
+from decode_stream.stream.filters import ChainSpec, WindowSpec
+from decode_stream.stream.recording import Recording
+from decode_stream.stream.types import Channel, FloatArray
+from decode_stream.stream.windows import WindowSchedule, exact_sfreq
+
+from .chains import DECODER_HZ, design_chain, pick_channels
+from .config import Modality
+
+__all__ = ["Fit", "Gallery", "Recipe", "Trained", "category_gallery", "cut", "design", "scaled"]
+
+_N_LATENCIES = 21  # the last window ends 600 ms after onset
+# In robust standard deviations: blinks and movements lie far above 12, brain signals below 5.
+_WINDOW = WindowSpec(clamp=5.0, reject_peak=12.0)
+
+#: Takes trials, gallery, norm and seed and returns what decodes.
+Fit = Callable[["TrialSet", "Recipe", int], "Trained"]
+
+
+@dataclass(frozen=True, eq=False)
+class Gallery:
+    """The candidates.
+
+    Attributes
+    ----------
+    names : tuple of str
+    embeddings : array of shape (n_entries, dimension), float32
+    labels : dict of str to str
+        Name by marker label.
+    thumbnails : dict of str to bytes
+        PNG by name.
+    """
+
+    names: tuple[str, ...]
+    embeddings: npt.NDArray[np.float32]
+    space: EmbeddingSpace
+    labels: dict[str, str]
+    thumbnails: dict[str, bytes]
+
+
+@dataclass(frozen=True, eq=False)
+class Recipe:
+    """All that is fixed before a fit.
+
+    Attributes
+    ----------
+    channels : tuple of Channel
+        The channels picked, in order.
+    schedule : WindowSchedule
+        At the decoder's rate.
+    """
+
+    modality: Modality
+    channels: tuple[Channel, ...]
+    chain: ChainSpec
+    window: WindowSpec
+    schedule: WindowSchedule
+    n_latencies: int
+    gallery: Gallery
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """A fitted encoder.
+
+    Attributes
+    ----------
+    embed : callable
+        Takes windows (n_trials, n_latencies, n_channels, n_times) and whether latencies are known; returns
+        embeddings (n_trials, n_latencies, dimension).
+    export : callable
+        Takes a few trials' windows and returns the ONNX model, compared with this encoder on them.
+    """
+
+    embed: Callable[[npt.NDArray[np.float32], bool], FloatArray]
+    export: Callable[[npt.NDArray[np.float32]], bytes]
+
+
+def category_gallery(recordings: Sequence[Recording], events: dict[str, str] | None) -> Gallery:
+    """Return a gallery of categories: one entry a name, at right angles to each other.
+
+    Parameters
+    ----------
+    events : dict of str to str, or None
+        Name by marker label; without it every label is a category of its own.
+
+    Raises
+    ------
+    UsageError
+        If there are fewer than two categories.
+    """
+    if events is None:
+        found = sorted({label for recording in recordings for _, label in recording.markers})
+        events = {label: label for label in found}
+    names = tuple(dict.fromkeys(events.values()))
+    if len(names) < 2:
+        raise UsageError(
+            f"Decoding needs at least two categories; the markers name {len(names)} ({', '.join(names) or 'none'}). "
+            "Name the codes with --events CODE=NAME,..."
+        )
+    space = EmbeddingSpace("categories", "one-hot", len(names), "none")
+    return Gallery(names, np.eye(len(names), dtype=np.float32), space, dict(events), {})
+
+
+def design(
+    recordings: Sequence[Recording], modality: Modality, names: Sequence[str] | None, gallery: Gallery
+) -> Recipe:
+    """Return the recipe for recordings of one rate, without scaling.
+
+    Parameters
+    ----------
+    names : sequence of str or None
+        Channels to use; by default all of the modality.
+
+    Raises
+    ------
+    UsageError
+        If the rates differ, or the channels are not there.
+    """
+    first = recordings[0]
+    channels = pick_channels(first.channels, modality, names)
+    for other in recordings[1:]:
+        if abs(other.sfreq_hz - first.sfreq_hz) > 1e-6 * first.sfreq_hz:
+            raise RecordingError(
+                f"{first.name} runs at {first.sfreq_hz:g} Hz and {other.name} at {other.sfreq_hz:g} Hz; recordings "
+                "trained on together have one rate."
+            )
+    chain = design_chain(channels, first.sfreq_hz, modality, at_most_hz=DECODER_HZ[modality])
+    schedule = WindowSchedule(exact_sfreq(chain.sfreq_hz))
+    return Recipe(modality, tuple(channels), chain, _WINDOW, schedule, _N_LATENCIES, gallery)
+
+
+def scaled(recipe: Recipe, recordings: Sequence[Recording]) -> Recipe:
+    """Return the recipe with location and spread of these recordings, the training ones, and no others."""
+    center, scale = robust_scale(recordings, recipe.chain)
+    return replace(recipe, chain=replace(recipe.chain, center=center, scale=scale))
+
+
+def cut(recipe: Recipe, recordings: Sequence[Recording]) -> TrialSet:
+    """Cut all whole and sound trials of the gallery's stimuli."""
+    index = {name: i for i, name in enumerate(recipe.gallery.names)}
+    stimuli = index | {label: index[name] for label, name in recipe.gallery.labels.items()}
+    return cut_trials(recordings, recipe.chain, recipe.window, recipe.schedule, recipe.n_latencies, stimuli)
