@@ -12,7 +12,7 @@ from decode_stream.stream.cutter import CutWindow, WindowCutter
 from decode_stream.stream.errors import RecordingError
 from decode_stream.stream.filters import ChainSpec, WindowSpec
 from decode_stream.stream.ingest import Ingest
-from decode_stream.stream.recording import Recording
+from decode_stream.stream.recording import Recording, n_missing
 from decode_stream.stream.trials import Trials
 from decode_stream.stream.types import Chunk, Gap, IntArray, Marker, StreamInfo
 from decode_stream.stream.windows import WindowSchedule
@@ -68,8 +68,9 @@ def play_into(ingest: Ingest, recording: Recording, trials: Trials | None = None
     for start, stop in pairwise(edges):
         while gaps and gaps[0].start <= start:
             gap = gaps.pop(0)
-            ingest.take([Gap(start + lost, gap.n_lost, gap.kind, 0.0)])
-            lost += gap.n_lost
+            n_lost = n_missing(gap, recording.sfreq_hz)
+            ingest.take([Gap(start + lost, n_lost, "loss", 0.0)])
+            lost += n_lost
         ingest.take([Chunk(start + lost, recording.read(start, stop), 0.0)])
         if trials is not None:
             while markers and markers[0][0] < stop:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from decode_stream.stream.errors import RecordingError, StreamError, UsageError
 from decode_stream.stream.lsl import lsl_now, open_marker_outlet, open_outlet
-from decode_stream.stream.recording import Recording
+from decode_stream.stream.recording import Recording, n_missing
 
 from .player_config import PlayerConfig
 from .player_process import PlayerProcess, play_in_process
@@ -34,9 +34,17 @@ class _Run:
     at: int
 
 
-def _runs(recording: Recording, start: int) -> tuple[list[_Run], int]:
-    """Return the gapless pieces from `start` on, and the length of the time line with its gaps."""
-    breaks = [(gap.start, gap.n_lost) for gap in recording.gaps if start < gap.start < recording.n_samples]
+def _runs(recording: Recording, start: int, loop: bool) -> tuple[list[_Run], int]:
+    """Return the gapless pieces from `start` on, and the length of the time line with its gaps.
+
+    A loop is played through breaks of unknown length as it is through its own end: it is there to keep a stream
+    going, not to be scored.
+    """
+    breaks = [
+        (gap.start, gap.n_lost if loop else n_missing(gap, recording.sfreq_hz))
+        for gap in recording.gaps
+        if start < gap.start < recording.n_samples
+    ]
     runs, at, begin = [], 0, start
     for sample, n_lost in sorted(breaks):
         runs.append(_Run(begin, sample, at))
@@ -85,7 +93,7 @@ class Player:
         self.rate_hz = recording.sfreq_hz * config.speed
         self.source_id = config.source_id
         self.name = config.name or recording.name
-        self._runs, self._span = _runs(recording, self.start_sample)
+        self._runs, self._span = _runs(recording, self.start_sample, config.loop)
         self._marker_samples = [sample for sample, _ in recording.markers]
         self.marker_source_id = f"{config.source_id}-markers" if recording.markers else ""
         self._t0_s = 0.0

@@ -1,10 +1,23 @@
 """What every reader of recordings gives, whatever the file."""
 
+from math import ceil
 from typing import Protocol
 
 from .types import Channel, FloatArray, Gap
 
-__all__ = ["Recording"]
+__all__ = ["Recording", "n_missing"]
+
+#: Length given to a break whose true length nobody knows, so that filters start anew behind it. Seconds.
+_UNKNOWN_BREAK_S = 0.5
+
+
+def n_missing(gap: Gap, sfreq_hz: float) -> int:
+    """Return how many samples a break of a recording stands for, in replay and in training alike.
+
+    A break of unknown length, such as a file put together from pieces, counts half a second: it must show on the
+    time line, or windows and filters would run across it.
+    """
+    return gap.n_lost or ceil(_UNKNOWN_BREAK_S * sfreq_hz)
 
 
 class Recording(Protocol):
