@@ -17,7 +17,7 @@ from .bundle import Bundle
 from .epochs import play_into, stream_info
 from .evidence import Evidence, similarity
 from .runtime import UNKNOWN_LATENCY, Encoder
-from .scoring import Scores, TrialScore
+from .scoring import Scores, TrialScore, hits
 
 __all__ = ["Belief", "Decoder", "decode_recording"]
 
@@ -162,10 +162,11 @@ class Decoder:
             self._broken.discard(trial.number)
             self.withheld += 1
         else:
-            by_latency = self._evidence.by_latency(trial.number)
+            similarities = self._evidence.by_latency(trial.number)
+            right = hits(similarities, np.full(len(similarities), trial.stimulus))
             log_evidence = self._evidence.log_evidence(trial.number)
             self.scores.add(
-                TrialScore(trial.number, trial.onset, trial.stimulus, log_evidence, by_latency, self._run)
+                TrialScore(trial.number, trial.onset, trial.stimulus, log_evidence, right, self._run)
             )
 
 

@@ -14,8 +14,8 @@ __all__ = [
     "auc",
     "block_bootstrap",
     "bootstrap_interval",
+    "hits",
     "paired_auc_difference",
-    "rank_of_truth",
     "wilson",
 ]
 
@@ -30,8 +30,8 @@ class TrialScore:
         The trial's number, onset sample at the decoder's rate, and true gallery index.
     log_evidence : array of shape (n_entries,), float64
         Evidence summed over its windows.
-    by_latency : array of shape (n_latencies, n_entries), float64
-        Similarities of each window alone.
+    right_by_latency : array of shape (n_latencies,), float64
+        Whether each window alone puts the truth first: 1, 0, the share of a tie, NaN where none was decoded.
     run : int
         Which run it belongs to.
     """
@@ -40,7 +40,7 @@ class TrialScore:
     onset: int
     stimulus: int
     log_evidence: npt.NDArray[np.float64]
-    by_latency: npt.NDArray[np.float64]
+    right_by_latency: npt.NDArray[np.float64]
     run: int = 0
 
 
@@ -66,23 +66,24 @@ def wilson(
     return np.maximum(middle - half, 0.0), np.minimum(middle + half, 1.0)
 
 
-def rank_of_truth(log_evidence: FloatArray, truth: IntArray) -> npt.NDArray[np.float64]:
-    """Return the rank of the true entry, 1 the best; ties count as their mean rank.
+def hits(evidence: FloatArray, truth: IntArray, top: int = 1) -> npt.NDArray[np.float64]:
+    """Return whether the truth is among the best `top` entries: 1, 0, or the share of a tie.
 
     Parameters
     ----------
-    log_evidence : array of shape (n_trials, n_entries)
-    truth : array of shape (n_trials,), int
+    evidence : array of shape (n, n_entries)
+        Any measure that orders the entries; a row with a NaN gives NaN.
+    truth : array of shape (n,), int
+    top : int
 
     Returns
     -------
-    array of shape (n_trials,), float64
+    array of shape (n,), float64
     """
-    own = log_evidence[np.arange(len(truth)), truth][:, None]
-    above = (log_evidence > own).sum(1)
-    ties = (log_evidence == own).sum(1)
-    rank: npt.NDArray[np.float64] = above + (ties + 1) / 2
-    return rank
+    own = evidence[np.arange(len(truth)), truth][:, None]
+    above, ties = (evidence > own).sum(1), (evidence == own).sum(1)
+    share: npt.NDArray[np.float64] = np.clip((top - above) / np.maximum(ties, 1), 0.0, 1.0)
+    return np.where(np.isnan(evidence).any(1), np.nan, share)
 
 
 def auc(scores: FloatArray, positive: npt.NDArray[np.bool_]) -> float:
@@ -219,12 +220,7 @@ class Scores:
 
     def hits(self, top: int = 1) -> npt.NDArray[np.float64]:
         """Return for each trial whether the truth is among the best `top`: 1, 0, or the share of a tie."""
-        e, truth = self.log_evidence(), self.truth()
-        own = e[np.arange(self.n), truth][:, None]
-        above = (e > own).sum(1)
-        ties = (e == own).sum(1)
-        hits: npt.NDArray[np.float64] = np.clip((top - above) / ties, 0.0, 1.0)
-        return hits
+        return hits(self.log_evidence(), self.truth(), top)
 
     def interval(self, hits: FloatArray) -> tuple[float, float]:
         """Return the 95 % interval of the mean of `hits`; (0, 1) without trials."""
@@ -256,13 +252,7 @@ class Scores:
         """Return the fraction right from each window alone, shape (n_latencies,)."""
         if not self.n:
             return np.empty(0)
-        s = np.array([t.by_latency for t in self.trials])
-        truth = self.truth()
-        own = s[np.arange(self.n), :, truth][:, :, None]
-        with np.errstate(invalid="ignore"):
-            above = (s > own).sum(-1)
-            ties = (s == own).sum(-1)
-        right = np.where(ties > 0, np.clip((1 - above) / np.maximum(ties, 1), 0, 1), np.nan)
+        right = np.array([trial.right_by_latency for trial in self.trials])
         seen = np.isfinite(right)
         curve: npt.NDArray[np.float64] = np.where(seen, right, 0).sum(0) / np.maximum(seen.sum(0), 1)
         return curve

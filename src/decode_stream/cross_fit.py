@@ -9,7 +9,7 @@ from scipy.special import log_softmax
 
 from decode_stream.decoders.epochs import TrialSet
 from decode_stream.decoders.evidence import Calibration, fit_calibration, similarity
-from decode_stream.decoders.scoring import Scores, TrialScore
+from decode_stream.decoders.scoring import Scores, TrialScore, hits
 from decode_stream.stream.recording import Recording
 from decode_stream.stream.types import FloatArray
 
@@ -74,8 +74,9 @@ def held_out_scores(held_out: HeldOut, calibration: Calibration) -> tuple[Scores
     evidence = np.einsum("nlk,l->nk", held_out.known, np.array(calibration.weights))
     scores = Scores(held_out.known.shape[2])
     rows = zip(held_out.labels, evidence, held_out.known, held_out.runs, strict=True)
-    for i, (label, log_evidence, by_latency, run) in enumerate(rows):
-        scores.add(TrialScore(i, i, int(label), log_evidence, by_latency, int(run)))
+    for i, (label, log_evidence, similarities, run) in enumerate(rows):
+        right = hits(similarities, np.full(len(similarities), label))
+        scores.add(TrialScore(i, i, int(label), log_evidence, right, int(run)))
     log_p = log_softmax(evidence, axis=1)[np.arange(scores.n), held_out.labels]
     numbers = {
         "top1": float(scores.hits().mean()),

@@ -1,6 +1,7 @@
 """Turns the state of a session into what views draw."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -35,7 +36,8 @@ class AccuracyTrace:
         """Return the trace of all trials scored so far."""
         if decoder is None or decoder.scores.n == self._accuracy.n:
             return self._accuracy
-        scores = decoder.scores
+        # The decoding thread goes on adding trials meanwhile.
+        scores = replace(decoder.scores, trials=list(decoder.scores.trials))
         hits = scores.hits()
         n = len(hits)
         at = np.unique(np.linspace(1, n, min(n, _MAX_POINTS)).round().astype(np.int64))

@@ -9,8 +9,8 @@ from decode_stream.decoders.scoring import (
     TrialScore,
     auc,
     block_bootstrap,
+    hits,
     paired_auc_difference,
-    rank_of_truth,
     wilson,
 )
 
@@ -33,13 +33,18 @@ def test_auc_counts_pairs(rows: list[tuple[int, bool]]) -> None:
     assert np.isnan(value) if not pairs else value == pytest.approx(np.mean(pairs))
 
 
-def test_rank_of_truth_shares_ties() -> None:
-    evidence = np.array([[3.0, 1.0, 2.0], [1.0, 1.0, 1.0], [0.0, 5.0, 5.0]])
-    assert rank_of_truth(evidence, np.array([0, 1, 0])).tolist() == [1.0, 2.0, 3.0]
+def test_ties_share_a_hit() -> None:
+    evidence = np.array([[3.0, 1.0, 2.0], [1.0, 1.0, 1.0], [0.0, 5.0, 5.0], [np.nan, 0.0, 1.0]])
+    truth = np.array([0, 1, 0, 1])
+    assert hits(evidence, truth)[:3] == pytest.approx([1, 1 / 3, 0])
+    assert hits(evidence, truth, 2)[:3] == pytest.approx([1, 2 / 3, 0])
+    assert hits(evidence, truth, 3)[:3].tolist() == [1, 1, 1]
+    assert np.isnan(hits(evidence, truth)[3])
 
 
 def score(truth: int, evidence: list[float], by_latency: list[list[float]], number: int = 0) -> TrialScore:
-    return TrialScore(number, 0, truth, np.array(evidence), np.array(by_latency))
+    windows = np.array(by_latency)
+    return TrialScore(number, 0, truth, np.array(evidence), hits(windows, np.full(len(windows), truth)))
 
 
 def test_scores_count_hits_ties_and_latencies() -> None:
