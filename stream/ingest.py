@@ -39,6 +39,8 @@ class Ingest:
         not finite.
     next_sample : int
         Index of the next input sample.
+    ended : bool
+        Whether the stream was flushed: no sample comes any more.
     onset_channel : OnsetChannel or None
         Is shown the samples as they come, to find stimulus onsets in one of their channels.
 
@@ -59,7 +61,9 @@ class Ingest:
         self.ring = RingBuffer(ceil(hold_s * spec.sfreq_hz), spec.n_out)
         self.flags = Flags()
         self.next_sample = 0
+        self.ended = False
         self.onset_channel: OnsetChannel | None = None
+        self._columns = [names.index(name) for name in spec.channels]
         self._settle = ceil(self.chain.settle_samples / self.chain.decimation)
         self.flags.add(0, max(1, self._settle), "settling")
 
@@ -84,7 +88,9 @@ class Ingest:
 
     def flush(self) -> list[Gap]:
         """Take what was held back to tell jitter from loss; for the end of a stream."""
-        return self.take(self.continuity.flush())
+        gaps = self.take(self.continuity.flush())
+        self.ended = True
+        return gaps
 
     def take(self, pieces: Iterable[Chunk | Gap]) -> list[Gap]:
         """Take samples whose index is known already, such as a recording's; returns the breaks among them."""
@@ -102,11 +108,18 @@ class Ingest:
         if self.onset_channel is not None:
             self.onset_channel.feed(chunk.data[:, self.onset_channel.index], chunk.start)
         bad_before = self.chain.non_finite
-        at = self.ring.stop
-        self.ring.write(self.chain.process(chunk.data, chunk.start))
-        self.next_sample = chunk.stop
+        filtered = self.chain.process(chunk.data, chunk.start)
         if self.chain.non_finite > bad_before:
-            self.flags.add(at, max(at + 1, self.ring.stop), "not finite")
+            self._flag_non_finite(chunk)
+        self.ring.write(filtered)
+        self.next_sample = chunk.stop
+
+    def _flag_non_finite(self, chunk: Chunk) -> None:
+        """Flag the bad samples and no others, so that what is withheld does not depend on the chunks."""
+        d = self.chain.decimation
+        bad = chunk.start + np.flatnonzero(~np.isfinite(chunk.data[:, self._columns]).all(axis=1))
+        for run in np.split(bad, np.flatnonzero(np.diff(bad) > 1) + 1):
+            self.flags.add(int(run[0]) // d, int(run[-1]) // d + 1, "not finite")
 
     def _break(self, gap: Gap) -> None:
         at = self.ring.stop
@@ -115,9 +128,29 @@ class Ingest:
         self.next_sample = gap.stop
         self.flags.add(at, self.ring.stop + max(1, self._settle), "gap")
 
-    def onset(self, time_s: float) -> int:
-        """Return the sample index at the decoder's rate that lies nearest to an LSL time."""
-        return self.to_decoder(int(np.floor(self.continuity.clock.index_at(time_s) + 0.5)))
+    def onset(self, time_s: float) -> int | None:
+        """Return the sample index at the decoder's rate that lies nearest to a stimulus onset.
+
+        Parameters
+        ----------
+        time_s : float
+            LSL time of the marker.
+
+        Returns
+        -------
+        int or None
+            Corrected by the onset channel if there is one; None while an edge that belongs to the marker may still
+            come.
+        """
+        sample = int(np.floor(self.continuity.clock.index_at(time_s) + 0.5))
+        channel = self.onset_channel
+        if channel is not None:
+            last = sample if self.ended else sample + channel.tolerance
+            if self.to_decoder(last) >= self.ring.stop:
+                return None
+            edge = channel.nearest(sample)
+            sample = sample if edge is None else edge
+        return self.to_decoder(sample)
 
     def to_decoder(self, sample: int) -> int:
         """Return the index at the decoder's rate nearest to an input sample index."""

@@ -5,8 +5,6 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
-import numpy as np
-
 from decode_stream.decoders.bundle import Bundle
 from decode_stream.decoders.decoder import Decoder
 from decode_stream.decoders.runtime import Encoder
@@ -269,17 +267,6 @@ class Session:
                 pipeline.cutter.trials.add(marker)
                 self._tell_news()
 
-    def _onset(self, ingest: Ingest, time_s: float) -> int | None:
-        """Return the onset at the decoder's rate, corrected by the onset channel if there is one."""
-        sample = int(np.floor(ingest.continuity.clock.index_at(time_s) + 0.5))
-        channel = ingest.onset_channel
-        if channel is not None:
-            if not self._input_done and ingest.next_sample <= sample + channel.tolerance:
-                return None
-            edge = channel.nearest(sample)
-            sample = sample if edge is None else edge
-        return ingest.to_decoder(sample)
-
     def _decode(self, pipeline: Pipeline) -> None:
         cutter = pipeline.cutter
         while not self._stop.is_set():
@@ -295,7 +282,7 @@ class Session:
         ingest, cutter, decoder = pipeline.ingest, pipeline.cutter, pipeline.decoder
         arrived_s, began_s = self._arrived_s, lsl_now()
         missed, n_unknown = cutter.trials.missed, len(cutter.trials.unknown_labels)
-        for trial in cutter.trials.place(lambda time_s: self._onset(ingest, time_s), ingest.ring.stop):
+        for trial in cutter.trials.place(ingest.onset, ingest.ring.stop):
             self._onsets_shown.append((trial.onset, trial.label))
         if decoder is None:
             cutter.free()
