@@ -147,8 +147,8 @@ class ByStamps:
             return
         verdict = held.verdict(persist, tolerance)
         if verdict is not None:
-            # Of little known jitter a small jump may be a part.
-            unsure = early and not self._is_clean() and jump < 3 * tolerance
+            # A small jump may be a part of jitter that is little known yet.
+            unsure = early and (verdict.change > 0 or (not self._is_clean() and jump < 3 * tolerance))
             self._let_go() if unsure else self._settle(verdict)
         elif len(held) >= max(5 * self._persist, 2 * persist):
             excess = held.excess()

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from math import inf, sqrt
+from math import ceil, inf, sqrt
 from typing import overload
 
 import numpy as np
 import numpy.typing as npt
 
 from .line import Line, LinearClock, Times
+from .shift import ShiftWatch
 
 __all__ = ["ClockOffset", "LinearClock", "SampleClock"]
 
@@ -143,6 +144,7 @@ class SampleClock:
         self._errors: list[Times] = []
         self._filled = 0
         self._n_blocks = 0
+        self._watch = ShiftWatch(max(10, ceil(0.5 * rate_hz / self._block)))
         self._learning = True
         self._learn: list[tuple[float, float]] = []
         self._prior = (self.period_s, 3e-3 * self.period_s)
@@ -176,6 +178,7 @@ class SampleClock:
             self._learn = []
         else:
             self._learning = False
+        self._watch.clear()
         self._clock.anchor(float(index), time_s, sd_s)
         self._segments = (*self._segments[1 - self._KEPT :], _Segment(index, self._clock.line))
 
@@ -237,6 +240,11 @@ class SampleClock:
         surprise = min(error * error / total_var, 25.0)
         self._noise_s = max(self._noise_s * sqrt(1 + (surprise - 1) / self._MEMORY), self._NOISE_FLOOR_S)
         self._clock.update(center, y, self._noise_s)
+        step, noise_s = self._watch.add(error)
+        if abs(step) > 0.6 * self.period_s:
+            # A loss too small to be told from jitter, or packets that are under way for longer than before.
+            since = max(self._segments[-1].start + 1, ceil(center) - self._watch.n_after * self._block)
+            self.begin(since, self._clock.predict(since) + step, noise_s)
 
     def widen(self, jitter_s: float) -> None:
         """Learn at once that stamps scatter by at least `jitter_s`."""
@@ -266,7 +274,7 @@ class SampleClock:
         index = np.empty(times.shape)
         for n, (segment, stop) in enumerate(self._spans()):
             line = segment.line
-            mine = times >= line.y(segment.start - 0.5) if n else np.ones(times.shape, dtype=bool)
+            mine = times >= line.y(segment.start) if n else np.ones(times.shape, dtype=bool)
             found = np.minimum(line.at + (times - line.level) / line.slope, stop)
             index = np.where(mine, found, index)
         return index if isinstance(time_s, np.ndarray) else float(index)

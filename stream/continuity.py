@@ -35,7 +35,7 @@ class Continuity:
     -----
     In the first two seconds, while the jitter is being learnt, a jump below 50 ms must last for 500 ms, and
     later in a jittery stream one below twice the tolerance. A loss smaller than the tolerance cannot be seen
-    without a counter; the clock then follows the new line within half a minute.
+    without a counter; the clock then follows the new line within a second.
     """
 
     def __init__(self, sfreq_hz: float, speed: float = 1.0, counter_channel: int | None = None) -> None:

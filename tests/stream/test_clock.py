@@ -60,6 +60,20 @@ def test_one_wild_stamp_hardly_moves_the_clock():
     assert abs(clock.time_at(2048.0) - true_s[2048]) < 2e-3
 
 
+@pytest.mark.parametrize("seed", range(10))
+def test_a_step_that_jitter_hides_is_followed_within_a_second(seed):
+    true_s, stamps_s = simulated(500.0, 62, chunk=10, jitter_s=5e-3, seed=seed)
+    at = 30_000
+    true_s[at:] += 0.02
+    stamps_s[at:] += 0.02
+    clock = SampleClock(500.0)
+    clock.begin(0, stamps_s[0])
+    clock.update(0, stamps_s[: at + 500])
+    assert abs(clock.time_at(at - 500.0) - true_s[at - 500]) < 2e-3
+    assert abs(clock.time_at(at + 499.0) - true_s[at + 499]) < 3e-3
+    assert np.all(np.diff(clock.index_at(true_s[at - 1000 : at + 500])) >= 0)
+
+
 def test_the_line_does_not_depend_on_chunks():
     _, stamps_s = simulated(256.0, 8, chunk=12, jitter_s=3e-3)
     times = []
