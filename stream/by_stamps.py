@@ -147,9 +147,9 @@ class ByStamps:
             return
         verdict = held.verdict(persist, tolerance)
         if verdict is not None:
-            # A small jump may be a part of jitter that is little known yet.
-            unsure = early and (verdict.change > 0 or (not self._is_clean() and jump < 3 * tolerance))
-            self._let_go() if unsure else self._settle(verdict)
+            # A small jump may be a part of jitter that is little known yet, a late first packet above all.
+            vague = verdict.change > 0 or verdict.jump < 0 or (not self._is_clean() and jump < 3 * tolerance)
+            self._settle(verdict, told=not (early and vague))
         elif len(held) >= max(5 * self._persist, 2 * persist):
             excess = held.excess()
             middle = float(np.median(excess))
@@ -157,8 +157,8 @@ class ByStamps:
             unsure = early or abs(middle) <= self._ledger.tolerance
             self._let_go() if unsure else self._settle(Verdict(0, middle))
 
-    def _settle(self, verdict: Verdict) -> None:
-        """Break the stream where the held samples found their new line."""
+    def _settle(self, verdict: Verdict, told: bool = True) -> None:
+        """Break the stream where the held samples found their new line, or move the line only."""
         ledger, held, change = self._ledger, self.held, verdict.change
         rows, stamps = held.rows[change:], held.stamps[change:]
         before = held.rows[:change], held.stamps[:change]
@@ -170,7 +170,9 @@ class ByStamps:
             ledger.reordered += len(rows)
             return
         time_s = float(np.median(np.array(stamps) - ledger.clock.period_s * np.arange(len(stamps))))
-        if jump >= 0.5 and jump * ledger.clock.period_s < LEAP_S:
+        if not told:
+            ledger.clock.begin(ledger.next, time_s)
+        elif jump >= 0.5 and jump * ledger.clock.period_s < LEAP_S:
             self._holes = [*self._holes[-15:], (self._recent.newest_s, stamps[0])]
             ledger.lose(floor(jump + 0.5), "loss", stamps[0], time_s)
         else:
