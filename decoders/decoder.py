@@ -1,6 +1,7 @@
 """The decoder at work: windows in, beliefs and scored trials out. Live and offline are the same object."""
 
 import time
+from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -14,7 +15,7 @@ from decode_stream.stream.trials import Trials
 from decode_stream.stream.types import Trial
 
 from .bundle import Bundle
-from .epochs import play_into, stream_info
+from .epochs import overlap, play_into, stream_info
 from .evidence import Evidence, similarity
 from .runtime import UNKNOWN_LATENCY, Encoder
 from .scoring import Scores, TrialScore, hits
@@ -98,7 +99,7 @@ class Decoder:
         self._evidence = Evidence(manifest.calibration, len(manifest.gallery))
         self._broken: set[int] = set()
         self._run = run
-        self._last_onset: int | None = None
+        self._onsets: list[int] = []
 
     def step(self, *, free_running: bool = True) -> bool:
         """Decode, as one batch, every window that has ended since the last call.
@@ -153,15 +154,15 @@ class Decoder:
             self._score(trial)
 
     def _score(self, trial: Trial) -> None:
-        if self._last_onset is not None and trial.onset - self._last_onset < self.cutter.schedule.stop(
-            self.manifest.n_latencies - 1
-        ):
-            self.scores.overlapping = True
-        self._last_onset = trial.onset
         if trial.number in self._broken:
             self._broken.discard(trial.number)
             self.withheld += 1
         else:
+            insort(self._onsets, trial.onset)
+            at = bisect_left(self._onsets, trial.onset)
+            self.scores.overlapping |= overlap(
+                self._onsets[max(0, at - 1) : at + 2], self.cutter.trial_samples(self.manifest.n_latencies)
+            )
             similarities = self._evidence.by_latency(trial.number)
             right = hits(similarities, np.full(len(similarities), trial.stimulus))
             log_evidence = self._evidence.log_evidence(trial.number)

@@ -17,7 +17,7 @@ from decode_stream.stream.trials import Trials
 from decode_stream.stream.types import Chunk, Gap, IntArray, Marker, StreamInfo
 from decode_stream.stream.windows import WindowSchedule
 
-__all__ = ["TrialSet", "cut_trials", "play_into", "robust_scale", "stream_info"]
+__all__ = ["TrialSet", "cut_trials", "overlap", "play_into", "robust_scale", "stream_info"]
 
 _BLOCK_S = 2.0
 
@@ -35,17 +35,33 @@ class TrialSet:
         Which recording each trial comes from.
     left_out : Counter of str
         Number of trials that are not here, by reason.
+    overlapping : bool
+        Whether any of the trials share samples.
     """
 
     windows: npt.NDArray[np.float32]
     labels: IntArray
     runs: IntArray
     left_out: Counter[str] = field(default_factory=Counter)
+    overlapping: bool = False
 
     def of_runs(self, runs: Sequence[int]) -> "TrialSet":
         """Return the trials of some runs."""
         keep = np.isin(self.runs, runs)
-        return TrialSet(self.windows[keep], self.labels[keep], self.runs[keep])
+        return TrialSet(self.windows[keep], self.labels[keep], self.runs[keep], overlapping=self.overlapping)
+
+
+def overlap(onsets: Sequence[int], n_samples: int) -> bool:
+    """Return whether trials share samples.
+
+    Parameters
+    ----------
+    onsets : sequence of int
+        In ascending order.
+    n_samples : int
+        Samples that a trial rests on.
+    """
+    return any(after - before < n_samples for before, after in pairwise(onsets))
 
 
 def stream_info(recording: Recording) -> StreamInfo:
@@ -73,7 +89,7 @@ def play_into(ingest: Ingest, recording: Recording, trials: Trials | None = None
             lost += n_lost
         ingest.take([Chunk(start + lost, recording.read(start, stop), 0.0)])
         if trials is not None:
-            while markers and markers[0][0] < stop:
+            while markers and (markers[0][0] < stop or stop == recording.n_samples):
                 sample, label = markers.pop(0)
                 trials.add(Marker(float(sample + lost), label, 0.0))
             # A recording's marker carries its sample in the place of a time.
@@ -109,12 +125,14 @@ def cut_trials(
     """
     windows, labels, runs = [], [], []
     left_out: Counter[str] = Counter()
+    overlapping = False
     for run, recording in enumerate(recordings):
         hold_s = 2 * _BLOCK_S + float(schedule.stop(n_latencies) / schedule.sfreq_hz) + 10.0
         ingest = Ingest(stream_info(recording), chain, hold_s=hold_s)
         trials = Trials(schedule, n_latencies, stimuli)
         cutter = WindowCutter(ingest, schedule, window, trials)
         gathered: dict[int, list[CutWindow]] = {}
+        onsets = []
         for _ in play_into(ingest, recording, trials):
             for cut in cutter.locked():
                 assert cut.locked is not None
@@ -130,6 +148,7 @@ def cut_trials(
                 windows.append(np.stack([part.data for part in parts if part.data is not None]))
                 labels.append(cut.locked.trial.stimulus)
                 runs.append(run)
+                onsets.append(cut.locked.trial.onset)
         if trials.seen == trials.unknown:
             found = ", ".join(sorted(trials.unknown_labels)) or "none at all"
             raise RecordingError(
@@ -138,13 +157,16 @@ def cut_trials(
             )
         left_out["label without stimulus"] += trials.unknown
         left_out["before the recording"] += trials.missed
-        left_out["cut off by the end"] += len(gathered) + trials.waiting
+        left_out["marked twice"] += trials.duplicate
+        left_out["cut off by the end"] += len(trials.open) + trials.waiting
+        overlapping |= overlap(onsets, cutter.trial_samples(n_latencies))
     shape = (0, n_latencies, chain.n_out, schedule.n_times)
     return TrialSet(
         np.stack(windows) if windows else np.empty(shape, np.float32),
         np.array(labels, dtype=np.int64),
         np.array(runs, dtype=np.int64),
         +left_out,
+        overlapping,
     )
 
 
@@ -165,6 +187,11 @@ def robust_scale(
     center, scale : tuple of float
         In the chain's units; for Gaussian data `scale` is the standard deviation. A channel that never changes
         gets the scale 1.
+
+    Raises
+    ------
+    RecordingError
+        If the recordings hold no sound sample.
     """
     kept = []
     for recording in recordings:
@@ -177,7 +204,13 @@ def robust_scale(
                 start = cursor.position - len(piece)
                 sound = [ingest.flags.reason(i, i + 1) is None for i in range(start, cursor.position, thin)]
                 kept.append(piece[::thin][np.array(sound)].astype(np.float64))
-    values = np.concatenate(kept)
+    values = np.concatenate(kept) if kept else np.empty((0, chain.n_out))
+    if not len(values):
+        names = ", ".join(recording.name for recording in recordings)
+        raise RecordingError(
+            f"{names}: every sample lies in a gap, is not finite, or falls to the settling of the filters. "
+            "Give longer recordings."
+        )
     low, center, high = np.quantile(values, [0.25, 0.5, 0.75], axis=0)
     scale = (high - low) / 1.349
     return tuple(float(c) for c in center), tuple(float(s) if s > 0 else 1.0 for s in scale)

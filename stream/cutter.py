@@ -67,6 +67,10 @@ class WindowCutter:
         self._next = 0
         self.due = self.withheld = self.skipped = 0
 
+    def trial_samples(self, n_latencies: int) -> int:
+        """Return how many samples a trial of so many windows rests on, its baseline included."""
+        return self._chain.lead + self.schedule.stop(n_latencies - 1)
+
     def next_stop(self, after: int) -> int:
         """Return the sample index at which the first window behind sample `after` ends; safe from any thread."""
         free = self._origin + self.schedule.stop(self.schedule.count(after - self._origin))

@@ -34,12 +34,15 @@ class HeldOut:
     known, unknown : array of shape (n_trials, n_latencies, n_entries)
         Similarities with the latency known, and as in a free-running session.
     labels, runs : array of shape (n_trials,), int64
+    overlapping : bool
+        Whether trials of a run share samples.
     """
 
     known: FloatArray
     unknown: FloatArray
     labels: npt.NDArray[np.int64]
     runs: npt.NDArray[np.int64]
+    overlapping: bool = False
 
     def calibration(self) -> Calibration:
         """Return the weights of the latencies that fit these trials."""
@@ -60,19 +63,21 @@ def cross_fit(
         trained = fit(cut(fold, others), fold, seed)
         trials = cut(fold, [recording])
         known, unknown = (similarities(trained, trials, recipe.gallery, known=k) for k in (True, False))
-        parts.append(HeldOut(known, unknown, trials.labels, np.full(len(trials.labels), run)))
+        runs = np.full(len(trials.labels), run)
+        parts.append(HeldOut(known, unknown, trials.labels, runs, trials.overlapping))
     return HeldOut(
         np.concatenate([p.known for p in parts]),
         np.concatenate([p.unknown for p in parts]),
         np.concatenate([p.labels for p in parts]),
         np.concatenate([p.runs for p in parts]),
+        any(p.overlapping for p in parts),
     )
 
 
 def held_out_scores(held_out: HeldOut, calibration: Calibration) -> tuple[Scores, dict[str, float]]:
     """Return the scores of held-out trials, as an object and as the numbers a bundle keeps."""
     evidence = np.einsum("nlk,l->nk", held_out.known, np.array(calibration.weights))
-    scores = Scores(held_out.known.shape[2])
+    scores = Scores(held_out.known.shape[2], held_out.overlapping)
     rows = zip(held_out.labels, evidence, held_out.known, held_out.runs, strict=True)
     for i, (label, log_evidence, similarities, run) in enumerate(rows):
         right = hits(similarities, np.full(len(similarities), label))
