@@ -33,7 +33,16 @@ from decode_stream.stream.windows import WindowSchedule, exact_sfreq
 
 from .evidence import NORMS, Calibration
 
-__all__ = ["SCHEMA", "Bundle", "EmbeddingSpace", "Manifest", "Training", "load_bundle", "save_bundle"]
+__all__ = [
+    "SCHEMA",
+    "Bundle",
+    "EmbeddingSpace",
+    "Manifest",
+    "Training",
+    "is_bundle",
+    "load_bundle",
+    "save_bundle",
+]
 
 #: Version of the manifest that this program writes.
 SCHEMA = 1
@@ -234,7 +243,7 @@ def save_bundle(bundle: Bundle, path: str | Path, *, overwrite: bool = False) ->
         If something stands at `path`.
     """
     path = Path(path)
-    if path.exists() and not (overwrite and _is_bundle(path)):
+    if path.exists() and not (overwrite and is_bundle(path)):
         raise BundleError(f"{path} exists already. Give another --out, or remove it first.")
     files = {_ENCODER: bundle.encoder, _GALLERY: save_tensors({"embeddings": bundle.gallery})}
     for name, png in bundle.thumbnails.items():
@@ -251,7 +260,8 @@ def save_bundle(bundle: Bundle, path: str | Path, *, overwrite: bool = False) ->
     return replace(bundle, manifest=manifest, sha256=_sha256(text))
 
 
-def _is_bundle(path: Path) -> bool:
+def is_bundle(path: Path) -> bool:
+    """Return whether something that looks like a bundle, whole or damaged, stands at `path`."""
     return (path / _MANIFEST).is_file() or (path.suffix == ".zip" and zipfile.is_zipfile(path))
 
 

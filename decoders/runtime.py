@@ -21,6 +21,13 @@ PROVIDERS = {
 UNKNOWN_LATENCY = -1.0
 
 
+def _not_loaded(provider: str) -> UsageError:
+    return UsageError(
+        f"The provider {provider!r} is installed but could not be loaded here; its libraries are missing or do "
+        f"not fit. Install them with pip install 'decode-stream[{provider}]', or give --provider cpu."
+    )
+
+
 class Encoder:
     """A bundle's encoder, ready to run: warmed up, its inputs and outputs checked.
 
@@ -69,14 +76,14 @@ class Encoder:
                 np.zeros((1, *self._shape), np.float32), np.full(1, UNKNOWN_LATENCY, np.float32)
             )
         except Exception as error:
+            if provider != "cpu":
+                Encoder(bundle)  # a graph at fault fails there too
+                raise _not_loaded(provider) from error
             raise BundleError(
                 f"The encoder of {manifest.name!r} cannot be run: {str(error)[:300]}"
             ) from error
         if self._session.get_providers()[0] != wanted[0]:
-            raise UsageError(
-                f"The provider {provider!r} is installed but could not be loaded here; its libraries are missing or do "
-                f"not fit. Install them with pip install 'decode-stream[{provider}]', or give --provider cpu."
-            )
+            raise _not_loaded(provider)
         if embedding.shape != (1, self._dimension):
             raise BundleError(
                 f"The encoder of {manifest.name!r} gives embeddings of shape {embedding.shape[1:]} and its manifest "

@@ -2,6 +2,7 @@
 
 import signal
 import sys
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,9 +22,9 @@ app = App(
     name="decode-stream",
     help="Decode what a person sees from EEG or MEG, live over Lab Streaming Layer.",
     version=__version__,
-    config=Toml("decode-stream.toml", search_parents=True),
 )
 
+_CONFIG_NAME = "decode-stream.toml"
 _FLAT = Parameter(name="*")
 
 
@@ -203,17 +204,42 @@ def _sigterm_as_interrupt() -> Iterator[None]:
 
 
 def _use_config_file(tokens: list[str]) -> list[str]:
-    """Take ``--config FILE`` out of the command line and read settings from that file."""
-    if "--config" not in tokens:
+    """Take ``--config FILE`` out of the command line, and read settings from it or the nearest decode-stream.toml."""
+    tokens = [part for token in tokens for part in _parted(token)]
+    if "--config" in tokens:
+        at = tokens.index("--config")
+        if at + 1 >= len(tokens):
+            raise UsageError(f"--config needs a file, as in --config {_CONFIG_NAME}.")
+        path: Path | None = Path(tokens[at + 1])
+        tokens = tokens[:at] + tokens[at + 2 :]
+    else:
+        folders = (Path.cwd(), *Path.cwd().parents)
+        path = next((folder / _CONFIG_NAME for folder in folders if (folder / _CONFIG_NAME).is_file()), None)
+    app.config = ()
+    if path is None:
         return tokens
-    at = tokens.index("--config")
-    if at + 1 >= len(tokens):
-        raise UsageError("--config needs a file, as in --config decode-stream.toml.")
-    path = Path(tokens[at + 1])
-    if not path.is_file():
-        raise UsageError(f"There is no configuration file at {path}.")
+    replay = _read_toml(path).get("replay")
     app.config = (Toml(path, must_exist=True),)
-    return tokens[:at] + tokens[at + 2 :]
+    # In a file, `replay` is both this setting and the section of the command of that name.
+    runs_session = not tokens or tokens[0] not in app
+    if isinstance(replay, str) and runs_session and not {"--replay", "--demo"} & set(tokens):
+        tokens += ["--replay", replay]
+    return tokens
+
+
+def _parted(token: str) -> list[str]:
+    return token.split("=", 1) if token.startswith(("--config=", "--replay=")) else [token]
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UsageError(f"There is no configuration file at {path}.") from None
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"The configuration file {path} cannot be read: {error}. Write lines as in: headless = true"
+        ) from error
 
 
 def main() -> None:

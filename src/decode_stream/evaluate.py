@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,9 +13,9 @@ from decode_stream.decoders.decoder import Decoder, decode_recording
 from decode_stream.decoders.runtime import Encoder
 from decode_stream.decoders.scoring import Scores
 from decode_stream.replay_data.open import open_recording
-from decode_stream.stream.errors import RecordingError
+from decode_stream.stream.errors import RecordingError, StreamError
 
-from .summary import accuracy_summary, bundle_summary, trial_rows, write_json
+from .summary import accuracy_summary, bundle_summary, check_writable, trial_rows, write_json
 
 __all__ = ["evaluate_bundle"]
 
@@ -35,14 +36,21 @@ def evaluate_bundle(
     DecodeStreamError
         If bundle and recordings do not fit, or no trial could be scored.
     """
+    if json is not None:
+        check_writable(json)
     decoder_bundle = load_bundle(bundle)
     stimuli = decoder_bundle.manifest.stimuli(events)
     encoder = Encoder(decoder_bundle, provider)
     scores = Scores(len(decoder_bundle.manifest.gallery))
-    rows = []
+    rows: list[dict[str, Any]] = []
     for run, path in enumerate(paths):
         recording = open_recording(path, marker_column=marker_column)
-        decoder = decode_recording(decoder_bundle, encoder, recording, stimuli, run)
+        try:
+            decoder = decode_recording(decoder_bundle, encoder, recording, stimuli, run)
+        except StreamError as error:
+            raise RecordingError(
+                f"{recording.name} does not fit {decoder_bundle.manifest.name!r}. {error}"
+            ) from error
         rows.append({"recording": recording.name, **_counts(decoder)})
         scores.overlapping |= decoder.scores.overlapping
         for trial in decoder.scores.trials:
@@ -54,7 +62,8 @@ def evaluate_bundle(
             )
     if not scores.n:
         raise RecordingError(
-            f"No trial could be scored: {rows}. Check that the markers name entries of the gallery, with --events."
+            f"No trial could be scored. {'; '.join(map(_in_words, rows))}. Check that the markers name entries of the "
+            "gallery, with --events."
         )
     accuracy = accuracy_summary(scores)
     _print_scores(scores, accuracy)
@@ -81,6 +90,11 @@ def _counts(decoder: Decoder) -> dict[str, int]:
         "unknown": trials.unknown,
         "unfinished": len(trials.open) + trials.waiting,
     }
+
+
+def _in_words(row: dict[str, Any]) -> str:
+    counts = [f"{n} {name}" for name, n in row.items() if name not in ("recording", "seen", "scored") and n]
+    return f"{row['recording']}: {row['seen']} markers{', of these ' + ', '.join(counts) if counts else ''}"
 
 
 def _print_scores(scores: Scores, accuracy: dict[str, object]) -> None:

@@ -135,6 +135,12 @@ def design(
                 f"{first.name} runs at {first.sfreq_hz:g} Hz and {other.name} at {other.sfreq_hz:g} Hz; recordings "
                 "trained on together have one rate."
             )
+        have = {channel.name for channel in other.channels}
+        if missing := [channel.name for channel in channels if channel.name not in have]:
+            raise RecordingError(
+                f"{other.name} lacks {', '.join(missing)}, which {first.name} has. Leave the recording out, or name "
+                "the channels that all have with --channels."
+            )
     chain = design_chain(channels, first.sfreq_hz, modality, at_most_hz=DECODER_HZ[modality])
     schedule = WindowSchedule(exact_sfreq(chain.sfreq_hz))
     return Recipe(modality, tuple(channels), chain, _WINDOW, schedule, _N_LATENCIES, gallery)

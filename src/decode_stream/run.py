@@ -14,7 +14,7 @@ from .chains import watch_chain
 from .config import SessionConfig
 from .session import Session
 from .source import Source
-from .summary import session_summary, write_json
+from .summary import check_writable, session_summary, write_json
 
 __all__ = ["run_replay", "run_session"]
 
@@ -46,7 +46,7 @@ def run_session(config: SessionConfig) -> int:
             "--demo to see the program at work. decode-stream doctor --streams lists the streams on the network."
         )
     if config.json is not None:
-        _check_writable(config.json)
+        check_writable(config.json)
     if replay is not None and not replay.exists():
         raise UsageError(f"There is no recording at {replay}.")
 
@@ -83,13 +83,6 @@ def _with_modality(config: SessionConfig, bundle: Bundle | None) -> SessionConfi
             f"Give --modality {trained} or another --bundle."
         )
     return replace(config, modality=trained)
-
-
-def _check_writable(path: Path) -> None:
-    if path.is_dir() or not path.parent.is_dir():
-        raise UsageError(
-            f"--json {path} cannot be written: its folder must exist and it must not be one itself."
-        )
 
 
 def _show(session: Session, console: Console) -> None:

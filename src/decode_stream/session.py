@@ -70,6 +70,8 @@ class Session:
         self.events: tuple[Event, ...] = ()
         self.stages = {name: StageTimes() for name in ("arrive", "window", "decode", "belief")}
         self.encoder = Encoder(bundle, config.provider) if bundle else None
+        # Names that the gallery lacks are told before a stream is looked for.
+        self._stimuli = bundle.manifest.stimuli(parse_events(config.events)) if bundle else {}
         self._source = source
         self._watch_chain = watch_chain
         self._trace = AccuracyTrace()
@@ -180,14 +182,15 @@ class Session:
         manifest = self.bundle.manifest if self.bundle else None
         chain = manifest.chain if manifest else self._watch_chain(info)
         schedule = manifest.schedule if manifest else WindowSchedule(exact_sfreq(chain.sfreq_hz))
+        if config.counter_channel is not None:
+            self._source.channel_index(config.counter_channel)
         ingest = Ingest(info, chain, counter_channel=config.counter_channel)
         if config.onset_channel is not None:
             ingest.onset_channel = OnsetChannel(
                 self._source.channel_index(config.onset_channel), info.sfreq_hz
             )
-        stimuli = manifest.stimuli(parse_events(config.events)) if manifest else {}
         n_latencies = manifest.n_latencies if manifest else 1
-        trials = Trials(schedule, n_latencies, stimuli, config.marker_offset_ms / 1e3)
+        trials = Trials(schedule, n_latencies, self._stimuli, config.marker_offset_ms / 1e3)
         cutter = WindowCutter(ingest, schedule, manifest.window if manifest else WindowSpec(), trials)
         decoder = (
             Decoder(self.bundle, self.encoder, cutter, clock=lsl_now)

@@ -13,7 +13,7 @@ from decode_stream.stream.errors import UsageError
 from .picture import progress, protocol
 from .session import Session
 
-__all__ = ["accuracy_summary", "bundle_summary", "session_summary", "write_json"]
+__all__ = ["accuracy_summary", "bundle_summary", "check_writable", "session_summary", "write_json"]
 
 
 def accuracy_summary(scores: Scores) -> dict[str, Any]:
@@ -118,6 +118,20 @@ def session_summary(session: Session, exit_code: int) -> dict[str, Any]:
         "reconstructions": {"made": 0, "superseded": 0, "steps": None, "images_per_s": None},
         "per_trial": trial_rows(decoder.scores) if decoder else [],
     }
+
+
+def check_writable(path: Path) -> None:
+    """Refuse, before hours of work, a summary that could not be written after them.
+
+    Raises
+    ------
+    UsageError
+        If the file's folder is not there, or it is a folder itself.
+    """
+    if path.is_dir() or not path.parent.is_dir():
+        raise UsageError(
+            f"--json {path} cannot be written: its folder must exist and it must not be one itself."
+        )
 
 
 def write_json(summary: dict[str, Any], path: Path) -> None:

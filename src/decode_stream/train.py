@@ -4,12 +4,13 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from decode_stream.decoders.bundle import Bundle, Manifest, Training, save_bundle
+from decode_stream.decoders.bundle import Bundle, Manifest, Training, is_bundle, save_bundle
 from decode_stream.replay_data.open import open_recording
 from decode_stream.stream.errors import RecordingError, UsageError
 from decode_stream.stream.recording import Recording
@@ -132,6 +133,38 @@ def fitter(model: Model) -> Fit:
         ) from missing
 
 
+def _check_out(out: Path, overwrite: bool) -> None:
+    """Refuse before the training what could not be saved after it."""
+    if out.exists():
+        if not overwrite:
+            raise UsageError(
+                f"{out} exists already. Give another --out, or --overwrite to replace the bundle."
+            )
+        if not is_bundle(out):
+            raise UsageError(
+                f"{out} is not a bundle, and --overwrite replaces nothing else. Give another --out."
+            )
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=out.parent):
+            pass
+    except OSError as error:
+        raise UsageError(
+            f"--out {out} cannot be written: {error.strerror}. Give a path in a folder that can be written."
+        ) from error
+
+
+def _check_different(paths: Sequence[Path]) -> None:
+    """Refuse a run that would be held out and trained on at once."""
+    resolved = [path.resolve() for path in paths]
+    for path in resolved:
+        if resolved.count(path) > 1:
+            raise UsageError(
+                f"{path.name} is given {resolved.count(path)} times; every run is held out from the others once, so "
+                "each can be given only once."
+            )
+
+
 def train_bundle(
     paths: Sequence[Path],
     *,
@@ -146,8 +179,8 @@ def train_bundle(
 ) -> int:
     """Train on files, save the bundle, and say what it reached; returns the exit code."""
     console = Console(stderr=True)
-    if out.exists() and not overwrite:
-        raise UsageError(f"{out} exists already. Give another --out, or --overwrite to replace the bundle.")
+    _check_out(out, overwrite)
+    _check_different(paths)
     recordings = [open_recording(path, marker_column=marker_column) for path in paths]
     for recording in recordings:
         for note in recording.notes:
