@@ -47,6 +47,11 @@ class Gallery:
     labels: dict[str, str]
     thumbnails: dict[str, bytes]
 
+    def stimuli(self) -> dict[str, int]:
+        """Return the gallery index for every marker label: the names themselves, and `labels` on top."""
+        index = {name: i for i, name in enumerate(self.names)}
+        return index | {label: index[name] for label, name in self.labels.items()}
+
 
 @dataclass(frozen=True, eq=False)
 class Recipe:
@@ -154,6 +159,5 @@ def scaled(recipe: Recipe, recordings: Sequence[Recording]) -> Recipe:
 
 def cut(recipe: Recipe, recordings: Sequence[Recording]) -> TrialSet:
     """Cut all whole and sound trials of the gallery's stimuli."""
-    index = {name: i for i, name in enumerate(recipe.gallery.names)}
-    stimuli = index | {label: index[name] for label, name in recipe.gallery.labels.items()}
+    stimuli = recipe.gallery.stimuli()
     return cut_trials(recordings, recipe.chain, recipe.window, recipe.schedule, recipe.n_latencies, stimuli)

@@ -14,6 +14,7 @@ from decode_stream.decoders.bundle import Bundle, Manifest, Training, is_bundle,
 from decode_stream.replay_data.open import open_recording
 from decode_stream.stream.errors import RecordingError, UsageError
 from decode_stream.stream.recording import Recording
+from decode_stream.stream.types import IntArray
 
 from .config import Modality, Model
 from .cross_fit import HeldOut, cross_fit, held_out_scores
@@ -62,8 +63,9 @@ def train(
         )
     fit = fitter(model)
     recipe = design(recordings, modality, channels, gallery)
+    _check_enough(_marked(recordings, gallery), recordings, gallery)
     held_out = cross_fit(recipe, recordings, fit, seed, report)
-    _check_enough(held_out, gallery)
+    _check_enough(held_out.labels, recordings, gallery)
     calibration = held_out.calibration()
     _, numbers = held_out_scores(held_out, calibration)
     report("fitting on all runs")
@@ -96,13 +98,22 @@ def train(
     return Bundle(manifest, encoder, gallery.embeddings, gallery.thumbnails), held_out
 
 
-def _check_enough(held_out: HeldOut, gallery: Gallery) -> None:
-    counts = np.bincount(held_out.labels, minlength=len(gallery.names))
+def _marked(recordings: Sequence[Recording], gallery: Gallery) -> IntArray:
+    """Return the gallery index of every marker that has one."""
+    stimuli = gallery.stimuli()
+    labels = [label for recording in recordings for _, label in recording.markers]
+    return np.array([stimuli[label] for label in labels if label in stimuli], dtype=np.int64)
+
+
+def _check_enough(labels: IntArray, recordings: Sequence[Recording], gallery: Gallery) -> None:
+    counts = np.bincount(labels, minlength=len(gallery.names))
     if counts.min() < 2:
         few = gallery.names[int(counts.argmin())]
+        found = sorted({label for recording in recordings for _, label in recording.markers})
         raise RecordingError(
-            f"{few!r} has {counts.min()} whole trials in these recordings; each gallery entry needs at least 2. "
-            "Record more, or leave it out of --events."
+            f"{few!r} has {counts.min()} trials in these recordings, and each gallery entry needs at least 2; the "
+            f"markers found are {', '.join(found[:20]) or 'none at all'}. Record more, or name the codes with --events "
+            "CODE=NAME,..."
         )
 
 
