@@ -85,8 +85,12 @@ class ByStamps:
     def release(self) -> None:
         """Judge the held samples by what is known, for nothing more is to come."""
         if self.held:
-            verdict = self.held.verdict(len(self.held), self._ledger.tolerance)
-            self._settle(verdict) if verdict is not None else self._let_go()
+            tolerance = self._ledger.tolerance
+            verdict = self.held.verdict(len(self.held), tolerance)
+            if verdict is None or self._may_be_jitter(verdict.jump, tolerance):
+                self._let_go()
+            else:
+                self._settle(verdict)
 
     # -- what a sample is ------------------------------------------------------------------------------------
 
@@ -99,6 +103,10 @@ class ByStamps:
 
     def _is_clean(self) -> bool:
         return self._ledger.clock.jitter_s < 0.05 * self._ledger.clock.period_s
+
+    def _may_be_jitter(self, jump: float, tolerance: float) -> bool:
+        """Return whether a packet of a jittery stream could be that far off once in a while."""
+        return tolerance > 0.6 and abs(jump) < 2 * tolerance
 
     def _knows_order(self) -> bool:
         """Return whether the jitter is known well enough to tell a sample out of order from an early stamp."""
@@ -141,21 +149,22 @@ class ByStamps:
             return
         jump = abs(float(np.median(held.excess()[-persist:])))
         early = self._ledger.next < _EARLY_S * self._ledger.rate_hz and jump * clock.period_s < 0.05
-        if early or 0.6 < tolerance > jump / 2:
+        if early or self._may_be_jitter(jump, tolerance):
             persist *= 5
         if len(held) < persist:
             return
         verdict = held.verdict(persist, tolerance)
         if verdict is not None:
             # A small jump may be a part of jitter that is little known yet, a late first packet above all.
-            vague = verdict.change > 0 or verdict.jump < 0 or (not self._is_clean() and jump < 3 * tolerance)
+            clean = self._is_clean() and verdict.spread < 0.05
+            vague = verdict.change > 0 or verdict.jump < 0 or (not clean and jump < 3 * tolerance)
             self._settle(verdict, told=not (early and vague))
         elif len(held) >= max(5 * self._persist, 2 * persist):
             excess = held.excess()
             middle = float(np.median(excess))
             clock.widen(1.5 * float(np.median(np.abs(excess - middle))) * clock.period_s)
             unsure = early or abs(middle) <= self._ledger.tolerance
-            self._let_go() if unsure else self._settle(Verdict(0, middle))
+            self._let_go() if unsure else self._settle(Verdict(0, middle, float(excess.std())))
 
     def _settle(self, verdict: Verdict, told: bool = True) -> None:
         """Break the stream where the held samples found their new line, or move the line only."""

@@ -96,10 +96,11 @@ def _same(a: FloatArray, b: FloatArray) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """From held sample `change` on, the stamps run `jump` samples ahead of the count."""
+    """From held sample `change` on, the stamps run `jump` samples ahead of the count, give or take `spread`."""
 
     change: int
     jump: float
+    spread: float
 
 
 @dataclass(slots=True)
@@ -151,4 +152,4 @@ class Held:
         if np.abs(tail - jump).max() > tolerance:
             return None
         apart = np.flatnonzero(np.abs(excess - jump) > tolerance)
-        return Verdict(int(apart[-1]) + 1 if len(apart) else 0, jump)
+        return Verdict(int(apart[-1]) + 1 if len(apart) else 0, jump, float(tail.std()))

@@ -117,6 +117,7 @@ def packets(n, sfreq_hz, seed, size=12, latency_s=5e-3, worst_s=0.03, quantum_s=
     late = rng.normal(0, latency_s, -(-n // size))
     late[rng.random(len(late)) < 0.01] = worst_s
     late = np.clip(late, -worst_s, worst_s)
+    late[-1] = 0.0  # of a last packet nobody could say whether the line would have been found again
     return np.round((START_S + np.arange(n) / sfreq_hz + np.repeat(late, size)[:n]) / quantum_s) * quantum_s
 
 
