@@ -20,7 +20,7 @@ from .evidence import Evidence, similarity
 from .runtime import UNKNOWN_LATENCY, Encoder
 from .scoring import Scores, TrialScore, hits
 
-__all__ = ["Belief", "Decoder", "decode_recording"]
+__all__ = ["BatchTimes", "Belief", "Decoder", "decode_recording"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,6 +45,22 @@ class Belief:
     end_s: float
 
 
+@dataclass(frozen=True, slots=True)
+class BatchTimes:
+    """When a batch of windows was where, on the clock of the decoder.
+
+    Attributes
+    ----------
+    oldest_stop : int
+        Where the oldest of its windows ends, sample index at the decoder's rate.
+    """
+
+    oldest_stop: int
+    began_s: float
+    encoded_s: float
+    believed_s: float
+
+
 class Decoder:
     """Takes the windows that are due through the encoder and gathers their evidence.
 
@@ -60,6 +76,8 @@ class Decoder:
         Number of the run, kept with every scored trial.
     clock : callable
         Gives the time in seconds, to tell how long the stages take.
+    score_until : int or None
+        Trials from this sample on, at the decoder's rate, are decoded but not scored.
 
     Attributes
     ----------
@@ -71,8 +89,10 @@ class Decoder:
         Trial-locked windows ``decoded`` and ``withheld``.
     withheld : int
         Trials that were not scored because a window of theirs was withheld.
-    encode_s, believe_s : float
-        Seconds that the last batch took in the encoder, and to become belief.
+    repeated : int
+        Trials that were decoded but not scored, because a looping replay had shown them before.
+    batch : BatchTimes or None
+        When the last batch was where.
     """
 
     def __init__(
@@ -82,6 +102,7 @@ class Decoder:
         cutter: WindowCutter,
         run: int = 0,
         clock: Callable[[], float] = time.monotonic,
+        score_until: int | None = None,
     ) -> None:
         manifest = bundle.manifest
         self.manifest = manifest
@@ -91,9 +112,10 @@ class Decoder:
         self.free_belief: Belief | None = None
         self.windows = {"decoded": 0, "withheld": 0}
         self.free_decoded = 0
-        self.withheld = 0
-        self.encode_s = self.believe_s = 0.0
+        self.withheld = self.repeated = 0
+        self.batch: BatchTimes | None = None
         self._clock = clock
+        self._score_until = score_until
         self._encoder = encoder
         self._gallery = bundle.gallery
         self._evidence = Evidence(manifest.calibration, len(manifest.gallery))
@@ -123,7 +145,9 @@ class Decoder:
                 p = self._evidence.free_belief(similarities[id(window)])
                 self.free_belief = Belief(p, window.stop, None, 0.0)
         self._evidence.keep(trial.number for trial in self.cutter.trials.open)
-        self.encode_s, self.believe_s = encoded_s - began_s, self._clock() - encoded_s
+        if sound:
+            oldest = min(window.stop for window in sound)
+            self.batch = BatchTimes(oldest, began_s, encoded_s, self._clock())
         return bool(sound)
 
     def _similarities(self, windows: Iterable[CutWindow]) -> dict[int, npt.NDArray[np.float64]]:
@@ -157,22 +181,30 @@ class Decoder:
         if trial.number in self._broken:
             self._broken.discard(trial.number)
             self.withheld += 1
-        else:
-            insort(self._onsets, trial.onset)
-            at = bisect_left(self._onsets, trial.onset)
-            self.scores.overlapping |= overlap(
-                self._onsets[max(0, at - 1) : at + 2], self.cutter.trial_samples(self.manifest.n_latencies)
-            )
-            similarities = self._evidence.by_latency(trial.number)
-            right = hits(similarities, np.full(len(similarities), trial.stimulus))
-            log_evidence = self._evidence.log_evidence(trial.number)
-            self.scores.add(
-                TrialScore(trial.number, trial.onset, trial.stimulus, log_evidence, right, self._run)
-            )
+            return
+        if self._score_until is not None and trial.onset >= self._score_until:
+            self.repeated += 1
+            return
+        insort(self._onsets, trial.onset)
+        at = bisect_left(self._onsets, trial.onset)
+        self.scores.overlapping |= overlap(
+            self._onsets[max(0, at - 1) : at + 2], self.cutter.trial_samples(self.manifest.n_latencies)
+        )
+        similarities = self._evidence.by_latency(trial.number)
+        right = hits(similarities, np.full(len(similarities), trial.stimulus))
+        log_evidence = self._evidence.log_evidence(trial.number)
+        self.scores.add(TrialScore(trial.number, trial.onset, trial.stimulus, log_evidence, right, self._run))
 
 
 def decode_recording(
-    bundle: Bundle, encoder: Encoder, recording: Recording, stimuli: dict[str, int], run: int = 0
+    bundle: Bundle,
+    encoder: Encoder,
+    recording: Recording,
+    stimuli: dict[str, int],
+    run: int = 0,
+    *,
+    marker_offset_s: float = 0.0,
+    onset_channel: str | None = None,
 ) -> Decoder:
     """Decode every trial of a recording as a live session would, without waiting.
 
@@ -182,6 +214,10 @@ def decode_recording(
         Gallery index by marker label.
     run : int
         Number kept with every trial.
+    marker_offset_s : float
+        Added to the time of every marker.
+    onset_channel : str or None
+        Photodiode or trigger channel that corrects the markers.
 
     Returns
     -------
@@ -189,10 +225,10 @@ def decode_recording(
         With the scores of all trials.
     """
     manifest = bundle.manifest
-    ingest = Ingest(stream_info(recording), manifest.chain)
+    ingest = Ingest(stream_info(recording), manifest.chain, onset_channel=onset_channel)
     trials = Trials(manifest.schedule, manifest.n_latencies, stimuli)
     cutter = WindowCutter(ingest, manifest.schedule, manifest.window, trials)
     decoder = Decoder(bundle, encoder, cutter, run)
-    for _ in play_into(ingest, recording, trials):
+    for _ in play_into(ingest, recording, trials, marker_offset_s):
         decoder.step(free_running=False)
     return decoder

@@ -71,11 +71,15 @@ def stream_info(recording: Recording) -> StreamInfo:
     )
 
 
-def play_into(ingest: Ingest, recording: Recording, trials: Trials | None = None) -> Iterator[None]:
+def play_into(
+    ingest: Ingest, recording: Recording, trials: Trials | None = None, marker_offset_s: float = 0.0
+) -> Iterator[None]:
     """Feed a recording as a stream would, without waiting, and yield after every block.
 
-    The ring must hold at least a trial and a block; markers are placed exactly on their samples.
+    The ring must hold at least a trial and a block. Markers are placed exactly on their samples, moved by
+    `marker_offset_s` and corrected by the ingest's onset channel if it has one.
     """
+    offset = round(marker_offset_s * recording.sfreq_hz)
     block = max(1, round(_BLOCK_S * recording.sfreq_hz))
     gaps = sorted(recording.gaps, key=lambda gap: gap.start)
     markers = list(recording.markers)
@@ -91,9 +95,10 @@ def play_into(ingest: Ingest, recording: Recording, trials: Trials | None = None
         if trials is not None:
             while markers and (markers[0][0] < stop or stop == recording.n_samples):
                 sample, label = markers.pop(0)
-                trials.add(Marker(float(sample + lost), label, 0.0))
+                trials.add(Marker(float(sample + lost + offset), label, 0.0))
+            ingest.ended = stop == recording.n_samples
             # A recording's marker carries its sample in the place of a time.
-            trials.place(lambda time: ingest.to_decoder(int(time)), ingest.ring.stop)
+            trials.place(lambda time: ingest.place(int(time)), ingest.ring.stop)
         yield
 
 

@@ -47,7 +47,7 @@ class Accuracy:
     low, high : array of shape (n_points,), float
         95 % interval at each point.
     interval : str
-        How the interval was made: ``"Wilson, pointwise"`` or ``"block bootstrap by run"``.
+        How the interval was made: ``"Wilson, pointwise"`` or ``"Wilson, widened by block bootstrap"``.
     latency_s : array of shape (n_latencies,), float
         End of each window after stimulus onset, seconds.
     top1_by_latency : array of shape (n_latencies,), float
@@ -134,6 +134,8 @@ class Snapshot:
         Seconds since the state began.
     source : str
         The stream in words: ``"'Muse' EEG, 5 ch @ 256 Hz"``.
+    speed : float
+        How much faster than recorded a replay runs; rates count in recording time.
     duration_s : float
         Seconds of signal received, in recording time.
     age_ms : float or None
@@ -157,6 +159,7 @@ class Snapshot:
     state: str
     state_for_s: float
     source: str = ""
+    speed: float = 1.0
     duration_s: float = 0.0
     age_ms: float | None = None
     latency_ms: tuple[tuple[str, float, float], ...] = ()

@@ -128,6 +128,8 @@ class StatusBar(QWidget):
         progress = snapshot.progress
         rates = self._rate.update(now_s, progress.received, progress.windows_decoded)
         known = rates is not None and snapshot.state != "ended"
+        if rates:
+            rates = rates[0] / snapshot.speed, rates[1] / snapshot.speed
         set_text(self.fields["rate"], f"{rates[0]:.0f} Hz" if known and rates else "—")
         set_text(self.fields["windows"], f"{rates[1]:.1f} /s" if known and rates and snapshot.bundle else "—")
 

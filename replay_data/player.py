@@ -107,7 +107,9 @@ class Player:
             "start_sample": self.start_sample,
             "marker_source_id": self.marker_source_id,
         }
-        if not self.config.loop:
+        if self.config.loop:
+            extras["loop_samples"] = self._span
+        else:
             extras["n_samples"] = self.recording.n_samples - self.start_sample
         self._markers = (
             open_marker_outlet(f"{self.name}-markers", self.marker_source_id)

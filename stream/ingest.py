@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .continuity import Continuity
+from .errors import UsageError, did_you_mean
 from .filters import CausalChain, ChainSpec
 from .flags import Flags
 from .onsets import OnsetChannel
@@ -29,6 +30,8 @@ class Ingest:
         Seconds of signal held for late markers.
     counter_channel : str or None
         Channel that carries a running sample number, if there is one: losses are then exact.
+    onset_channel : str or None
+        Photodiode or trigger channel whose edges correct the markers.
 
     Attributes
     ----------
@@ -48,24 +51,42 @@ class Ingest:
     ------
     StreamError
         If the stream does not fit the chain.
+    UsageError
+        If a channel named here is not there.
     """
 
     def __init__(
-        self, info: StreamInfo, spec: ChainSpec, hold_s: float = 10.0, counter_channel: str | None = None
+        self,
+        info: StreamInfo,
+        spec: ChainSpec,
+        hold_s: float = 10.0,
+        *,
+        counter_channel: str | None = None,
+        onset_channel: str | None = None,
     ) -> None:
         self.info = info
         self.chain = CausalChain(spec, info.channels, info.sfreq_hz)
-        names = [channel.name for channel in info.channels]
-        counter = names.index(counter_channel) if counter_channel is not None else None
+        counter = self._column(counter_channel) if counter_channel is not None else None
         self.continuity = Continuity(info.sfreq_hz, speed=info.speed, counter_channel=counter)
         self.ring = RingBuffer(ceil(hold_s * spec.sfreq_hz), spec.n_out)
         self.flags = Flags()
         self.next_sample = 0
         self.ended = False
-        self.onset_channel: OnsetChannel | None = None
-        self._columns = [names.index(name) for name in spec.channels]
+        self.onset_channel = (
+            OnsetChannel(self._column(onset_channel), info.sfreq_hz) if onset_channel is not None else None
+        )
+        self._columns = [self._column(name) for name in spec.channels]
         self._settle = ceil(self.chain.settle_samples / self.chain.decimation)
         self.flags.add(0, max(1, self._settle), "settling")
+
+    def _column(self, name: str) -> int:
+        names = [channel.name for channel in self.info.channels]
+        if name not in names:
+            raise UsageError(
+                f"{self.info.name!r} has no channel {name!r}; it has: {', '.join(names[:40])}."
+                f"{did_you_mean(name, names)}"
+            )
+        return names.index(name)
 
     def feed(self, data: FloatArray, stamps_s: npt.NDArray[np.float64], arrived_s: float) -> list[Gap]:
         """Take samples from the source.
@@ -115,18 +136,24 @@ class Ingest:
         self.next_sample = chunk.stop
 
     def _flag_non_finite(self, chunk: Chunk) -> None:
-        """Flag the bad samples and no others, so that what is withheld does not depend on the chunks."""
+        """Flag every bad sample with the echo that the values put in its place leave in the filters.
+
+        Each is flagged by itself, so that what is withheld does not depend on the chunks.
+        """
         d = self.chain.decimation
         bad = chunk.start + np.flatnonzero(~np.isfinite(chunk.data[:, self._columns]).all(axis=1))
         for run in np.split(bad, np.flatnonzero(np.diff(bad) > 1) + 1):
-            self.flags.add(int(run[0]) // d, int(run[-1]) // d + 1, "not finite")
+            stop = ceil((int(run[-1]) + 1) / d)
+            self.flags.add(ceil(int(run[0]) / d), max(stop, 1) + max(1, self._settle), "not finite")
 
     def _break(self, gap: Gap) -> None:
         at = self.ring.stop
+        stop = ceil(gap.stop / self.chain.decimation)
         self.chain.reset()
-        self.ring.write_missing(ceil(gap.stop / self.chain.decimation) - at)
+        # Flagged before they can be seen: other threads cut windows meanwhile.
+        self.flags.add(at, stop + max(1, self._settle), "gap")
+        self.ring.write_missing(stop - at)
         self.next_sample = gap.stop
-        self.flags.add(at, self.ring.stop + max(1, self._settle), "gap")
 
     def onset(self, time_s: float) -> int | None:
         """Return the sample index at the decoder's rate that lies nearest to a stimulus onset.
@@ -142,7 +169,12 @@ class Ingest:
             Corrected by the onset channel if there is one; None while an edge that belongs to the marker may still
             come.
         """
-        sample = int(np.floor(self.continuity.clock.index_at(time_s) + 0.5))
+        if not self.continuity.clock.ready:
+            return None
+        return self.place(int(np.floor(self.continuity.clock.index_at(time_s) + 0.5)))
+
+    def place(self, sample: int) -> int | None:
+        """Return the onset at the decoder's rate of a marker at an input sample, as `onset` does for a time."""
         channel = self.onset_channel
         if channel is not None:
             last = sample if self.ended else sample + channel.tolerance

@@ -178,7 +178,7 @@ def read_description(info: Any) -> tuple[StreamInfo, tuple[str, ...]]:
     replay = info.desc().child("decode_stream")
     speed = _number(replay.child_value("speed"), 1.0)
     speed = speed if speed > 0 else 1.0
-    length = replay.child_value("n_samples")
+    length, turn = replay.child_value("n_samples"), replay.child_value("loop_samples")
     described = StreamInfo(
         name=info.name(),
         type=info.type(),
@@ -188,6 +188,7 @@ def read_description(info: Any) -> tuple[StreamInfo, tuple[str, ...]]:
         sfreq_hz=float(info.nominal_srate()) / speed,
         speed=speed,
         n_samples=int(length) if length.isdecimal() else None,
+        loop_samples=int(turn) if turn.isdecimal() else None,
         marker_source_id=replay.child_value("marker_source_id"),
     )
     return described, tuple(notes)

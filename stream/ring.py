@@ -73,7 +73,8 @@ class RingBuffer:
         """
         n = len(data)
         stop = self._stop + n
-        self._claimed = stop
+        # A long run of missing samples has claimed more than this piece of it.
+        self._claimed = max(self._claimed, stop)
         if n > self.capacity:
             data = data[n - self.capacity :]
             n = self.capacity

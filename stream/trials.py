@@ -3,11 +3,15 @@
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import isfinite
 
 from .types import Marker, Trial
 from .windows import WindowSchedule
 
 __all__ = ["TrialWindow", "Trials"]
+
+#: A marker stamped farther ahead of the signal is not early but wrong. Seconds.
+_FARTHEST_AHEAD_S = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,8 @@ class Trials:
     seen, unknown, duplicate, missed : int
         Markers that became trials; of these, with a label that the gallery lacks; markers dropped because the same
         label stood at the same onset already; trials of which the ring no longer held every window.
+    refused : int
+        Markers whose time is not a number, or more than a minute ahead of the signal: a stamp of another clock.
     """
 
     def __init__(
@@ -65,7 +71,8 @@ class Trials:
         # What other threads may look at: replaced, never changed.
         self._onsets: tuple[int, ...] = ()
         self._recent: deque[tuple[int, str]] = deque(maxlen=64)
-        self.seen = self.unknown = self.duplicate = self.missed = 0
+        self._farthest = round(_FARTHEST_AHEAD_S * schedule.sfreq_hz)
+        self.seen = self.unknown = self.duplicate = self.missed = self.refused = 0
         self.unknown_labels: set[str] = set()
 
     @property
@@ -96,7 +103,10 @@ class Trials:
         for _ in range(len(self._waiting)):
             marker = self._waiting.popleft()
             time_s = marker.time_s + self._offset_s
-            at = onset(time_s)
+            at = onset(time_s) if isfinite(time_s) else None
+            if not isfinite(time_s) or (at is not None and at > stop + self._farthest):
+                self.refused += 1
+                continue
             if at is None or at >= stop:
                 self._waiting.append(marker)
                 continue

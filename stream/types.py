@@ -59,7 +59,9 @@ class StreamInfo:
     speed : float
         How much faster than recorded a replay runs; 1 for a live stream.
     n_samples : int or None
-        Length of a replay that ends; None for a live or looping stream.
+        Samples that a replay which ends will send; None for a live or looping stream.
+    loop_samples : int or None
+        Samples of one turn of a looping replay.
     marker_source_id : str
         `source_id` of the marker stream that belongs to this one, if it says so; else empty.
     """
@@ -72,6 +74,7 @@ class StreamInfo:
     sfreq_hz: float
     speed: float = 1.0
     n_samples: int | None = None
+    loop_samples: int | None = None
     marker_source_id: str = ""
 
 

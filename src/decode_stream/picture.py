@@ -4,15 +4,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 
 from decode_stream.decoders.decoder import Belief, Decoder
 from decode_stream.decoders.scoring import Scores, wilson
 from decode_stream.gui.snapshot import Accuracy, Match, Progress, SignalView
-from decode_stream.stream.types import Event
+from decode_stream.stream.ingest import Ingest
+from decode_stream.stream.types import Event, FloatArray, IntArray
 
 from .pipeline import Pipeline
 
-__all__ = ["AccuracyTrace", "best_matches", "progress", "protocol", "signal_view"]
+__all__ = ["AccuracyTrace", "best_matches", "chain_notes", "progress", "protocol", "signal_view"]
 
 _N_MATCHES = 5
 _MAX_POINTS = 300
@@ -61,22 +63,17 @@ class AccuracyTrace:
         return self._accuracy
 
     def _band(
-        self, scores: Scores, p: np.ndarray, at: np.ndarray, hits: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Return the interval at each point.
+        self, scores: Scores, p: FloatArray, at: IntArray, hits: FloatArray
+    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """Return the interval at each point of the trace.
 
-        Overlapping trials are not independent. One block bootstrap says how much wider than Wilson's the interval
-        of their mean is; every point of the trace is widened by that (its number of trials divided by the design
-        effect). The bootstrap is repeated when a tenth more trials are in.
+        The design effect of overlapping trials is that of all so far, for every point; it is worked out anew when a
+        twentieth more trials are in.
         """
-        n = len(hits)
-        effect = 1.0
-        if scores.overlapping:
-            if n >= 1.1 * self._design_effect[0]:
-                low, high = scores.interval(hits)
-                plain = np.subtract(*wilson(float(hits.sum()), n)[::-1])
-                self._design_effect = (n, max(1.0, float((high - low) / plain) ** 2))
-            effect = self._design_effect[1]
+        n, effect = self._design_effect
+        if scores.n >= 1.05 * n:
+            effect = scores.design_effect(hits)
+            self._design_effect = (scores.n, effect)
         effective = np.maximum(at / effect, 1.0)
         return wilson(p * effective, effective)
 
@@ -103,6 +100,25 @@ def _newest(decoder: Decoder | None) -> Belief | None:
         return trial or free
     fresh = free.stop - trial.stop < _TRIAL_SHOWN_S * float(decoder.cutter.schedule.sfreq_hz)
     return trial if fresh else free
+
+
+def chain_notes(ingest: Ingest) -> tuple[str, ...]:
+    """Return in sentences what is done to the stream's channels and what it costs."""
+    chain, channels = ingest.chain, ingest.info.channels
+    spec = chain.spec
+    names = [channel.name for channel in channels]
+    unit = {channel.name: channel.unit for channel in channels}
+    notes = [
+        f"Filters: {1e3 * chain.group_delay_s(10.0):.0f} ms late at 10 Hz, settled "
+        f"{chain.settle_samples / chain.sfreq_hz:.1f} s after a start or a gap."
+    ]
+    if [name for name in names if name in spec.channels] != list(spec.channels):
+        notes.append(f"The stream's {len(spec.channels)} channels were put into the decoder's order.")
+    if len(names) > len(spec.channels):
+        notes.append(f"{len(names) - len(spec.channels)} of {len(names)} channels are not used.")
+    converted = {(unit[n], u) for n, u in zip(spec.channels, spec.units, strict=True) if unit[n] != u}
+    notes += [f"{old} converted to {new}." for old, new in sorted(converted)]
+    return tuple(notes)
 
 
 def progress(pipeline: Pipeline | None, events: Sequence[Event]) -> Progress:

@@ -58,15 +58,19 @@ def run_session(config: SessionConfig) -> int:
         _show(session, console)
     except KeyboardInterrupt:
         code = 130
+    except Exception as error:
+        # A view that fails ends the session as any other part of it does.
+        session.error = session.error or error
     session.stop()
     try:
         session.join()
     except DecodeStreamError as error:
         code = error.exit_code
         raise
+    except Exception:
+        code = 1
+        raise
     finally:
-        if session.error is not None and not isinstance(session.error, DecodeStreamError):
-            code = 1
         if config.json is not None:
             write_json(session_summary(session, code), config.json)
     _print_result(session, console)

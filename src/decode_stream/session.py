@@ -4,6 +4,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable
+from itertools import pairwise
 
 from decode_stream.decoders.bundle import Bundle
 from decode_stream.decoders.decoder import Decoder
@@ -13,16 +14,15 @@ from decode_stream.stream.cutter import WindowCutter
 from decode_stream.stream.filters import ChainSpec, WindowSpec
 from decode_stream.stream.ingest import Ingest
 from decode_stream.stream.lsl import StreamLost, lsl_now
-from decode_stream.stream.onsets import OnsetChannel
 from decode_stream.stream.trials import Trials
 from decode_stream.stream.types import Event, Gap, StreamInfo
 from decode_stream.stream.windows import WindowSchedule, exact_sfreq
 
 from .config import SessionConfig, parse_events
-from .picture import AccuracyTrace, best_matches, progress, signal_view
+from .picture import AccuracyTrace, best_matches, chain_notes, progress, signal_view
 from .pipeline import Pipeline
 from .source import Source
-from .timing import StageTimes
+from .timing import Arrivals, StageTimes
 
 __all__ = ["Session"]
 
@@ -68,11 +68,12 @@ class Session:
         self.pipeline: Pipeline | None = None
         self.error: BaseException | None = None
         self.events: tuple[Event, ...] = ()
-        self.stages = {name: StageTimes() for name in ("arrive", "window", "decode", "belief")}
+        self.stages = {name: StageTimes() for name in ("arrive", "window", "decode", "belief", "total")}
         self.encoder = Encoder(bundle, config.provider) if bundle else None
         # Names that the gallery lacks are told before a stream is looked for.
         self._stimuli = bundle.manifest.stimuli(parse_events(config.events)) if bundle else {}
         self._source = source
+        source.tell = self.tell
         self._watch_chain = watch_chain
         self._trace = AccuracyTrace()
         self._started_s = lsl_now()
@@ -80,10 +81,12 @@ class Session:
         self._first_sample_s: float | None = None
         self._newest_stamp_s: float | None = None
         self._arrived_s = 0.0
+        self._arrivals = Arrivals()
         self._stop = threading.Event()
         self._ended = threading.Event()
         self._input_done = False
         self._news = threading.Condition()
+        self._is_new = False
         self._lock = threading.Lock()
         self._n_running = 0
         self._threads: list[threading.Thread] = []
@@ -152,6 +155,7 @@ class Session:
 
     def _tell_news(self) -> None:
         with self._news:
+            self._is_new = True
             self._news.notify_all()
 
     # Samples in
@@ -164,7 +168,7 @@ class Session:
         pipeline = self.pipeline = self._build(info)
         self._set_state("connected")
         self.tell("connected", self._source.words)
-        for note in self._source.notes:
+        for note in (*self._source.notes, *chain_notes(pipeline.ingest)):
             self.tell("note", note)
         self._spawn(lambda: self._decode(pipeline), "decoding")
         self._spawn(lambda: self._take_markers(pipeline), "markers")
@@ -182,21 +186,17 @@ class Session:
         manifest = self.bundle.manifest if self.bundle else None
         chain = manifest.chain if manifest else self._watch_chain(info)
         schedule = manifest.schedule if manifest else WindowSchedule(exact_sfreq(chain.sfreq_hz))
-        if config.counter_channel is not None:
-            self._source.channel_index(config.counter_channel)
-        ingest = Ingest(info, chain, counter_channel=config.counter_channel)
-        if config.onset_channel is not None:
-            ingest.onset_channel = OnsetChannel(
-                self._source.channel_index(config.onset_channel), info.sfreq_hz
-            )
-        n_latencies = manifest.n_latencies if manifest else 1
-        trials = Trials(schedule, n_latencies, self._stimuli, config.marker_offset_ms / 1e3)
-        cutter = WindowCutter(ingest, schedule, manifest.window if manifest else WindowSpec(), trials)
-        decoder = (
-            Decoder(self.bundle, self.encoder, cutter, clock=lsl_now)
-            if self.bundle and self.encoder
-            else None
+        ingest = Ingest(
+            info, chain, counter_channel=config.counter_channel, onset_channel=config.onset_channel
         )
+        n_latencies = manifest.n_latencies if manifest else 1
+        trials = Trials(schedule, n_latencies, self._stimuli, config.marker_offset_ms / 1e3 / info.speed)
+        cutter = WindowCutter(ingest, schedule, manifest.window if manifest else WindowSpec(), trials)
+        decoder = None
+        if self.bundle and self.encoder:
+            # A loop shows the same trials again: they are new evidence for nobody.
+            turn = None if info.loop_samples is None else ingest.to_decoder(info.loop_samples)
+            decoder = Decoder(self.bundle, self.encoder, cutter, clock=lsl_now, score_until=turn)
         self._stall_s = max(0.5, _HOPS_TO_STALL * float(schedule.step_s))
         return Pipeline(ingest, cutter, decoder)
 
@@ -217,7 +217,7 @@ class Session:
         self._newest_stamp_s = float(stamps_s[-1])
         self._arrived_s = arrived_s
         if ingest.ring.stop > stop:
-            self.stages["arrive"].add(arrived_s - self._newest_stamp_s)
+            self._arrivals.add(ingest.ring.stop, self._newest_stamp_s, arrived_s)
         self._tell_gaps(gaps)
         state, since_s = self._state
         if state == "stalled":
@@ -271,36 +271,55 @@ class Session:
                 self._tell_news()
 
     def _decode(self, pipeline: Pipeline) -> None:
-        cutter = pipeline.cutter
         while not self._stop.is_set():
             done = self._input_done
             with self._news:
-                if not done and not cutter.anything_due and not cutter.trials.waiting:
+                if not done and not self._is_new:
                     self._news.wait(_PULL_S)
+                self._is_new = False
             self._decode_due(pipeline)
             if done:
                 break
 
     def _decode_due(self, pipeline: Pipeline) -> None:
         ingest, cutter, decoder = pipeline.ingest, pipeline.cutter, pipeline.decoder
-        arrived_s, began_s = self._arrived_s, lsl_now()
-        missed, n_unknown = cutter.trials.missed, len(cutter.trials.unknown_labels)
-        for trial in cutter.trials.place(ingest.onset, ingest.ring.stop):
+        trials = cutter.trials
+        before = trials.missed, trials.refused, len(trials.unknown_labels), decoder.repeated if decoder else 0
+        for trial in trials.place(ingest.onset, ingest.ring.stop):
             self._onsets_shown.append((trial.onset, trial.label))
         if decoder is None:
             cutter.free()
             return
         if decoder.step():
-            self.stages["window"].add(max(0.0, began_s - arrived_s))
-            self.stages["decode"].add(decoder.encode_s)
-            self.stages["belief"].add(decoder.believe_s)
-        if cutter.trials.missed > missed:
+            self._time(decoder)
+        if trials.missed > before[0]:
             self.tell(
                 "missed", "a marker came when its samples were no longer held; the trial is not decoded"
             )
-        if len(cutter.trials.unknown_labels) > n_unknown:
-            labels = ", ".join(sorted(cutter.trials.unknown_labels)[:10])
+        if trials.refused > before[1]:
+            self.tell(
+                "refused",
+                "a marker is stamped more than a minute ahead of the signal, or not with a number; "
+                "stamp markers with LSL's local_clock",
+            )
+        if len(trials.unknown_labels) > before[2]:
+            labels = ", ".join(sorted(trials.unknown_labels)[:10])
             self.tell("unknown", f"markers that name no gallery entry: {labels}; see --events")
+        if decoder.repeated and not before[3]:
+            self.tell("loop", "the recording begins again; trials count in the first turn only")
+
+    def _time(self, decoder: Decoder) -> None:
+        """Note how long the last batch took at each stage, from the stamp of its oldest window on."""
+        batch = decoder.batch
+        arrival = self._arrivals.of(batch.oldest_stop) if batch else None
+        if batch is None or arrival is None:
+            return
+        stamp_s, arrived_s = arrival
+        times = (stamp_s, arrived_s, batch.began_s, batch.encoded_s, batch.believed_s)
+        names = ("arrive", "window", "decode", "belief")
+        for name, (begin_s, end_s) in zip(names, pairwise(times), strict=True):
+            self.stages[name].add(end_s - begin_s)
+        self.stages["total"].add(batch.believed_s - stamp_s)
 
     # What views pull
 
@@ -319,6 +338,7 @@ class Session:
             state=state,
             state_for_s=now_s - since_s,
             source=self._source.words,
+            speed=self._source.info.speed,
             duration_s=self.pipeline.duration_s if self.pipeline else 0.0,
             age_ms=None
             if self._newest_stamp_s is None or state == "ended"

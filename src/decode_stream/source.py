@@ -2,14 +2,16 @@
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from decode_stream.replay_data.player import PlayerConfig, PlayerProcess, play_in_process
-from decode_stream.stream.errors import SessionError, StreamError, UsageError, did_you_mean
+from decode_stream.stream.errors import SessionError, StreamError
 from decode_stream.stream.lsl import (
     LslInlet,
     MarkerInlet,
@@ -25,6 +27,8 @@ from .config import SessionConfig
 __all__ = ["Source"]
 
 _SEARCH_AGAIN_S = 0.5
+
+_Inlet = TypeVar("_Inlet", LslInlet, MarkerInlet)
 
 
 class Source:
@@ -45,18 +49,23 @@ class Source:
         The stream in words.
     notes : tuple of str
         What was assumed in connecting, in sentences.
+    tell : callable
+        Takes the kind and the text of what happens to the streams.
     """
 
     def __init__(self, config: SessionConfig, replay: Path | None) -> None:
         self.info = StreamInfo("", "", "", "", (), 0.0)
         self.words = ""
         self.notes: tuple[str, ...] = ()
+        self.tell: Callable[[str, str], None] = lambda kind, text: None
         self._config = config
         self._replay = replay
         self._player: PlayerProcess | None = None
         self._inlet: LslInlet | None = None
         self._marker_inlet: MarkerInlet | None = None
         self._pulled = 0
+        self._markers_lost = False
+        self._told_several: set[StreamQuery] = set()
 
     def connect(self, stop: threading.Event) -> StreamInfo | None:
         """Find and open the streams.
@@ -143,22 +152,6 @@ class Source:
             return None
         return MarkerInlet(resolve_stream(query, self._config.wait_s, stop), clocksync=self._config.clocksync)
 
-    def channel_index(self, name: str) -> int:
-        """Return the column of a channel.
-
-        Raises
-        ------
-        UsageError
-            If the stream has no channel of that name.
-        """
-        names = [channel.name for channel in self.info.channels]
-        if name not in names:
-            raise UsageError(
-                f"The stream {self.info.name!r} has no channel {name!r}; it has: {', '.join(names[:40])}."
-                f"{did_you_mean(name, names)}"
-            )
-        return names.index(name)
-
     def pull(self, n_samples: int, timeout_s: float) -> tuple[FloatArray, npt.NDArray[np.float64], float]:
         """Wait for samples, see `LslInlet.pull`; raises StreamLost when the outlet is gone."""
         assert self._inlet is not None
@@ -174,20 +167,33 @@ class Source:
         try:
             return self._marker_inlet.pull(timeout_s)
         except StreamLost:
-            self._marker_inlet = self._find_markers_again()
+            if not self._markers_lost and not self.at_end:
+                self._markers_lost = True
+                self.tell("markers lost", "the marker stream is gone; windows run free until it is back")
+            self._find_markers_again(self._marker_inlet)
             return []
 
-    def _find_markers_again(self) -> MarkerInlet:
-        inlet = self._marker_inlet
-        assert inlet is not None
-        query = StreamQuery(source_id=inlet.source_id) if inlet.source_id else StreamQuery(name=inlet.name)
+    def _find_markers_again(self, lost: MarkerInlet) -> None:
+        query = StreamQuery(source_id=lost.source_id) if lost.source_id else StreamQuery(name=lost.name)
+        inlet = self._the_one(query, MarkerInlet)
+        if inlet is not None:
+            lost.close()
+            self._marker_inlet = inlet
+            self._markers_lost = False
+            self.tell("markers back", f"markers come from {inlet.name!r} again")
+
+    def _the_one(self, query: StreamQuery, kind: type[_Inlet]) -> _Inlet | None:
+        """Open the stream that matches if there is just one, and say so if there are more."""
         found = find_streams(query, _SEARCH_AGAIN_S)
+        if len(found) > 1 and query not in self._told_several:
+            self._told_several.add(query)
+            self.tell("several", f"{len(found)} streams answer to {query}; waiting until one is left")
         if len(found) != 1:
-            return inlet
+            return None
         try:
-            return MarkerInlet(found[0], clocksync=self._config.clocksync)
+            return kind(found[0], clocksync=self._config.clocksync)
         except StreamError:
-            return inlet
+            return None
 
     @property
     def at_end(self) -> bool:
@@ -215,13 +221,11 @@ class Source:
                     f"The replay of {self._replay} ended after {self._pulled} of {info.n_samples} samples (exit code "
                     f"{code}). {self._player.error or 'Start it again.'}"
                 )
-            found = find_streams(query, _SEARCH_AGAIN_S)
-            if found:
-                try:
-                    inlet = LslInlet(found[0], clocksync=self._config.clocksync)
-                except StreamError:
-                    continue
+            inlet = self._the_one(query, LslInlet)
+            if inlet is not None:
                 self._check_same(inlet)
+                if self._inlet is not None:
+                    self._inlet.close()
                 self._inlet = inlet
                 return True
         return False

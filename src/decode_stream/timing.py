@@ -5,9 +5,29 @@ from collections import deque
 
 import numpy as np
 
-__all__ = ["StageTimes"]
+__all__ = ["Arrivals", "StageTimes"]
 
 _RECENT = 400  # hops of 25 ms in ten seconds
+
+
+class Arrivals:
+    """When the newest samples arrived: one thread adds, another asks."""
+
+    def __init__(self) -> None:
+        self._arrivals: deque[tuple[int, float, float]] = deque(maxlen=4 * _RECENT)
+
+    def add(self, stop: int, stamp_s: float, arrived_s: float) -> None:
+        """Note that the signal now ends at sample `stop`, stamped `stamp_s` and in hand at `arrived_s`."""
+        self._arrivals.append((stop, stamp_s, arrived_s))
+
+    def of(self, stop: int) -> tuple[float, float] | None:
+        """Return stamp and arrival of the sample before `stop`, or None if that is long ago."""
+        found = None
+        for newest, stamp_s, arrived_s in reversed(tuple(self._arrivals)):
+            if newest < stop:
+                break
+            found = stamp_s, arrived_s
+        return found
 
 
 class StageTimes:

@@ -21,6 +21,7 @@ from decode_stream.session import Session
 from decode_stream.source import Source
 from decode_stream.stream.errors import SessionError, StreamError
 from decode_stream.stream.filters import ChainSpec, WindowSpec
+from decode_stream.stream.lsl import lsl_now, open_marker_outlet
 from decode_stream.summary import session_summary
 from tests.decoders.bundles import small_bundle
 
@@ -162,8 +163,9 @@ def test_an_outlet_that_dies_and_returns_is_an_event(ramp) -> None:
                 and session.snapshot().state == "decoding"
             )
         )
-        scored = session.pipeline.decoder.scores.n
-        until(lambda: session.pipeline.decoder.scores.n > scored)
+        # The ramp loops: trials of later turns are decoded and not scored.
+        repeated = session.pipeline.decoder.repeated
+        until(lambda: session.pipeline.decoder.repeated > repeated)
     finally:
         session.stop()
         session.join()
@@ -216,6 +218,53 @@ def test_without_a_bundle_the_signal_is_windowed_and_shown(ramp) -> None:
     assert session.pipeline.cutter.due >= 110
     assert session.snapshot().progress.trials_seen >= 2
     assert session_summary(session, 0)["accuracy"] is None
+
+
+def test_a_marker_stream_that_goes_and_comes_back_is_told(ramp) -> None:
+    name = f"test-{uuid4().hex}"
+    child = ramp(**ramp_orders(markers=[]))
+    config = SessionConfig(source_id=child.source_id, markers=name)
+    outlet = open_marker_outlet(name, name)
+    session = make(config, counting_bundle())
+    session.start()
+    try:
+        until(lambda: session.snapshot().state == "decoding")
+        outlet.push_sample(["1"], lsl_now() + 1e9)
+        until(lambda: "refused" in kinds(session))
+        del outlet
+        until(lambda: "markers lost" in kinds(session))
+        outlet = open_marker_outlet(name, name)
+        until(lambda: "markers back" in kinds(session))
+        outlet.push_sample(["2"], lsl_now())
+        until(lambda: session.pipeline.cutter.trials.seen == 1)
+    finally:
+        session.stop()
+        session.join()
+
+
+def test_the_trials_of_a_loop_count_once(ramp) -> None:
+    child = ramp(**ramp_orders())
+    session = make(SessionConfig(source_id=child.source_id), counting_bundle())
+    session.start()
+    try:
+        until(lambda: session.pipeline is not None and session.pipeline.decoder.repeated >= 2)
+    finally:
+        session.stop()
+        session.join()
+    assert session.pipeline.decoder.scores.n <= 2
+    assert kinds(session).count("loop") == 1
+
+
+def test_a_marker_offset_counts_in_recording_time(tmp_path: Path) -> None:
+    path = write_csv(tmp_path / "run.csv", 1024)
+    plain, moved = (
+        run(make(SessionConfig(replay=path, speed=4.0, marker_offset_ms=offset_ms), filtered_bundle()))
+        for offset_ms in (0.0, 100.0)
+    )
+    onsets = [[trial.onset for trial in s.pipeline.decoder.scores.trials] for s in (plain, moved)]
+    assert len(onsets[0]) > 1
+    # 100 ms are 25.6 samples of the stream, and 12.8 of the decoder.
+    assert all(12 <= b - a <= 14 for a, b in zip(*onsets, strict=True))
 
 
 def test_a_stream_that_is_not_there_fails_clearly() -> None:

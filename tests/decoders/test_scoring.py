@@ -90,6 +90,24 @@ def test_block_bootstrap_covers_the_truth_for_independent_trials() -> None:
     assert covered >= 86
 
 
+@pytest.mark.parametrize("n", [8, 15, 30, 60, 200])
+def test_intervals_of_overlapping_trials_cover_and_are_never_narrower(n: int) -> None:
+    rng = np.random.default_rng(n)
+    covered = 0
+    for _ in range(150):
+        scores, plain = Scores(2, overlapping=True), Scores(2)
+        right = rng.random(n) < 0.7
+        for i in range(n):
+            trial = score(0, [1.0, 0.0] if right[i] else [0.0, 1.0], [[1.0, 0.0]], i)
+            scores.add(trial)
+            plain.add(trial)
+        low, high = scores.interval(scores.hits())
+        narrow_low, narrow_high = plain.interval(plain.hits())
+        assert high - low >= narrow_high - narrow_low - 1e-9
+        covered += low <= 0.7 <= high
+    assert covered >= 135
+
+
 def test_paired_difference_tells_a_better_decoder_from_an_equal_one() -> None:
     rng = np.random.default_rng(2)
     truth = rng.random(800) < 0.5

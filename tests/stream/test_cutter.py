@@ -1,5 +1,7 @@
 """The way from stamped samples to windows, with a channel that carries the sample number."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -108,18 +110,42 @@ def test_no_window_spans_an_unflagged_gap(lost: int, at: int, sizes: list[int]) 
     assert onsets == set(range(40, 1000, 90))
 
 
-def test_a_nan_is_flagged_and_counted() -> None:
+@pytest.mark.parametrize(
+    ("sfreq_hz", "first", "stop"), [(200.0, 601, 604), (400.0, 301, 303), (1000.0, 121, 122)]
+)
+def test_a_nan_is_flagged_on_the_samples_that_it_reaches(sfreq_hz: float, first: int, stop: int) -> None:
+    # Input samples 601 to 603 are bad; without filters their echo is one sample of the decoder long.
+    ingest = Ingest(info(sfreq_hz), ChainSpec(("counter",), ("",), FS))
+    ingest.chain._sos = np.empty((0, 6))
+    data, stamps, arrived = samples(0, 900, sfreq_hz)
+    data[601:604, 0] = np.nan
+    cuts = [0, 602, 603, 700, 900]
+    for begin, end in pairwise(cuts):
+        ingest.feed(data[begin:end], stamps[begin:end], arrived)
+    assert ingest.chain.non_finite == 3
+    bad = [i for i in range(ingest.ring.stop) if ingest.flags.reason(i, i + 1) == "not finite"]
+    assert bad[0] == first
+    assert set(range(first, stop)) <= set(bad)
+
+
+def test_a_window_with_a_nan_is_withheld() -> None:
     ingest, _, cutter = pipeline()
     data, stamps, arrived = samples(0, 400)
     data[100, 0] = np.nan
-    ingest.feed(data[:90], stamps[:90], arrived)
-    ingest.feed(data[90:110], stamps[90:110], arrived)
-    ingest.feed(data[110:], stamps[110:], arrived)
-    bad = [w for w in cutter.free() if w.reason == "not finite"]
-    assert ingest.chain.non_finite == 1
-    assert bad
-    assert all(w.stop > 90 and w.stop - 20 < 110 for w in bad)
+    ingest.feed(data, stamps, arrived)
+    windows = cutter.free()
+    bad = [w for w in windows if w.reason == "not finite"]
     assert any(w.stop - 20 <= 100 < w.stop for w in bad)
+    assert all(w.stop - 20 <= 101 for w in bad)
+    assert all(w.data is not None for w in windows if w.stop - 20 > 101)
+
+
+def test_a_marker_before_the_first_sample_waits() -> None:
+    ingest, trials, _ = pipeline()
+    trials.add(Marker(1000.5, "face", 0.0))
+    assert trials.place(ingest.onset, ingest.ring.stop) == []
+    ingest.feed(*samples(0, 200))
+    assert [trial.onset for trial in trials.place(ingest.onset, ingest.ring.stop)] == [100]
 
 
 def test_the_baseline_before_onset_is_taken_away_and_must_be_sound() -> None:

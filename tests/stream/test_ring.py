@@ -74,6 +74,23 @@ def test_missing_samples_read_as_nan_and_keep_their_indices(capacity: int, missi
         assert np.isnan(before).all()
 
 
+def test_no_row_is_shown_under_a_wrong_index_while_a_gap_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    ring = RingBuffer(10_000, 1)
+    ring.write(counted(0, 10_000, 1))
+    write, wrong = ring.write, []
+
+    def write_and_look(data: np.ndarray) -> None:
+        write(data)
+        for start in range(max(0, ring.start), ring.stop - 1, 97):
+            view = ring.view(start, start + 1)
+            if view is not None and not (np.isnan(view[0, 0]) or view[0, 0] == start):
+                wrong.append(start)
+
+    monkeypatch.setattr(ring, "write", write_and_look)
+    ring.write_missing(25_000)
+    assert wrong == []
+
+
 def test_a_gap_of_a_day_costs_nothing() -> None:
     ring = RingBuffer(1000, 1)
     ring.write_missing(86_400 * 1000)

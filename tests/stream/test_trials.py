@@ -54,6 +54,15 @@ def test_a_late_marker_is_served_from_the_ring_and_a_later_one_is_missed() -> No
     assert (t.seen, t.missed) == (2, 1)
 
 
+def test_markers_of_another_clock_are_refused_and_counted() -> None:
+    t = trials()
+    for time_s in (float("nan"), float("inf"), 1.7e9):
+        t.add(Marker(time_s, "face", 1.0))
+    t.add(Marker(30.0, "face", 1.0))  # early, but it may come
+    assert t.place(onset, 201) == []
+    assert (t.refused, t.waiting, t.seen) == (3, 1, 0)
+
+
 def test_duplicates_are_dropped_and_two_labels_at_one_onset_are_not() -> None:
     t = trials()
     for label in ("face", "face", "house"):
