@@ -1,0 +1,32 @@
+"""The keys that every summary of a session holds, whatever became of the session."""
+
+from typing import Any
+
+_KEYS: dict[str, set[str]] = {
+    "version": set(),
+    "modality": set(),
+    "bundle": {"name", "sha256"},
+    "stream": {"name", "n_channels", "sfreq_hz"},
+    "duration_s": set(),
+    "exit": set(),
+    "samples": {"received", "lost", "duplicate"},
+    "gaps": set(),
+    "events": set(),
+    "windows": {"due", "decoded", "skipped", "withheld"},
+    "trials": {"seen", "scored"},
+    "accuracy": {"protocol", "k", "chance", "n", "top1", "top1_interval", "top5"},
+    "latency_ms": {"arrive", "window", "decode", "belief", "generate", "display"},
+    "reconstructions": {"made", "superseded", "steps", "images_per_s"},
+}
+#: What is null where there is no stream, no bundle or no decoder.
+_MAY_BE_NULL = {"modality", "bundle", "stream", "accuracy"}
+
+
+def check_keys(summary: dict[str, Any]) -> None:
+    """Assert that a summary holds every key."""
+    for key, parts in _KEYS.items():
+        assert key in summary
+        if summary[key] is None:
+            assert key in _MAY_BE_NULL
+        elif parts:
+            assert parts <= set(summary[key])

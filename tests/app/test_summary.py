@@ -1,0 +1,98 @@
+"""The summary: every key, whatever became of the session."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from decode_stream import __version__
+from decode_stream.chains import watch_chain
+from decode_stream.config import SessionConfig
+from decode_stream.decoders.bundle import Bundle, save_bundle
+from decode_stream.decoders.scoring import Scores, TrialScore
+from decode_stream.session import Session
+from decode_stream.source import Source
+from decode_stream.stream.errors import StreamError, UsageError
+from decode_stream.summary import accuracy_summary, check_writable, session_summary, trial_rows, write_json
+from tests.app.summaries import check_keys
+from tests.decoders.bundles import small_bundle
+
+
+def session_of(config: SessionConfig, bundle: Bundle | None) -> Session:
+    return Session(config, Source(config, None), bundle, lambda info: watch_chain(info, config.modality))
+
+
+def test_a_session_that_never_found_a_stream_has_every_key(tmp_path: Path) -> None:
+    bundle = save_bundle(small_bundle(), tmp_path / "b")
+    session = session_of(SessionConfig(stream="none"), bundle)
+    session.error = StreamError("No stream answered.")
+    session.tell("note", "something")
+    summary = session_summary(session, 1)
+    write_json(summary, tmp_path / "out.json")
+    read = json.loads((tmp_path / "out.json").read_text())
+    check_keys(read)
+    assert read["version"] == __version__
+    assert read["bundle"] == {"name": "small", "sha256": bundle.sha256}
+    assert (read["stream"], read["accuracy"], read["duration_s"]) == (None, None, 0.0)
+    assert (read["exit"], read["error"], read["modality"]) == (1, "No stream answered.", "eeg")
+    assert set(read["samples"].values()) == {0}
+    assert set(read["latency_ms"].values()) == {None}
+    assert [(event["kind"], event["text"]) for event in read["events"]] == [("note", "something")]
+
+
+def test_a_session_that_only_watches_has_every_key() -> None:
+    summary = session_summary(session_of(SessionConfig(modality="meg"), None), 130)
+    check_keys(summary)
+    assert (summary["bundle"], summary["modality"], summary["exit"]) == (None, "meg", 130)
+
+
+def scores_of(hits: list[int], n_entries: int) -> Scores:
+    scores = Scores(n_entries)
+    for i, hit in enumerate(hits):
+        evidence = np.linspace(0.5, -0.5, n_entries)
+        truth = 0 if hit else n_entries - 1
+        scores.add(TrialScore(i, 100 * i, truth, evidence, np.array([1.0, np.nan]), 2))
+    return scores
+
+
+def test_accuracy_has_chance_n_and_interval() -> None:
+    summary = accuracy_summary(scores_of([1, 1, 1, 0], 10))
+    assert (summary["k"], summary["chance"], summary["n"]) == (10, 0.1, 4)
+    assert (summary["top1"], summary["top5"]) == (0.75, 0.75)
+    low, high = summary["top1_interval"]
+    assert 0.1 < low < 0.75 < high < 1.0
+    assert summary["interval"].startswith("Wilson")
+    assert "10-way" in summary["protocol"]
+    assert "auc" not in summary
+
+
+def test_accuracy_of_no_trial_claims_nothing() -> None:
+    summary = accuracy_summary(Scores(10))
+    assert (summary["n"], summary["top1"], summary["top5"]) == (0, None, None)
+    assert summary["top1_interval"] == [0.0, 1.0]
+    assert summary["top1_by_latency"] == []
+
+
+def test_auc_is_told_for_two_entries_only_and_top5_for_more_than_five() -> None:
+    assert accuracy_summary(scores_of([1, 0, 1], 2))["auc"] == 0.5
+    assert accuracy_summary(scores_of([1, 1], 2))["auc"] is None  # one class only
+    assert accuracy_summary(scores_of([1, 0], 5))["top5"] is None
+
+
+def test_every_trial_has_its_row() -> None:
+    rows = trial_rows(scores_of([1, 0], 2))
+    assert rows == [
+        {"trial": 0, "onset": 0, "run": 2, "stimulus": 0, "log_evidence": [0.5, -0.5]},
+        {"trial": 1, "onset": 100, "run": 2, "stimulus": 1, "log_evidence": [0.5, -0.5]},
+    ]
+
+
+def test_a_place_that_cannot_be_written_is_refused_before_and_after(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"--json .*where\.json .* folder must exist"):
+        check_writable(tmp_path / "no" / "where.json")
+    with pytest.raises(UsageError, match="must not be one itself"):
+        check_writable(tmp_path)
+    check_writable(tmp_path / "out.json")
+    with pytest.raises(UsageError, match=r"cannot be written .* Give another --json"):
+        write_json({}, tmp_path / "no" / "where.json")
