@@ -109,6 +109,9 @@ def cut_trials(
     schedule: WindowSchedule,
     n_latencies: int,
     stimuli: Mapping[str, int],
+    *,
+    marker_offset_s: float = 0.0,
+    onset_channel: str | None = None,
 ) -> TrialSet:
     """Cut every whole and sound trial out of recordings.
 
@@ -118,6 +121,10 @@ def cut_trials(
         One a run.
     stimuli : mapping of str to int
         Gallery index by marker label.
+    marker_offset_s : float
+        Added to the time of every marker.
+    onset_channel : str or None
+        Photodiode or trigger channel that corrects the markers.
 
     Returns
     -------
@@ -133,12 +140,12 @@ def cut_trials(
     overlapping = False
     for run, recording in enumerate(recordings):
         hold_s = 2 * _BLOCK_S + float(schedule.stop(n_latencies) / schedule.sfreq_hz) + 10.0
-        ingest = Ingest(stream_info(recording), chain, hold_s=hold_s)
+        ingest = Ingest(stream_info(recording), chain, hold_s=hold_s, onset_channel=onset_channel)
         trials = Trials(schedule, n_latencies, stimuli)
         cutter = WindowCutter(ingest, schedule, window, trials)
         gathered: dict[int, list[CutWindow]] = {}
         onsets = []
-        for _ in play_into(ingest, recording, trials):
+        for _ in play_into(ingest, recording, trials, marker_offset_s):
             for cut in cutter.locked():
                 assert cut.locked is not None
                 parts = gathered.setdefault(cut.locked.trial.number, [])

@@ -14,7 +14,7 @@ from cyclopts.config import Toml
 from decode_stream import __version__
 from decode_stream.stream.errors import DecodeStreamError, UsageError
 
-from .config import Modality, Model, Provider, SessionConfig, parse_events
+from .config import EvaluateConfig, SessionConfig, TrainConfig
 
 __all__ = ["app", "main"]
 
@@ -85,17 +85,7 @@ def replay(
 
 @app.command
 def train(
-    recordings: Annotated[list[Path], Parameter(negative=())],
-    /,
-    *,
-    modality: Modality,
-    out: Path,
-    events: str | None = None,
-    model: Model = "channel-attention",
-    marker_column: str | None = None,
-    channels: str | None = None,
-    seed: int = 0,
-    overwrite: Annotated[bool, Parameter(negative=())] = False,
+    recordings: Annotated[list[Path], Parameter(negative=())], /, *, config: Annotated[TrainConfig, _FLAT]
 ) -> int:
     """Train a decoder on recordings, one a run, and write it as a bundle.
 
@@ -103,48 +93,15 @@ def train(
     ----------
     recordings
         Two or more: each is held out once to calibrate the evidence.
-    modality
-        Which channels are used, and how they are filtered.
-    out
-        The bundle's folder, or a file that ends in .zip.
-    events
-        Names of marker codes, as in 1=house,2=face; the names are the gallery.
-    model
-        The encoder.
-    marker_column
-        Marker column of CSV recordings.
-    channels
-        Channels to use, separated by commas; by default all of the modality.
-    seed
-        Of everything random.
-    overwrite
-        Replace a bundle that stands at the path.
     """
     from .train import train_bundle
 
-    return train_bundle(
-        recordings,
-        modality=modality,
-        out=out,
-        events=parse_events(events),
-        model=model,
-        marker_column=marker_column,
-        channels=tuple(channels.split(",")) if channels else None,
-        seed=seed,
-        overwrite=overwrite,
-    )
+    return train_bundle(recordings, config)
 
 
 @app.command
 def evaluate(
-    recordings: Annotated[list[Path], Parameter(negative=())],
-    /,
-    *,
-    bundle: Path,
-    events: str | None = None,
-    marker_column: str | None = None,
-    provider: Provider = "cpu",
-    json: Path | None = None,
+    recordings: Annotated[list[Path], Parameter(negative=())], /, *, config: Annotated[EvaluateConfig, _FLAT]
 ) -> int:
     """Score a bundle on recordings, as a live session would, without waiting.
 
@@ -152,27 +109,10 @@ def evaluate(
     ----------
     recordings
         One a run; not those the bundle was trained on.
-    bundle
-        The decoder.
-    events
-        Names of marker codes; by default those of the bundle.
-    marker_column
-        Marker column of CSV recordings.
-    provider
-        What runs the decoder.
-    json
-        Write the scores, and each trial's evidence, to this file.
     """
     from .evaluate import evaluate_bundle
 
-    return evaluate_bundle(
-        recordings,
-        bundle=bundle,
-        events=parse_events(events),
-        marker_column=marker_column,
-        provider=provider,
-        json=json,
-    )
+    return evaluate_bundle(recordings, config)
 
 
 @app.command

@@ -10,7 +10,7 @@ from cyclopts import Group, Parameter
 from decode_stream.stream.errors import UsageError
 from decode_stream.stream.types import Modality
 
-__all__ = ["Modality", "Model", "Provider", "SessionConfig", "parse_events"]
+__all__ = ["EvaluateConfig", "Modality", "Model", "Provider", "SessionConfig", "TrainConfig", "parse_events"]
 
 Model = Literal["channel-attention", "lda"]
 Provider = Literal["cpu", "cuda", "tensorrt"]
@@ -98,6 +98,64 @@ class SessionConfig:
         if self.modality == "fmri":
             raise UsageError("--modality fmri is not available in this version; it decodes eeg and meg.")
         parse_events(self.events)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Markers:
+    """How the markers of recordings are read."""
+
+    events: Annotated[str | None, Parameter(group=_MARKERS)] = None
+    """Names of marker codes, as in 1=house,2=face."""
+    marker_column: Annotated[str | None, Parameter(group=_MARKERS)] = None
+    """Marker column of CSV recordings."""
+    marker_offset_ms: Annotated[float, Parameter(group=_MARKERS)] = 0.0
+    """Added to the time of every marker [ms]; positive if the picture comes after its marker."""
+    onset_channel: Annotated[str | None, Parameter(group=_MARKERS)] = None
+    """Photodiode or trigger channel whose rising edges correct the markers, within 100 ms."""
+
+    def __post_init__(self) -> None:
+        parse_events(self.events)
+        _check_offset(self.marker_offset_ms)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig(_Markers):
+    """Settings of a training; the names given to codes are the gallery."""
+
+    modality: Annotated[Modality, Parameter(group=_SOURCE)]
+    """Which channels are used, and how they are filtered."""
+    channels: Annotated[str | None, Parameter(group=_SOURCE)] = None
+    """Channels to use, separated by commas; by default all of the modality."""
+    model: Annotated[Model, Parameter(group=_DECODER)] = "channel-attention"
+    """The encoder."""
+    seed: Annotated[int, Parameter(group=_DECODER)] = 0
+    """Of everything random."""
+    out: Annotated[Path, Parameter(group=_OUTPUT)]
+    """The bundle's folder, or a file that ends in .zip."""
+    overwrite: Annotated[bool, Parameter(group=_OUTPUT, negative=())] = False
+    """Replace a bundle that stands there."""
+
+    @property
+    def channel_names(self) -> tuple[str, ...] | None:
+        """The channels to use, or None for all of the modality."""
+        return None if self.channels is None else tuple(name.strip() for name in self.channels.split(","))
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateConfig(_Markers):
+    """Settings of an evaluation; names of codes are by default those of the bundle."""
+
+    bundle: Annotated[Path, Parameter(group=_DECODER)]
+    """The decoder: a bundle's folder or .zip."""
+    provider: Annotated[Provider, Parameter(group=_DECODER)] = "cpu"
+    """What runs the decoder."""
+    json: Annotated[Path | None, Parameter(group=_OUTPUT)] = None
+    """Write the scores, and each trial's evidence, to this file."""
+
+
+def _check_offset(marker_offset_ms: float) -> None:
+    if not isfinite(marker_offset_ms):
+        raise UsageError(f"--marker-offset-ms is {marker_offset_ms:g}; it must be a number of milliseconds.")
 
 
 def parse_events(text: str | None) -> dict[str, str] | None:

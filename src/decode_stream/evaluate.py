@@ -15,20 +15,13 @@ from decode_stream.decoders.scoring import Scores
 from decode_stream.replay_data.open import open_recording
 from decode_stream.stream.errors import RecordingError, StreamError
 
+from .config import EvaluateConfig, parse_events
 from .summary import accuracy_summary, bundle_summary, check_writable, trial_rows, write_json
 
 __all__ = ["evaluate_bundle"]
 
 
-def evaluate_bundle(
-    paths: Sequence[Path],
-    *,
-    bundle: Path,
-    events: dict[str, str] | None,
-    marker_column: str | None,
-    provider: str,
-    json: Path | None,
-) -> int:
+def evaluate_bundle(paths: Sequence[Path], config: EvaluateConfig) -> int:
     """Score a bundle on recordings, one a run, and print what it reached; returns the exit code.
 
     Raises
@@ -36,17 +29,25 @@ def evaluate_bundle(
     DecodeStreamError
         If bundle and recordings do not fit, or no trial could be scored.
     """
-    if json is not None:
-        check_writable(json)
-    decoder_bundle = load_bundle(bundle)
-    stimuli = decoder_bundle.manifest.stimuli(events)
-    encoder = Encoder(decoder_bundle, provider)
+    if config.json is not None:
+        check_writable(config.json)
+    decoder_bundle = load_bundle(config.bundle)
+    stimuli = decoder_bundle.manifest.stimuli(parse_events(config.events))
+    encoder = Encoder(decoder_bundle, config.provider)
     scores = Scores(len(decoder_bundle.manifest.gallery))
     rows: list[dict[str, Any]] = []
     for run, path in enumerate(paths):
-        recording = open_recording(path, marker_column=marker_column)
+        recording = open_recording(path, marker_column=config.marker_column)
         try:
-            decoder = decode_recording(decoder_bundle, encoder, recording, stimuli, run)
+            decoder = decode_recording(
+                decoder_bundle,
+                encoder,
+                recording,
+                stimuli,
+                run,
+                marker_offset_s=config.marker_offset_ms / 1e3,
+                onset_channel=config.onset_channel,
+            )
         except StreamError as error:
             raise RecordingError(
                 f"{recording.name} does not fit {decoder_bundle.manifest.name!r}. {error}"
@@ -67,7 +68,7 @@ def evaluate_bundle(
         )
     accuracy = accuracy_summary(scores)
     _print_scores(scores, accuracy)
-    if json is not None:
+    if config.json is not None:
         summary = {
             "version": __version__,
             "bundle": bundle_summary(decoder_bundle),
@@ -76,7 +77,7 @@ def evaluate_bundle(
             "accuracy": accuracy,
             "per_trial": trial_rows(scores),
         }
-        write_json(summary, json)
+        write_json(summary, config.json)
     return 0
 
 

@@ -72,6 +72,8 @@ class Recipe:
     schedule: WindowSchedule
     n_latencies: int
     gallery: Gallery
+    marker_offset_s: float = 0.0
+    onset_channel: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,7 +120,13 @@ def category_gallery(recordings: Sequence[Recording], events: dict[str, str] | N
 
 
 def design(
-    recordings: Sequence[Recording], modality: Modality, names: Sequence[str] | None, gallery: Gallery
+    recordings: Sequence[Recording],
+    modality: Modality,
+    names: Sequence[str] | None,
+    gallery: Gallery,
+    *,
+    marker_offset_s: float = 0.0,
+    onset_channel: str | None = None,
 ) -> Recipe:
     """Return the recipe for recordings of one rate, without scaling.
 
@@ -126,6 +134,8 @@ def design(
     ----------
     names : sequence of str or None
         Channels to use; by default all of the modality.
+    marker_offset_s, onset_channel : float, str or None
+        How the markers are corrected, see `cut_trials`.
 
     Raises
     ------
@@ -148,7 +158,17 @@ def design(
             )
     chain = design_chain(channels, first.sfreq_hz, modality, at_most_hz=DECODER_HZ[modality])
     schedule = WindowSchedule(exact_sfreq(chain.sfreq_hz))
-    return Recipe(modality, tuple(channels), chain, _WINDOW, schedule, _N_LATENCIES, gallery)
+    return Recipe(
+        modality,
+        tuple(channels),
+        chain,
+        _WINDOW,
+        schedule,
+        _N_LATENCIES,
+        gallery,
+        marker_offset_s,
+        onset_channel,
+    )
 
 
 def scaled(recipe: Recipe, recordings: Sequence[Recording]) -> Recipe:
@@ -160,4 +180,13 @@ def scaled(recipe: Recipe, recordings: Sequence[Recording]) -> Recipe:
 def cut(recipe: Recipe, recordings: Sequence[Recording]) -> TrialSet:
     """Cut all whole and sound trials of the gallery's stimuli."""
     stimuli = recipe.gallery.stimuli()
-    return cut_trials(recordings, recipe.chain, recipe.window, recipe.schedule, recipe.n_latencies, stimuli)
+    return cut_trials(
+        recordings,
+        recipe.chain,
+        recipe.window,
+        recipe.schedule,
+        recipe.n_latencies,
+        stimuli,
+        marker_offset_s=recipe.marker_offset_s,
+        onset_channel=recipe.onset_channel,
+    )

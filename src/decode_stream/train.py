@@ -16,7 +16,7 @@ from decode_stream.stream.errors import RecordingError, UsageError
 from decode_stream.stream.recording import Recording
 from decode_stream.stream.types import IntArray
 
-from .config import Modality, Model
+from .config import Modality, Model, TrainConfig, parse_events
 from .cross_fit import HeldOut, cross_fit, held_out_scores
 from .recipe import Fit, Gallery, category_gallery, cut, design, scaled
 
@@ -31,6 +31,8 @@ def train(
     model: Model,
     gallery: Gallery,
     channels: Sequence[str] | None = None,
+    marker_offset_s: float = 0.0,
+    onset_channel: str | None = None,
     seed: int = 0,
     report: Callable[[str], None] = lambda text: None,
 ) -> tuple[Bundle, HeldOut]:
@@ -62,7 +64,9 @@ def train(
             "Give another RECORDING, or split this one."
         )
     fit = fitter(model)
-    recipe = design(recordings, modality, channels, gallery)
+    recipe = design(
+        recordings, modality, channels, gallery, marker_offset_s=marker_offset_s, onset_channel=onset_channel
+    )
     _check_enough(_marked(recordings, gallery), recordings, gallery)
     held_out = cross_fit(recipe, recordings, fit, seed, report)
     _check_enough(held_out.labels, recordings, gallery)
@@ -176,27 +180,17 @@ def _check_different(paths: Sequence[Path]) -> None:
             )
 
 
-def train_bundle(
-    paths: Sequence[Path],
-    *,
-    modality: Modality,
-    out: Path,
-    events: dict[str, str] | None,
-    model: Model,
-    marker_column: str | None,
-    channels: Sequence[str] | None,
-    seed: int,
-    overwrite: bool,
-) -> int:
+def train_bundle(paths: Sequence[Path], config: TrainConfig) -> int:
     """Train on files, save the bundle, and say what it reached; returns the exit code."""
     console = Console(stderr=True)
-    _check_out(out, overwrite)
+    out = config.out
+    _check_out(out, config.overwrite)
     _check_different(paths)
-    recordings = [open_recording(path, marker_column=marker_column) for path in paths]
+    recordings = [open_recording(path, marker_column=config.marker_column) for path in paths]
     for recording in recordings:
         for note in recording.notes:
             console.print(f"{recording.name}: {note}", highlight=False, soft_wrap=True)
-    gallery = category_gallery(recordings, events)
+    gallery = category_gallery(recordings, parse_events(config.events))
     n_steps = len(recordings) + 2
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, disable=not sys.stderr.isatty()) as bar:
@@ -208,19 +202,21 @@ def train_bundle(
         bundle, held_out = train(
             recordings,
             name=out.name.removesuffix(".zip").removesuffix(".bundle"),
-            modality=modality,
-            model=model,
+            modality=config.modality,
+            model=config.model,
             gallery=gallery,
-            channels=channels,
-            seed=seed,
+            channels=config.channel_names,
+            marker_offset_s=config.marker_offset_ms / 1e3,
+            onset_channel=config.onset_channel,
+            seed=config.seed,
             report=report,
         )
-    bundle = save_bundle(bundle, out, overwrite=overwrite)
+    bundle = save_bundle(bundle, out, overwrite=config.overwrite)
     scores, numbers = held_out_scores(held_out, bundle.manifest.calibration)
     low, high = scores.interval(scores.hits())
     auc = f", AUC {numbers['auc']:.3f}" if "auc" in numbers else ""
     print(
-        f"{out}: {model}, {bundle.manifest.training.n_trials} trials of {len(recordings)} runs, "
+        f"{out}: {config.model}, {bundle.manifest.training.n_trials} trials of {len(recordings)} runs, "
         f"{len(bundle.encoder) / 1e3:.0f} kB\n"
         f"held-out runs: top-1 {numbers['top1']:.3f} (95 % {low:.3f} to {high:.3f}, {scores.interval_name}; chance "
         f"{numbers['chance']:.3f}; n = {scores.n}){auc}, log loss {numbers['log_loss']:.3f}"
