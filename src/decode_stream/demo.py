@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from decode_stream.decoders.bundle import EmbeddingSpace, save_bundle
+from decode_stream.decoders.recipe import Gallery
 from decode_stream.replay_data.simulate import save_fif, simulate_demo
 from decode_stream.replay_data.stimuli import demo_pictures, encode_png, picture_embedding
 
-from .recipe import Gallery
 from .train import train
 
 __all__ = ["demo_files", "demo_gallery", "make_demo"]

@@ -7,11 +7,10 @@ import torch
 from decode_stream.decoders.channel_attention import ChannelAttention, ChannelAttentionConfig
 from decode_stream.decoders.epochs import TrialSet
 from decode_stream.decoders.fitting import embed_trials, fit
+from decode_stream.decoders.recipe import Recipe, Trained
 from decode_stream.decoders.runtime import UNKNOWN_LATENCY
 from decode_stream.decoders.selection import choose_prior
 from decode_stream.export.onnx import export_encoder
-
-from .recipe import Recipe, Trained
 
 __all__ = ["fit_channel_attention"]
 

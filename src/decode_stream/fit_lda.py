@@ -5,10 +5,9 @@ import numpy.typing as npt
 
 from decode_stream.decoders.epochs import TrialSet
 from decode_stream.decoders.lda import fit_lda, join_windows
+from decode_stream.decoders.recipe import Recipe, Trained
 from decode_stream.export.linear import export_linear
 from decode_stream.stream.errors import UsageError
-
-from .recipe import Recipe, Trained
 
 __all__ = ["fit_lda_encoder"]
 

@@ -7,10 +7,10 @@ from pathlib import Path
 from rich.console import Console
 
 from decode_stream.decoders.bundle import Bundle, load_bundle
+from decode_stream.decoders.chains import watch_chain
 from decode_stream.stream.errors import DecodeStreamError, UsageError
 from decode_stream.stream.lsl import quiet_liblsl
 
-from .chains import watch_chain
 from .config import SessionConfig
 from .session import Session
 from .source import Source

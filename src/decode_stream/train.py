@@ -11,14 +11,14 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from decode_stream.decoders.bundle import Bundle, Manifest, Training, is_bundle, save_bundle
+from decode_stream.decoders.cross_fit import HeldOut, cross_fit, held_out_scores
+from decode_stream.decoders.recipe import Fit, Gallery, category_gallery, cut, design, scaled
 from decode_stream.replay_data.open import open_recording
 from decode_stream.stream.errors import RecordingError, UsageError
 from decode_stream.stream.recording import Recording
 from decode_stream.stream.types import IntArray
 
 from .config import Modality, Model, TrainConfig, parse_events
-from .cross_fit import HeldOut, cross_fit, held_out_scores
-from .recipe import Fit, Gallery, category_gallery, cut, design, scaled
 
 __all__ = ["fitter", "train", "train_bundle"]
 

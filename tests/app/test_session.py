@@ -11,9 +11,9 @@ from uuid import uuid4
 import numpy as np
 import pytest
 
-from decode_stream.chains import watch_chain
 from decode_stream.config import SessionConfig
 from decode_stream.decoders.bundle import Bundle
+from decode_stream.decoders.chains import watch_chain
 from decode_stream.decoders.decoder import decode_recording
 from decode_stream.decoders.runtime import Encoder
 from decode_stream.replay_data.open import open_recording

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from decode_stream import __version__
-from decode_stream.chains import watch_chain
 from decode_stream.config import SessionConfig
 from decode_stream.decoders.bundle import Bundle, save_bundle
+from decode_stream.decoders.chains import watch_chain
 from decode_stream.decoders.scoring import Scores, TrialScore
 from decode_stream.session import Session
 from decode_stream.source import Source

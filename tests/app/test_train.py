@@ -6,19 +6,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from decode_stream.cross_fit import HeldOut, cross_fit, held_out_scores
 from decode_stream.decoders.bundle import Bundle, load_bundle, save_bundle
+from decode_stream.decoders.cross_fit import HeldOut, cross_fit, held_out_scores
 from decode_stream.decoders.decoder import decode_recording
 from decode_stream.decoders.epochs import TrialSet, robust_scale
 from decode_stream.decoders.evidence import similarity
+from decode_stream.decoders.recipe import Gallery, Recipe, Trained, category_gallery, cut, design, scaled
 from decode_stream.decoders.runtime import Encoder
 from decode_stream.decoders.scoring import wilson
 from decode_stream.demo import demo_gallery
-from decode_stream.recipe import Gallery, Recipe, Trained, category_gallery, cut, design, scaled
 from decode_stream.replay_data.arrays import ArrayRecording
 from decode_stream.replay_data.simulate import simulate_demo
 from decode_stream.stream.errors import DecodeStreamError, UsageError
-from decode_stream.train import train
+from decode_stream.train import fitter, train
 
 Runs = list[ArrayRecording]
 
@@ -120,10 +120,12 @@ def test_the_same_seed_gives_the_same_lda(
 def test_the_same_seed_gives_the_same_channel_attention(
     pictures: tuple[Runs, Gallery], attention: tuple[Bundle, HeldOut]
 ) -> None:
-    again, held_out = trained(pictures, "channel-attention")
-    assert again.encoder == attention[0].encoder
-    assert again.manifest == attention[0].manifest
-    assert np.array_equal(held_out.known, attention[1].known)
+    runs, gallery = pictures
+    recipe = scaled(design(runs, "eeg", None, gallery), runs)
+    trials = cut(recipe, runs)
+    fit = fitter("channel-attention")
+    assert fit(trials, recipe, 3).export(trials.windows[:4]) == attention[0].encoder
+    assert fit(trials, recipe, 4).export(trials.windows[:4]) != attention[0].encoder
 
 
 def test_nothing_of_the_held_out_run_reaches_its_fold(categories: tuple[Runs, Gallery]) -> None:

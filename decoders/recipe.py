@@ -6,16 +6,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from decode_stream.decoders.bundle import EmbeddingSpace
-from decode_stream.decoders.epochs import TrialSet, cut_trials, robust_scale
 from decode_stream.stream.errors import RecordingError, UsageError
 from decode_stream.stream.filters import ChainSpec, WindowSpec
 from decode_stream.stream.recording import Recording
-from decode_stream.stream.types import Channel, FloatArray
+from decode_stream.stream.types import Channel, FloatArray, Modality
 from decode_stream.stream.windows import WindowSchedule, exact_sfreq
 
+from .bundle import EmbeddingSpace
 from .chains import DECODER_HZ, design_chain, pick_channels
-from .config import Modality
+from .epochs import TrialSet, cut_trials, robust_scale
 
 __all__ = ["Fit", "Gallery", "Recipe", "Trained", "category_gallery", "cut", "design", "scaled"]
 

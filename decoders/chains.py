@@ -4,10 +4,8 @@ from collections.abc import Sequence
 
 from decode_stream.stream.errors import UsageError, did_you_mean
 from decode_stream.stream.filters import ChainSpec
-from decode_stream.stream.types import Channel, StreamInfo
+from decode_stream.stream.types import Channel, Modality, StreamInfo
 from decode_stream.stream.windows import exact_sfreq
-
-from .config import Modality
 
 __all__ = ["DECODER_HZ", "design_chain", "pick_channels", "watch_chain"]
 

@@ -7,13 +7,13 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import log_softmax
 
-from decode_stream.decoders.epochs import TrialSet
-from decode_stream.decoders.evidence import Calibration, fit_calibration, similarity
-from decode_stream.decoders.scoring import Scores, TrialScore, hits
 from decode_stream.stream.recording import Recording
 from decode_stream.stream.types import FloatArray
 
+from .epochs import TrialSet
+from .evidence import Calibration, fit_calibration, similarity
 from .recipe import Fit, Gallery, Recipe, Trained, cut, scaled
+from .scoring import Scores, TrialScore, hits
 
 __all__ = ["HeldOut", "cross_fit", "held_out_scores", "similarities"]
 
