@@ -128,9 +128,8 @@ def test_one_outlier_does_not_silence_the_channel_for_good() -> None:
 def ingest_of(decimation: int) -> Ingest:
     channels = (Channel("Oz", "eeg", "uV"), Channel("diode", "misc"))
     info = StreamInfo("s", "EEG", "id", "here", channels, FS)
-    ingest = Ingest(info, ChainSpec(("Oz",), ("uV",), FS / decimation), hold_s=20.0)
-    ingest.onset_channel = OnsetChannel(1, FS)
-    return ingest
+    chain = ChainSpec(("Oz",), ("uV",), FS / decimation)
+    return Ingest(info, chain, hold_s=20.0, onset_channel="diode")
 
 
 @pytest.mark.parametrize("decimation", [1, 5])
