@@ -16,7 +16,8 @@ class ByCounter:
     """Judges samples by their number; exact whatever the jitter.
 
     A number ahead of the count is a loss. One behind is a duplicate, or a late-comer where it falls in a hole;
-    when 100 ms of samples are behind the counter was set anew, and when their stamps fit it wrapped.
+    when 100 ms of samples are behind the counter was set anew, and when their stamps fit it wrapped. Where the number
+    is too large for its type to count by ones, losses are exact to that type's step.
 
     Parameters
     ----------
@@ -59,7 +60,9 @@ class ByCounter:
         """Return how many of the first samples carry the number that is due."""
         due = np.arange(self._ledger.next, self._ledger.next + len(data)) + self._base
         numbers = data[:, self._channel]
-        wrong = np.isfinite(numbers) & (np.rint(numbers) != due)
+        # A float32 counter knows only every second number from 2**24 on, every fourth from 2**25, ...
+        step = np.spacing(np.abs(numbers)).astype(np.float64)
+        wrong = np.isfinite(numbers) & (np.abs(np.rint(numbers) - due) > np.where(step > 1, step, 0))
         return int(wrong.argmax()) if wrong.any() else len(data)
 
     def passed(self, data: FloatArray, stamps_s: Times) -> None:

@@ -1,52 +1,12 @@
 """Continuity, on simulated streams: what was sent is known, so every verdict can be checked."""
 
-from itertools import pairwise
-
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from decode_stream.stream.continuity import Continuity
 from decode_stream.stream.types import Chunk, Gap
 
-START_S = 1e6
-
-
-def stream(n, sfreq_hz=250.0, first=0):
-    """Return samples that carry their number, and their stamps on a clean clock."""
-    numbers = np.arange(first, first + n)
-    data = np.stack([numbers, np.sin(numbers), np.cos(3 * numbers)], axis=1)
-    return data, START_S + numbers / sfreq_hz
-
-
-def feed(continuity, data, stamps_s, cuts=(), flush=True):
-    """Admit samples cut at `cuts`; return chunks and gaps."""
-    out = []
-    edges = [0, *sorted(c for c in cuts if 0 < c < len(data)), len(data)]
-    for start, stop in pairwise(edges):
-        out += continuity.admit(data[start:stop], stamps_s[start:stop], arrived_s=0.0)
-    return out + (continuity.flush() if flush else [])
-
-
-def gaps_of(out):
-    return [piece for piece in out if isinstance(piece, Gap)]
-
-
-def emitted(out):
-    """Return index and data of all samples, after checking that pieces follow on one another."""
-    index, rows, at = [], [], 0
-    for piece in out:
-        assert piece.start == at
-        at = piece.stop
-        if isinstance(piece, Chunk):
-            index += range(piece.start, piece.stop)
-            rows.append(piece.data)
-    return np.array(index, dtype=int), np.concatenate(rows) if rows else np.empty((0, 3))
-
-
-def every(step, n):
-    return range(step, n, step)
+from .continuity_streams import START_S, emitted, every, feed, gaps_of, packets, stream
 
 
 @pytest.mark.parametrize("sfreq_hz", [0.5, 2.0, 100.0, 256.0, 1000 / 3, 1200.0, 5000.0])
@@ -109,16 +69,6 @@ def test_a_second_after_a_gap_the_clock_is_right(gap_s, sfreq_hz, jitter_s):
         for k in (np.searchsorted(index, gap.start) - 1, -1):
             worst = max(worst, abs(continuity.clock.time_at(float(index[k])) - true_s[int(rows[k, 0])]))
     assert worst < (1e-6 if jitter_s == 0 else 2e-3)
-
-
-def packets(n, sfreq_hz, seed, size=12, latency_s=5e-3, worst_s=0.03, quantum_s=1e-3):
-    """Return stamps as of a headband: packets with a latency of their own, in milliseconds."""
-    rng = np.random.default_rng(seed)
-    late = rng.normal(0, latency_s, -(-n // size))
-    late[rng.random(len(late)) < 0.01] = worst_s
-    late = np.clip(late, -worst_s, worst_s)
-    late[-1] = 0.0  # of a last packet nobody could say whether the line would have been found again
-    return np.round((START_S + np.arange(n) / sfreq_hz + np.repeat(late, size)[:n]) / quantum_s) * quantum_s
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -307,132 +257,3 @@ def test_one_stamp_a_sample_is_demanded():
     with pytest.raises(ValueError, match="one stamp each"):
         Continuity(250.0).admit(np.zeros((3, 2)), np.zeros(2), 0.0)
     assert Continuity(250.0).admit(np.zeros((0, 2)), np.zeros(0), 0.0) == []
-
-
-@pytest.mark.parametrize("n_lost", [1, 5, 200])
-def test_a_counter_makes_losses_exact_whatever_the_jitter(n_lost):
-    data, _ = stream(4000)
-    stamps_s = packets(4000, 256.0, seed=2)
-    kept = np.r_[:1000, 1000 + n_lost : 4000]
-    continuity = Continuity(256.0, counter_channel=0)
-    out = feed(continuity, data[kept], stamps_s[kept], every(12, len(kept)), flush=False)
-    assert [(g.start, g.n_lost, g.kind) for g in gaps_of(out)] == [(1000, n_lost, "loss")]
-    index, rows = emitted(out)
-    assert np.array_equal(index, rows[:, 0])
-
-
-def test_a_counter_tells_duplicates_from_late_comers():
-    data, _ = stream(3000)
-    stamps_s = packets(3000, 256.0, seed=3)
-    sent = np.r_[:1000, 990:1000, 1012:1024, 1000:1012, 1024:3000]
-    continuity = Continuity(256.0, counter_channel=0)
-    out = feed(continuity, data[sent], stamps_s[sent], every(5, len(sent)))
-    assert (continuity.duplicate, continuity.reordered, continuity.lost) == (10, 12, 12)
-    index, rows = emitted(out)
-    assert np.array_equal(index, rows[:, 0])
-
-
-def test_a_counter_that_wraps_goes_on():
-    data, stamps_s = stream(3000, 256.0)
-    wrapped = data.copy()
-    wrapped[:, 0] %= 256
-    kept = np.r_[:1000, 1020:3000]
-    continuity = Continuity(256.0, counter_channel=0)
-    out = feed(continuity, wrapped[kept], stamps_s[kept], every(12, len(kept)))
-    assert [(g.start, g.n_lost) for g in gaps_of(out)] == [(1000, 20)]
-    assert continuity.received == len(kept)
-
-
-def test_a_counter_that_starts_anew_with_its_clock_is_a_reset():
-    data, stamps_s = stream(2000)
-    data[1000:, 0] -= 1000
-    stamps_s[1000:] -= 77.0
-    continuity = Continuity(250.0, counter_channel=0)
-    out = feed(continuity, data, stamps_s, every(12, 2000))
-    assert [(g.start, g.n_lost, g.kind) for g in gaps_of(out)] == [(1000, 0, "reset")]
-    assert continuity.received == 2000
-
-
-@st.composite
-def troubled_streams(draw):
-    """Draw a stream with jitter, drops, duplicated and swapped chunks, clock jumps."""
-    n, size = 1500, draw(st.sampled_from([1, 5, 12, 32]))
-    jitter_s = draw(st.sampled_from([0.0, 5e-4, 5e-3]))
-    data, _ = stream(n)
-    stamps_s = packets(n, 250.0, draw(st.integers(0, 99)), size, jitter_s, 6 * jitter_s, quantum_s=1e-6)
-    order = [np.arange(at, min(at + size, n)) for at in range(0, n, size)]
-    for _ in range(draw(st.integers(0, 5))):
-        at = draw(st.integers(1, len(order) - 2))
-        trouble = draw(st.sampled_from(["drop", "twice", "swap", "late", "jump"]))
-        if trouble == "drop":
-            del order[at : at + draw(st.integers(1, 10))]
-            order = order if len(order) > 3 else [np.arange(n)] * 4
-        elif trouble == "twice":
-            order.insert(at, order[at - 1])
-        elif trouble == "swap":
-            order[at], order[at + 1] = order[at + 1], order[at]
-        elif trouble == "late":
-            order.insert(draw(st.integers(0, len(order) - 1)), order.pop(at))
-        else:
-            stamps_s = stamps_s.copy()
-            stamps_s[order[at][0] :] += draw(st.sampled_from([-3.0, -0.05, 0.02, 10.0, 8000.0]))
-    sent = np.concatenate(order)
-    return data[sent], stamps_s[sent]
-
-
-@settings(deadline=None, max_examples=150)
-@given(troubled_streams(), st.lists(st.integers(1, 1800), max_size=60), st.sampled_from([None, 0]))
-def test_every_sample_has_one_fate_and_chunks_do_not_matter(sent, cuts, counter):
-    data, stamps_s = sent
-    results = []
-    for where in (cuts, every(1, len(data))):
-        continuity = Continuity(250.0, counter_channel=counter)
-        out = feed(continuity, data, stamps_s, where, flush=False)
-        dropped = continuity.duplicate + continuity.reordered
-        assert continuity.received + dropped + continuity.held == len(data)
-        out += continuity.flush()
-        index, rows = emitted(out)
-        assert continuity.held == 0
-        assert continuity.received == len(rows)
-        assert continuity.received + continuity.duplicate + continuity.reordered == len(data)
-        assert continuity.lost == sum(gap.n_lost for gap in gaps_of(out))
-        # What comes out is what went in, less what was dropped: unaltered and in order.
-        places = iter(data[:, 0])
-        assert all(any(sample == place for place in places) for sample in rows[:, 0])
-        assert np.array_equal(rows[:, 1], np.sin(rows[:, 0]))
-        results.append((index.tolist(), rows[:, 0].tolist(), gaps_of(out)))
-    assert results[0] == results[1]
-
-
-@settings(deadline=None, max_examples=100)
-@given(
-    st.sampled_from([128.0, 256.0, 1000.0]),
-    st.lists(st.tuples(st.integers(20, 900), st.integers(1, 500)), min_size=1, max_size=6),
-    st.lists(st.integers(1, 3000), max_size=30),
-)
-def test_any_losses_of_a_clean_stream_are_found_to_the_sample(sfreq_hz, losses, cuts):
-    pieces, expected, at = [], [], 0
-    for n_before, n_lost in losses:
-        n_good = n_before + int(0.5 * sfreq_hz)
-        pieces.append(np.arange(at, at + n_good))
-        expected.append((at + n_good, n_lost))
-        at += n_good + n_lost
-    pieces.append(np.arange(at, at + int(0.6 * sfreq_hz)))
-    kept = np.concatenate(pieces)
-    data, stamps_s = stream(kept[-1] + 1, sfreq_hz)
-    out = feed(Continuity(sfreq_hz), data[kept], stamps_s[kept], cuts)
-    assert [(g.start, g.n_lost) for g in gaps_of(out)] == expected
-    index, rows = emitted(out)
-    assert np.array_equal(index, rows[:, 0])
-
-
-@settings(deadline=None, max_examples=60, derandomize=True)
-@given(st.integers(0, 10**6), st.sampled_from([5, 12, 20]), st.floats(0, 6e-3), st.integers(0, 50))
-def test_jitter_never_makes_a_gap(seed, size, jitter_s, shift):
-    data, _ = stream(2500)
-    stamps_s = packets(2500, 256.0, seed, size, jitter_s, max(0.03 * (jitter_s > 2e-3), 1e-9), quantum_s=1e-6)
-    data, stamps_s = data[shift:], stamps_s[shift:]
-    continuity = Continuity(256.0)
-    out = feed(continuity, data, stamps_s, every(12, 2500))
-    assert gaps_of(out) == []
-    assert np.array_equal(emitted(out)[1], data)
