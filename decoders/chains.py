@@ -4,14 +4,12 @@ from collections.abc import Sequence
 
 from decode_stream.stream.errors import UsageError, did_you_mean
 from decode_stream.stream.filters import ChainSpec
-from decode_stream.stream.types import Channel, Modality, StreamInfo
+from decode_stream.stream.types import DECODED_TYPES, Channel, Modality, StreamInfo
+from decode_stream.stream.units import handy_unit
 from decode_stream.stream.windows import exact_sfreq
 
 __all__ = ["DECODER_HZ", "design_chain", "pick_channels", "watch_chain"]
 
-_TYPES: dict[str, tuple[str, ...]] = {"eeg": ("eeg",), "meg": ("mag", "grad")}
-#: Units in which numbers are of the order of 1 to 1000, which float32 and people like best.
-_HANDY = {"V": "uV", "mV": "uV", "uV": "uV", "nV": "uV", "T": "fT", "pT": "fT", "fT": "fT", "T/m": "fT/cm"}
 #: Rate up to which decoders are trained: four times the low-pass, with room for the filter's slope.
 DECODER_HZ: dict[str, float] = {"eeg": 128.0, "meg": 200.0}
 _BAND_HZ: dict[str, tuple[float, float]] = {"eeg": (1.0, 30.0), "meg": (0.5, 40.0)}
@@ -46,11 +44,12 @@ def pick_channels(
         return [known[name] for name in names]
     if modality is None:
         return list(channels)
-    picked = [channel for channel in channels if channel.type in _TYPES.get(modality, ())]
+    wanted = DECODED_TYPES.get(modality, ())
+    picked = [channel for channel in channels if channel.type in wanted]
     if not picked:
         types = ", ".join(sorted({channel.type for channel in channels}))
         raise UsageError(
-            f"None of the {len(channels)} channels is of type {' or '.join(_TYPES.get(modality, ()))}; they are of "
+            f"None of the {len(channels)} channels is of type {' or '.join(wanted)}; they are of "
             f"type {types}. Give another --modality, or the channels by name with --channels."
         )
     return picked
@@ -83,7 +82,7 @@ def design_chain(
     low, high = _BAND_HZ[modality]
     return ChainSpec(
         channels=tuple(channel.name for channel in channels),
-        units=tuple(_HANDY.get(channel.unit, channel.unit) for channel in channels),
+        units=tuple(handy_unit(channel.unit) for channel in channels),
         sfreq_hz=rate,
         highpass_hz=low,
         lowpass_hz=min(high, 0.4 * rate),

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from decode_stream.stream.errors import RecordingError, did_you_mean
-from decode_stream.stream.types import Channel
+from decode_stream.stream.types import DECODED_TYPES, REFERENCE_TYPES, Channel
 
 __all__ = ["guess_type", "select_channels"]
 
@@ -21,9 +21,6 @@ _BY_WORD = (
     ("ecg", re.compile(r"ecg|ekg", re.IGNORECASE)),
     ("emg", re.compile(r"emg", re.IGNORECASE)),
 )
-
-#: Channel types that carry the signal of a modality.
-_MODALITIES = {"eeg": ("eeg",), "meg": ("mag", "grad", "ref_meg")}
 
 
 def guess_type(name: str) -> str:
@@ -74,11 +71,11 @@ def select_channels(
                 f"{source} has no channel {name!r} to leave out.{did_you_mean(name, names)} "
                 f"Its channels are: {_listed(names)}."
             )
-    if modality is not None and modality not in _MODALITIES:
+    if modality is not None and modality not in DECODED_TYPES:
         raise RecordingError(
             f"{source} cannot be read as {modality!r}; a sampled recording is read as 'eeg' or 'meg'."
         )
-    types = None if modality is None else _MODALITIES[modality]
+    types = None if modality is None else DECODED_TYPES[modality] + REFERENCE_TYPES[modality]
     kept = tuple(
         place
         for place, channel in enumerate(channels)

@@ -13,8 +13,8 @@ from typing import IO
 import numpy as np
 
 from decode_stream.stream.errors import RecordingError, did_you_mean
-from decode_stream.stream.metadata import unit_symbol
 from decode_stream.stream.types import Channel, FloatArray
+from decode_stream.stream.units import UNITS, unit_symbol
 
 from .arrays import ArrayRecording
 from .channels import guess_type, select_channels
@@ -267,7 +267,7 @@ def _with_units(
     if unit is not None:
         symbol = unit_symbol(unit)
         if not symbol:
-            raise RecordingError(f"Unit {unit!r} is not known. Give one of V, mV, uV, nV, T, pT, fT.")
+            raise RecordingError(f"Unit {unit!r} is not known. Give one of {', '.join(UNITS)}.")
         return tuple(replace(channel, unit=symbol) for channel in channels)
     eeg = [place for place, channel in enumerate(channels) if channel.type == "eeg" and not channel.unit]
     if not eeg:

@@ -10,6 +10,7 @@ from scipy import signal
 
 from .errors import StreamError, did_you_mean
 from .types import Channel, FloatArray
+from .units import UNITS, unit_factor
 from .windows import exact_sfreq
 
 __all__ = ["CausalChain", "ChainSpec", "WindowChain", "WindowSpec"]
@@ -27,19 +28,6 @@ try:
     from scipy.signal._sosfilt import _sosfilt as _filter_in_place
 except ImportError:
     _filter_in_place = _filter_with_checks
-
-#: Decimal exponent of each unit's prefix and the quantity it belongs to.
-_UNITS = {
-    "V": (0, "V"),
-    "mV": (-3, "V"),
-    "uV": (-6, "V"),
-    "nV": (-9, "V"),
-    "T": (0, "T"),
-    "pT": (-12, "T"),
-    "fT": (-15, "T"),
-    "T/m": (0, "T/m"),
-    "fT/cm": (-13, "T/m"),
-}
 
 
 @dataclass(frozen=True)
@@ -158,21 +146,19 @@ def _pick(spec: ChainSpec, channels: Sequence[Channel]) -> tuple[npt.NDArray[np.
             "Rename the channels at the amplifier, or train a decoder without them."
         )
     index = np.array([names.index(name) for name in spec.channels])
-    factors = [_unit_factor(channels[i], unit) for i, unit in zip(index, spec.units, strict=True)]
+    factors = [_factor(channels[i], unit) for i, unit in zip(index, spec.units, strict=True)]
     return index, np.array(factors)
 
 
-def _unit_factor(channel: Channel, unit: str) -> float:
-    if channel.unit == unit:
-        return 1.0
-    have, want = _UNITS.get(channel.unit), _UNITS.get(unit)
-    if have is None or want is None or have[1] != want[1]:
+def _factor(channel: Channel, unit: str) -> float:
+    factor = unit_factor(channel.unit, unit)
+    if factor is None:
         given = repr(channel.unit) if channel.unit else "no unit"
         raise StreamError(
             f"Channel {channel.name} comes with {given} and the decoder was trained in {unit or 'no unit'!r}. "
-            f"Units that can be converted: {', '.join(_UNITS)}. Let the stream name its unit, or give --unit."
+            f"Units that can be converted: {', '.join(UNITS)}. Let the stream name its unit, or give --unit."
         )
-    return float(10.0 ** (have[0] - want[0]))
+    return factor
 
 
 class CausalChain:

@@ -5,24 +5,10 @@ from math import isfinite
 from typing import Any
 
 from .types import Channel, StreamInfo
+from .units import UNITS, unit_symbol
 
-__all__ = ["channel_type", "read_description", "unit_symbol", "write_channels", "write_replay"]
+__all__ = ["channel_type", "read_description", "write_channels", "write_replay"]
 
-_UNITS = ("V", "mV", "uV", "nV", "T", "pT", "fT", "T/m", "fT/cm")
-_UNIT_WORDS = {
-    "volt": "V",
-    "millivolt": "mV",
-    "microvolt": "uV",
-    "nanovolt": "nV",
-    "tesla": "T",
-    "picotesla": "pT",
-    "femtotesla": "fT",
-    "tesla/meter": "T/m",
-    "tesla/metre": "T/m",
-    "femtotesla/centimeter": "fT/cm",
-    "femtotesla/centimetre": "fT/cm",
-}
-_PREFIXES = {0: "", -3: "m", -6: "u", -9: "n", -12: "p", -15: "f"}
 _TYPE_WORDS = {
     "eeg": "eeg",
     "meg": "mag",
@@ -54,40 +40,6 @@ _TYPE_WORDS = {
 }
 
 
-def unit_symbol(text: str, type_: str = "eeg") -> str:
-    """Return the symbol of a unit that is written in any of the usual ways, or an empty string.
-
-    Parameters
-    ----------
-    text : str
-        ``"microvolts"``, ``"µV"``, ``"Volts"``, ``"fT/cm"``, or the power of ten of the SI unit, ``"-6"``, as
-        MNE-LSL writes it.
-    type_ : str
-        Channel type; names the SI unit behind a power of ten.
-
-    Returns
-    -------
-    str
-        One of the units of `Channel`, empty where the text names none of them.
-    """
-    text = text.strip().replace("\u00b5", "u").replace("\u03bc", "u")
-    if text in _UNITS:
-        return text
-    word = text.lower().replace(" per ", "/").replace(" ", "")
-    # "microvolts" and "microvolt" are the same word; the plural stands before the "/".
-    word = "/".join(part.removesuffix("s") for part in word.split("/"))
-    if word in _UNIT_WORDS:
-        return _UNIT_WORDS[word]
-    if word == "uv":
-        return "uV"
-    try:
-        prefix = _PREFIXES[int(text)]
-    except (ValueError, KeyError):
-        return ""
-    si = {"mag": "T", "ref_meg": "T", "grad": "T/m"}.get(type_, "V" if type_ not in ("stim", "misc") else "")
-    return prefix + si if si and prefix + si in _UNITS else ""
-
-
 def channel_type(text: str, unit: str = "") -> str:
     """Return MNE's word for a channel type as LSL streams write it; ``misc`` for what is no such type.
 
@@ -99,7 +51,7 @@ def channel_type(text: str, unit: str = "") -> str:
         Unit symbol; tells gradiometers among channels that only say ``MEG``.
     """
     word = text.strip().lower().replace("-", "_").replace(" ", "_")
-    if word == "meg" and unit in ("T/m", "fT/cm"):
+    if word == "meg" and unit in UNITS and UNITS[unit].si == "T/m":
         return "grad"
     return _TYPE_WORDS.get(word, "misc")
 

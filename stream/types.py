@@ -7,6 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 __all__ = [
+    "DECODED_TYPES",
+    "REFERENCE_TYPES",
     "Channel",
     "Chunk",
     "Event",
@@ -25,6 +27,12 @@ IntArray: TypeAlias = npt.NDArray[np.int64]
 #: What is measured.
 Modality: TypeAlias = Literal["eeg", "meg", "fmri"]
 
+#: By modality, the channel types that are decoded from.
+DECODED_TYPES: dict[str, tuple[str, ...]] = {"eeg": ("eeg",), "meg": ("mag", "grad")}
+#: By modality, the types that a recording or a stream keeps beside these, for noise cancellation: they pick up the
+#: room and not the head, so nothing is decoded from them.
+REFERENCE_TYPES: dict[str, tuple[str, ...]] = {"eeg": (), "meg": ("ref_meg",)}
+
 
 @dataclass(frozen=True, slots=True)
 class Channel:
@@ -37,7 +45,7 @@ class Channel:
     type : str
         MNE's word for it: ``eeg``, ``mag``, ``grad``, ``ref_meg``, ``eog``, ``ecg``, ``emg``, ``stim``, ``misc``.
     unit : str
-        ``V``, ``mV``, ``uV``, ``nV``, ``T``, ``pT``, ``fT``, ``T/m``, ``fT/cm``, or empty where unknown.
+        One of `decode_stream.stream.units.UNITS` (``uV``, ``fT``, ...), or empty where unknown.
     position_m : tuple of float or None
         Sensor position (x, y, z) in metres, head coordinates.
     """

@@ -4,40 +4,10 @@ import pytest
 from decode_stream.stream.metadata import (
     channel_type,
     read_description,
-    unit_symbol,
     write_channels,
     write_replay,
 )
 from decode_stream.stream.types import Channel
-
-
-@pytest.mark.parametrize(
-    ("text", "type_", "symbol"),
-    [
-        ("microvolts", "eeg", "uV"),
-        ("Microvolt", "eeg", "uV"),
-        ("\u00b5V", "eeg", "uV"),
-        ("\u03bcV", "eeg", "uV"),
-        ("UV", "eeg", "uV"),
-        ("mV", "eeg", "mV"),
-        ("volts", "eeg", "V"),
-        ("Tesla", "mag", "T"),
-        ("femtotesla", "mag", "fT"),
-        ("teslas per meter", "grad", "T/m"),
-        ("fT/cm", "grad", "fT/cm"),
-        ("-6", "eeg", "uV"),
-        ("0", "mag", "T"),
-        ("-15", "mag", "fT"),
-        ("0", "grad", "T/m"),
-        ("0", "stim", ""),
-        ("-15", "eeg", ""),
-        ("MV", "eeg", ""),
-        ("degC", "misc", ""),
-        ("", "eeg", ""),
-    ],
-)
-def test_units_are_read_in_any_spelling(text: str, type_: str, symbol: str) -> None:
-    assert unit_symbol(text, type_) == symbol
 
 
 @pytest.mark.parametrize(
