@@ -14,10 +14,11 @@ __all__ = ["decode_stream", "decode_stream_call_us", "decode_stream_count"]
 def decode_stream(task: Task) -> Iterator[Handed]:
     """Run a session's own acquisition: a pull to the next hop, continuity, chain, ring, flags, cut window."""
     from decode_stream.stream.cutter import WindowCutter
-    from decode_stream.stream.filters import ChainSpec, WindowSpec
+    from decode_stream.stream.filters import ChainSpec
     from decode_stream.stream.ingest import Ingest
     from decode_stream.stream.lsl import LslInlet, StreamQuery, lsl_now, resolve_stream
     from decode_stream.stream.trials import Trials
+    from decode_stream.stream.window_chain import WindowSpec
     from decode_stream.stream.windows import WindowSchedule, exact_sfreq
 
     inlet = LslInlet(

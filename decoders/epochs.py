@@ -10,11 +10,12 @@ import numpy.typing as npt
 
 from decode_stream.stream.cutter import CutWindow, WindowCutter
 from decode_stream.stream.errors import RecordingError
-from decode_stream.stream.filters import ChainSpec, WindowSpec
+from decode_stream.stream.filters import ChainSpec
 from decode_stream.stream.ingest import Ingest
 from decode_stream.stream.recording import Recording, n_missing
 from decode_stream.stream.trials import Trials
 from decode_stream.stream.types import Chunk, Gap, IntArray, Marker, StreamInfo
+from decode_stream.stream.window_chain import WindowSpec
 from decode_stream.stream.windows import WindowSchedule
 
 __all__ = ["TrialSet", "cut_trials", "overlap", "play_into", "robust_scale", "stream_info"]

@@ -7,9 +7,10 @@ import numpy as np
 import numpy.typing as npt
 
 from decode_stream.stream.errors import RecordingError, UsageError
-from decode_stream.stream.filters import ChainSpec, WindowSpec
+from decode_stream.stream.filters import ChainSpec
 from decode_stream.stream.recording import Recording
 from decode_stream.stream.types import Channel, FloatArray, Modality
+from decode_stream.stream.window_chain import WindowSpec
 from decode_stream.stream.windows import WindowSchedule, exact_sfreq
 
 from .bundle import EmbeddingSpace

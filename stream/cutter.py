@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from .filters import WindowChain, WindowSpec
 from .ingest import Ingest
 from .trials import Trials, TrialWindow
+from .window_chain import WindowChain, WindowSpec
 from .windows import WindowSchedule
 
 __all__ = ["CutWindow", "WindowCutter"]

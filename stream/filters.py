@@ -1,8 +1,9 @@
 """The causal signal chain: the same object filters a live stream and a recording, to the last bit."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import isfinite
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +14,9 @@ from .types import Channel, FloatArray
 from .units import UNITS, unit_factor
 from .windows import exact_sfreq
 
-__all__ = ["CausalChain", "ChainSpec", "WindowChain", "WindowSpec"]
+__all__ = ["CausalChain", "ChainSpec"]
+
+Filter: TypeAlias = Callable[[FloatArray, FloatArray, FloatArray], None]
 
 
 def _filter_with_checks(sos: FloatArray, x: FloatArray, state: FloatArray) -> None:
@@ -22,12 +25,29 @@ def _filter_with_checks(sos: FloatArray, x: FloatArray, state: FloatArray) -> No
     state[:] = after.transpose(1, 0, 2)
 
 
+def _trusted(kernel: Filter) -> Filter:
+    """Return `kernel` if it does on a few samples what the public filter does, to the last bit; else that filter."""
+    sos = np.array([[0.2, 0.3, 0.1, 1.0, -0.5, 0.25], [1.0, -1.0, 0.0, 1.0, -0.9, 0.0]])
+    start = np.linspace(-1.0, 2.0, 8).reshape(2, 2, 2)
+    x = np.linspace(3.0, -2.0, 16).reshape(2, 8) ** 3
+    got, state = x.copy(), start.copy()
+    try:
+        kernel(sos, got, state)
+    except Exception:
+        return _filter_with_checks
+    _filter_with_checks(sos, x, start)
+    same = np.array_equal(got, x) and np.array_equal(state, start)
+    return kernel if same else _filter_with_checks
+
+
 try:
     # The kernel inside `scipy.signal.sosfilt`. A chain runs once a hop, out of cold caches, where the checks that
-    # stand around the kernel take three times as long as the filter itself.
-    from scipy.signal._sosfilt import _sosfilt as _filter_in_place
+    # stand around the kernel take three times as long as the filter itself. It is not public: another SciPy may
+    # move it or change what it takes.
+    from scipy.signal._sosfilt import _sosfilt
 except ImportError:
-    _filter_in_place = _filter_with_checks
+    _sosfilt = _filter_with_checks
+_filter_in_place = _trusted(_sosfilt)
 
 
 @dataclass(frozen=True)
@@ -286,84 +306,3 @@ class CausalChain:
             x = np.take_along_axis(padded, np.maximum.accumulate(rows, axis=0), axis=0)[1:]
         self._last = x[-1].copy()
         return x
-
-
-@dataclass(frozen=True)
-class WindowSpec:
-    """What is done to one window after it was cut.
-
-    Attributes
-    ----------
-    baseline_s : tuple of float or None
-        Span (start, stop) relative to stimulus onset, stop <= 0, whose mean is subtracted from each channel. A
-        window without a known onset takes the span before its own start.
-    clamp : float or None
-        Values beyond +-clamp are set to it, in the units after the chain's scaling.
-    reject_peak : float or None
-        A window in which any value lies beyond +-reject_peak before clamping holds an artefact and is withheld.
-    """
-
-    baseline_s: tuple[float, float] | None = None
-    clamp: float | None = None
-    reject_peak: float | None = None
-
-    def __post_init__(self) -> None:
-        if self.baseline_s is not None and not self.baseline_s[0] < self.baseline_s[1] <= 0:
-            raise ValueError(f"A baseline lies before the onset: start < stop <= 0; got {self.baseline_s}.")
-        for name, value in (("clamp", self.clamp), ("reject_peak", self.reject_peak)):
-            if value is not None and not value > 0:
-                raise ValueError(f"{name} must be above 0; got {value}.")
-
-
-class WindowChain:
-    """Baseline, artefact gate and clamp of single windows.
-
-    Parameters
-    ----------
-    spec : WindowSpec
-        What to do.
-    sfreq_hz : float
-        The decoder's sampling rate.
-
-    Attributes
-    ----------
-    lead : int
-        Samples that the baseline reaches back before its reference point (onset or window start).
-    """
-
-    def __init__(self, spec: WindowSpec, sfreq_hz: float) -> None:
-        self.spec = spec
-        span = spec.baseline_s
-        self._span = None if span is None else (round(span[0] * sfreq_hz), round(span[1] * sfreq_hz))
-        if self._span is not None and self._span[0] >= self._span[1]:
-            raise ValueError(f"The baseline {span} s holds no sample at {sfreq_hz:g} Hz.")
-        self.lead = 0 if self._span is None else -self._span[0]
-
-    def baseline_span(self, reference: int) -> tuple[int, int] | None:
-        """Return the samples [start, stop) of the baseline before `reference`, or None without a baseline."""
-        return None if self._span is None else (reference + self._span[0], reference + self._span[1])
-
-    def apply(
-        self, window: npt.NDArray[np.float32], baseline: npt.NDArray[np.float32] | None
-    ) -> npt.NDArray[np.float32] | None:
-        """Return the window as the encoder takes it, or None if it holds an artefact.
-
-        Parameters
-        ----------
-        window : array of shape (n_times, n_channels), float32
-            A view of the ring; it is not changed.
-        baseline : array of shape (n_baseline, n_channels), float32, or None
-            The samples of `baseline_span`.
-
-        Returns
-        -------
-        array of shape (n_channels, n_times), float32, contiguous, or None
-        """
-        x = window
-        if baseline is not None:
-            x = x - baseline.mean(axis=0, dtype=np.float64).astype(np.float32)
-        if self.spec.reject_peak is not None and not np.abs(x).max() <= self.spec.reject_peak:
-            return None
-        if self.spec.clamp is not None:
-            x = np.clip(x, -self.spec.clamp, self.spec.clamp)
-        return np.ascontiguousarray(x.T)

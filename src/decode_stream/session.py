@@ -11,11 +11,12 @@ from decode_stream.decoders.decoder import Decoder
 from decode_stream.decoders.runtime import Encoder
 from decode_stream.gui.snapshot import SignalView, Snapshot
 from decode_stream.stream.cutter import WindowCutter
-from decode_stream.stream.filters import ChainSpec, WindowSpec
+from decode_stream.stream.filters import ChainSpec
 from decode_stream.stream.ingest import Ingest
 from decode_stream.stream.lsl import StreamLost, lsl_now
 from decode_stream.stream.trials import Trials
 from decode_stream.stream.types import Event, Gap, StreamInfo
+from decode_stream.stream.window_chain import WindowSpec
 from decode_stream.stream.windows import WindowSchedule, exact_sfreq
 
 from .config import SessionConfig, parse_events

@@ -20,8 +20,9 @@ from decode_stream.replay_data.open import open_recording
 from decode_stream.session import Session
 from decode_stream.source import Source
 from decode_stream.stream.errors import SessionError, StreamError
-from decode_stream.stream.filters import ChainSpec, WindowSpec
+from decode_stream.stream.filters import ChainSpec
 from decode_stream.stream.lsl import lsl_now, open_marker_outlet
+from decode_stream.stream.window_chain import WindowSpec
 from decode_stream.summary import session_summary
 from tests.decoders.bundles import small_bundle
 

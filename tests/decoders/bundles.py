@@ -6,7 +6,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from decode_stream.decoders.bundle import Bundle, EmbeddingSpace, Manifest, Training
 from decode_stream.decoders.evidence import Calibration
-from decode_stream.stream.filters import ChainSpec, WindowSpec
+from decode_stream.stream.filters import ChainSpec
+from decode_stream.stream.window_chain import WindowSpec
 
 
 def linear_onnx(weights: np.ndarray) -> bytes:

@@ -10,10 +10,11 @@ from decode_stream.decoders.epochs import play_into, stream_info
 from decode_stream.decoders.runtime import UNKNOWN_LATENCY, Encoder
 from decode_stream.replay_data.arrays import ArrayRecording
 from decode_stream.stream.cutter import WindowCutter
-from decode_stream.stream.filters import ChainSpec, WindowSpec
+from decode_stream.stream.filters import ChainSpec
 from decode_stream.stream.ingest import Ingest
 from decode_stream.stream.trials import Trials
 from decode_stream.stream.types import Channel, Gap, Marker
+from decode_stream.stream.window_chain import WindowSpec
 from tests.decoders.bundles import small_bundle
 
 FS = 200.0

@@ -6,8 +6,9 @@ import pytest
 from decode_stream.decoders.epochs import TrialSet, cut_trials, overlap, robust_scale
 from decode_stream.replay_data.arrays import ArrayRecording
 from decode_stream.stream.errors import RecordingError
-from decode_stream.stream.filters import CausalChain, ChainSpec, WindowSpec
+from decode_stream.stream.filters import CausalChain, ChainSpec
 from decode_stream.stream.types import Channel, Gap
+from decode_stream.stream.window_chain import WindowSpec
 from decode_stream.stream.windows import WindowSchedule, exact_sfreq
 
 CHANNELS = (Channel("Oz", "eeg", "uV"), Channel("Pz", "eeg", "uV"))

@@ -13,7 +13,8 @@ from decode_stream.decoders.fitting import FitSettings, embed_trials, fit
 from decode_stream.decoders.lda import fit_lda, join_windows
 from decode_stream.decoders.scoring import auc
 from decode_stream.replay_data.open import open_recording
-from decode_stream.stream.filters import ChainSpec, WindowSpec
+from decode_stream.stream.filters import ChainSpec
+from decode_stream.stream.window_chain import WindowSpec
 from decode_stream.stream.windows import WindowSchedule
 
 SCHEDULE = WindowSchedule(Fraction(128))

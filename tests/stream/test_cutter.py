@@ -8,10 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from decode_stream.stream.cutter import WindowCutter
-from decode_stream.stream.filters import ChainSpec, WindowSpec
+from decode_stream.stream.filters import ChainSpec
 from decode_stream.stream.ingest import Ingest
 from decode_stream.stream.trials import Trials
 from decode_stream.stream.types import Channel, Marker, StreamInfo
+from decode_stream.stream.window_chain import WindowSpec
 from decode_stream.stream.windows import WindowSchedule, exact_sfreq
 
 FS = 200.0
