@@ -65,7 +65,7 @@ def test_chance_is_never_told_as_zero(k, text):
 
 
 def test_every_dropped_thing_is_told():
-    progress = Progress(lost=1, duplicate=2, windows_withheld=3, windows_skipped=4, non_finite=5, overflow=6)
+    progress = Progress(lost=1, duplicate=2, windows_withheld=3, windows_skipped=4, non_finite=5, reordered=6)
     assert words.drops(progress) == (("lost", 1), ("duplicate", 2), ("withheld", 3), ("skipped", 4))
-    assert words.rare_drops(progress) == "non-finite 5 · overflow 6"
+    assert words.rare_drops(progress) == "reordered 6 · non-finite 5"
     assert words.rare_drops(Progress()) == ""
