@@ -72,12 +72,15 @@ class Ingest:
         self.flags = Flags()
         self.next_sample = 0
         self.ended = False
-        self.onset_channel = (
-            OnsetChannel(self._column(onset_channel), info.sfreq_hz) if onset_channel is not None else None
-        )
+        self.onset_channel = self._onset_channel(onset_channel) if onset_channel is not None else None
         self._columns = [self._column(name) for name in spec.channels]
         self._settle = ceil(self.chain.settle_samples / self.chain.decimation)
         self.flags.add(0, max(1, self._settle), "settling")
+
+    def _onset_channel(self, name: str) -> OnsetChannel:
+        column = self._column(name)
+        digital = self.info.channels[column].type == "stim"
+        return OnsetChannel(column, self.info.sfreq_hz, digital=digital)
 
     def _column(self, name: str) -> int:
         names = [channel.name for channel in self.info.channels]

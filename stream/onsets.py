@@ -14,7 +14,8 @@ class OnsetChannel:
 
     An edge is a rise, within about 50 ms, by half of what the channel spans between its lowest and highest value; it
     counts again only after the channel has come down by as much. Neither gain nor offset need be known, a drift is no
-    edge, and until the span stands out of the noise nothing counts. All pulses are taken to be about as high.
+    edge, and until the span stands out of the noise nothing counts. All pulses are taken to be about as high. In a
+    digital channel, whose pulses are codes of any height, every rise is an edge.
 
     Parameters
     ----------
@@ -24,6 +25,8 @@ class OnsetChannel:
         The stream's sampling rate in recording time.
     tolerance_s : float
         How far an edge may lie from its marker.
+    digital : bool
+        Whether the channel carries codes and no noise.
 
     Attributes
     ----------
@@ -33,9 +36,12 @@ class OnsetChannel:
         Edge minus marker of the last 1000 corrected markers, seconds.
     """
 
-    def __init__(self, index: int, sfreq_hz: float, tolerance_s: float = 0.1) -> None:
+    def __init__(
+        self, index: int, sfreq_hz: float, tolerance_s: float = 0.1, *, digital: bool = False
+    ) -> None:
         self.index = index
         self._sfreq_hz = sfreq_hz
+        self._digital = digital
         self.tolerance = max(1, round(tolerance_s * sfreq_hz))
         self._edges: deque[int] = deque(maxlen=4096)
         self._low = self._high = self._before = np.nan
@@ -73,6 +79,11 @@ class OnsetChannel:
                 self._before = self._trough = value
                 self._up = fresh = False
             self._n_seen += 1
+            if self._digital:
+                if value > self._before:
+                    self._edges.append(i)
+                self._before = value
+                continue
             self._follow(value)
             if self._rises(value) and self._n_seen > self._warm_up:
                 self._edges.append(i)

@@ -90,6 +90,7 @@ class Session:
         self._is_new = False
         self._lock = threading.Lock()
         self._n_running = 0
+        self._tell_onsets_at = 5  # markers; then 20, 80, ...
         self._threads: list[threading.Thread] = []
         self._onsets_shown: deque[tuple[int, str]] = deque(maxlen=64)
 
@@ -306,6 +307,10 @@ class Session:
         if len(trials.unknown_labels) > before[2]:
             labels = ", ".join(sorted(trials.unknown_labels)[:10])
             self.tell("unknown", f"markers that name no gallery entry: {labels}; see --events")
+        onsets = ingest.onset_channel
+        if onsets is not None and onsets.corrected + onsets.uncorrected >= self._tell_onsets_at:
+            self._tell_onsets_at *= 4
+            self.tell("onsets", onsets.summary())
         if decoder.repeated and not before[3]:
             self.tell("loop", "the recording begins again; trials count in the first turn only")
 

@@ -164,3 +164,15 @@ def test_at_the_end_a_marker_waits_for_no_edge() -> None:
     ingest.flush()
     assert ingest.onset(500.0 + 2.98) == 2990
     assert ingest.onset(500.0 + 3.5) is None  # never came
+
+
+def test_codes_of_any_height_are_edges_in_a_digital_channel() -> None:
+    channel = OnsetChannel(0, 1000.0, digital=True)
+    values = np.zeros(1000)
+    for at, code in ((100, 64), (300, 1), (500, 255), (505, 3)):
+        values[at : at + 10] = code
+    values[600:620] = 7
+    values[610:620] = 9
+    channel.feed(values[:303], 0)
+    channel.feed(values[303:], 303)
+    assert [channel.nearest(at) for at in (100, 300, 500, 600, 612)] == [100, 300, 500, 600, 610]
