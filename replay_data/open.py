@@ -1,16 +1,20 @@
 """Open a recording: the reader is chosen by looking at the path."""
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
 from decode_stream.stream.errors import RecordingError
 from decode_stream.stream.recording import Recording
 
-__all__ = ["open_recording"]
+__all__ = ["fingerprint", "open_recording"]
 
 _CSV = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
 #: Parts of recordings, and the ending of the file to name instead.
 _PARTS = {".vmrk": ".vhdr", ".eeg": ".vhdr", ".fdt": ".set"}
+#: Headers, and the ending of the file beside them that holds the samples.
+_SAMPLES = {".vhdr": ".eeg", ".set": ".fdt"}
+_END_BYTES = 1 << 20
 
 
 def open_recording(
@@ -66,6 +70,35 @@ def open_recording(
     from .mne_files import read_mne
 
     return read_mne(path, marker_channel=marker_column, exclude_channels=exclude_channels, modality=modality)
+
+
+def fingerprint(path: str | Path) -> str:
+    """Return what tells a recording from others, whatever its name: the same for every copy of its samples.
+
+    A SHA-256 of the size and of the first and the last MiB of the file that holds the samples: beside its header
+    for BrainVision and EEGLAB, the largest in a folder. It is quick at any size and guards against mistakes; a
+    change in the middle, or the same signal in another format, is not seen.
+
+    Raises
+    ------
+    RecordingError
+        If the file cannot be read.
+    """
+    path = Path(path).expanduser()
+    try:
+        if path.is_dir():
+            inside = [entry for entry in path.rglob("*") if entry.is_file()]
+            path = max(inside, key=lambda entry: (entry.stat().st_size, entry.name), default=path)
+        samples = path.with_suffix(_SAMPLES.get(path.suffix.lower(), path.suffix))
+        with (samples if samples.exists() else path).open("rb") as file:
+            size = file.seek(0, 2)
+            file.seek(0)
+            digest = hashlib.sha256(f"{size}:".encode() + file.read(_END_BYTES))
+            file.seek(max(0, size - _END_BYTES))
+            digest.update(file.read(_END_BYTES))
+    except OSError as error:
+        raise RecordingError(f"{path} cannot be read: {error.strerror}.") from error
+    return digest.hexdigest()
 
 
 def _kind(path: Path) -> str:

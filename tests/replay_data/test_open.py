@@ -1,3 +1,4 @@
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 
 from decode_stream.replay_data.arrays import ArrayRecording
 from decode_stream.replay_data.mne_files import MneRecording
-from decode_stream.replay_data.open import open_recording
+from decode_stream.replay_data.open import fingerprint, open_recording
 from decode_stream.stream.errors import RecordingError
 from decode_stream.stream.recording import Recording
 
@@ -83,3 +84,56 @@ def test_real_recordings_open(real_data: Path) -> None:
     assert open_recording(real_data / "eeg_faces_houses" / "run-05.csv").n_samples == 30_720
     with pytest.raises(RecordingError, match=r"testdata_ctf_short_discontinuous\.ds"):
         open_recording(real_data / "meg_ctf")
+
+
+def test_a_copy_has_the_fingerprint_of_its_recording_and_another_run_has_not(
+    csv: Path, tmp_path: Path
+) -> None:
+    copy = shutil.copy(csv, tmp_path / "renamed.csv")
+    other = tmp_path / "other.csv"
+    other.write_text(CSV.replace("1.996,499", "1.996,498"))
+    assert fingerprint(copy) == fingerprint(csv) != fingerprint(other)
+    assert len(fingerprint(csv)) == 64
+
+
+@pytest.mark.parametrize("place", [0, (1 << 20) - 1, -(1 << 20), -1, "longer"])
+def test_a_fingerprint_covers_size_and_both_ends_of_a_large_file(tmp_path: Path, place: int | str) -> None:
+    one, two = tmp_path / "one.csv", tmp_path / "two.csv"
+    data = bytearray(3 << 20)
+    one.write_bytes(data)
+    if isinstance(place, str):
+        data.append(0)
+    else:
+        data[place] = 1
+    two.write_bytes(data)
+    assert fingerprint(one) != fingerprint(two)
+
+
+@pytest.mark.parametrize(
+    ("name", "samples"),
+    [
+        ("run.vhdr", "run.eeg"),
+        ("run.set", "run.fdt"),
+        ("run.ds", "run.ds/run.meg4"),
+        ("alone.set", "alone.set"),
+    ],
+)
+def test_the_fingerprint_is_that_of_the_samples(tmp_path: Path, name: str, samples: str) -> None:
+    for folder, header in (("a", "header"), ("b", "a header"), ("c", "header")):
+        (tmp_path / folder).mkdir()
+        path = tmp_path / folder / name
+        if path.suffix == ".ds":
+            path.mkdir()
+        elif name != samples:
+            path.write_text(header)
+        (tmp_path / folder / samples).write_text("the samples" if folder != "c" else "THE SAMPLES")
+        (tmp_path / folder / samples).parent.joinpath("note.txt").write_text(folder)
+    a, b, c = (fingerprint(tmp_path / folder / name) for folder in "abc")
+    assert a == b != c
+
+
+def test_the_fingerprint_of_nothing_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "empty.ds").mkdir()
+    for name in ("nowhere.csv", "empty.ds"):
+        with pytest.raises(RecordingError, match=f"{name} cannot be read"):
+            fingerprint(tmp_path / name)
