@@ -13,9 +13,9 @@ from decode_stream.stream.types import Channel, FloatArray, Modality
 from decode_stream.stream.window_chain import WindowSpec
 from decode_stream.stream.windows import WindowSchedule, exact_sfreq
 
-from .bundle import EmbeddingSpace
 from .chains import DECODER_HZ, design_chain, pick_channels
 from .epochs import TrialSet, cut_trials, robust_scale
+from .manifest import EmbeddingSpace
 
 __all__ = ["Fit", "Gallery", "Recipe", "Trained", "category_gallery", "cut", "design", "scaled"]
 

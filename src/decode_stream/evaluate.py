@@ -12,7 +12,7 @@ from decode_stream.decoders.bundle import load_bundle
 from decode_stream.decoders.decoder import Decoder, decode_recording
 from decode_stream.decoders.runtime import Encoder
 from decode_stream.decoders.scoring import Scores
-from decode_stream.replay_data.open import open_recording
+from decode_stream.replay_data.open import fingerprint, open_recording
 from decode_stream.stream.errors import RecordingError, StreamError
 
 from .config import EvaluateConfig, parse_events
@@ -52,21 +52,19 @@ def evaluate_bundle(paths: Sequence[Path], config: EvaluateConfig) -> int:
             raise RecordingError(
                 f"{recording.name} does not fit {decoder_bundle.manifest.name!r}. {error}"
             ) from error
-        rows.append({"recording": recording.name, **_counts(decoder)})
+        trained_on = fingerprint(path) in decoder_bundle.manifest.training.fingerprints
+        rows.append({"recording": recording.name, "trained_on": trained_on, **_counts(decoder)})
         scores.overlapping |= decoder.scores.overlapping
         for trial in decoder.scores.trials:
             scores.add(replace(trial, number=scores.n))
-        used = decoder_bundle.manifest.training.recordings
-        if recording.name in used:
-            print(
-                f"Mind: {recording.name} is among the recordings that {decoder_bundle.manifest.name!r} was trained on."
-            )
     if not scores.n:
         raise RecordingError(
             f"No trial could be scored. {'; '.join(map(_in_words, rows))}. Check that the markers name entries of the "
             "gallery, with --events."
         )
     accuracy = accuracy_summary(scores)
+    if used := [row["recording"] for row in rows if row["trained_on"]]:
+        accuracy["protocol"] += f"; NOT HELD OUT: the decoder was trained on {', '.join(used)}"
     _print_scores(scores, accuracy)
     if config.json is not None:
         summary = {
@@ -94,7 +92,11 @@ def _counts(decoder: Decoder) -> dict[str, int]:
 
 
 def _in_words(row: dict[str, Any]) -> str:
-    counts = [f"{n} {name}" for name, n in row.items() if name not in ("recording", "seen", "scored") and n]
+    counts = [
+        f"{n} {name}"
+        for name, n in row.items()
+        if name not in ("recording", "trained_on", "seen", "scored") and n
+    ]
     return f"{row['recording']}: {row['seen']} markers{', of these ' + ', '.join(counts) if counts else ''}"
 
 

@@ -10,10 +10,11 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from decode_stream.decoders.bundle import Bundle, Manifest, Training, is_bundle, save_bundle
+from decode_stream.decoders.bundle import Bundle, is_bundle, save_bundle
 from decode_stream.decoders.cross_fit import HeldOut, cross_fit, held_out_scores
+from decode_stream.decoders.manifest import Manifest, Training
 from decode_stream.decoders.recipe import Fit, Gallery, category_gallery, cut, design, scaled
-from decode_stream.replay_data.open import open_recording
+from decode_stream.replay_data.open import fingerprint, open_recording
 from decode_stream.stream.errors import RecordingError, UsageError
 from decode_stream.stream.recording import Recording
 from decode_stream.stream.types import IntArray
@@ -34,6 +35,7 @@ def train(
     marker_offset_s: float = 0.0,
     onset_channel: str | None = None,
     seed: int = 0,
+    fingerprints: Sequence[str] = (),
     report: Callable[[str], None] = lambda text: None,
 ) -> tuple[Bundle, HeldOut]:
     """Train a decoder.
@@ -43,6 +45,8 @@ def train(
     recordings : sequence of Recording
         At least two, one a run.
     model : {"channel-attention", "lda"}
+    fingerprints : sequence of str
+        What tells each recording from others, where they come from files.
     report : callable
         Is told what happens.
 
@@ -95,7 +99,13 @@ def train(
         labels=gallery.labels,
         calibration=calibration,
         training=Training(
-            model, tuple(r.name for r in recordings), len(trials.labels), seed, protocol, numbers
+            model=model,
+            recordings=tuple(r.name for r in recordings),
+            fingerprints=tuple(fingerprints),
+            n_trials=len(trials.labels),
+            seed=seed,
+            protocol=protocol,
+            scores=numbers,
         ),
         versions=_versions(),
     )
@@ -180,6 +190,17 @@ def _check_different(paths: Sequence[Path]) -> None:
             )
 
 
+def _check_no_copies(paths: Sequence[Path], fingerprints: Sequence[str]) -> None:
+    first = dict[str, Path]()
+    for path, print_ in zip(paths, fingerprints, strict=True):
+        if print_ in first:
+            raise UsageError(
+                f"{path} is a copy of {first[print_]}; every run is held out from the others once, so each can be "
+                "given only once."
+            )
+        first[print_] = path
+
+
 def train_bundle(paths: Sequence[Path], config: TrainConfig) -> int:
     """Train on files, save the bundle, and say what it reached; returns the exit code."""
     console = Console(stderr=True)
@@ -187,6 +208,8 @@ def train_bundle(paths: Sequence[Path], config: TrainConfig) -> int:
     _check_out(out, config.overwrite)
     _check_different(paths)
     recordings = [open_recording(path, marker_column=config.marker_column) for path in paths]
+    fingerprints = [fingerprint(path) for path in paths]
+    _check_no_copies(paths, fingerprints)
     for recording in recordings:
         for note in recording.notes:
             console.print(f"{recording.name}: {note}", highlight=False, soft_wrap=True)
@@ -209,6 +232,7 @@ def train_bundle(paths: Sequence[Path], config: TrainConfig) -> int:
             marker_offset_s=config.marker_offset_ms / 1e3,
             onset_channel=config.onset_channel,
             seed=config.seed,
+            fingerprints=fingerprints,
             report=report,
         )
     bundle = save_bundle(bundle, out, overwrite=config.overwrite)

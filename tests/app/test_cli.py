@@ -17,7 +17,7 @@ from decode_stream.decoders.bundle import save_bundle
 from decode_stream.stream.filters import ChainSpec
 from tests.app.recordings import write_csv
 from tests.app.summaries import check_keys
-from tests.decoders.bundles import small_bundle
+from tests.decoders.bundles import edit_manifest, small_bundle
 
 #: Runs a command line; returns its exit code, and what it wrote to either stream.
 Run = Callable[..., tuple[int, str]]
@@ -144,8 +144,7 @@ def test_a_bundle_with_a_changed_byte_is_refused(run: Run, bundle: Path) -> None
 
 
 def test_a_bundle_of_an_unknown_schema_is_refused(run: Run, bundle: Path) -> None:
-    manifest = bundle / "bundle.json"
-    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"schema": 99}))
+    edit_manifest(bundle, schema=99)
     refused(run, "--bundle", bundle, tells=("schema 99", "newer decode-stream"))
 
 
@@ -242,6 +241,23 @@ def test_evaluate_writes_what_it_tells(run: Run, bundle: Path) -> None:
     assert scores["accuracy"]["top1"] > 0.8
 
 
+def test_runs_that_the_decoder_was_trained_on_are_told_by_what_they_hold(run: Run, tmp_path: Path) -> None:
+    one, two, three = (write_csv(tmp_path / f"run-{i}.csv", seed=i) for i in range(3))
+    events = ("--events", "1=house,2=face")
+    code, text = run("train", one, two, "--modality", "eeg", "--model", "lda", *events, "--out", "new.bundle")
+    assert code == 0, text
+    (tmp_path / "elsewhere").mkdir()
+    renamed = one.rename(tmp_path / "other-name.csv")
+    same_name = three.rename(tmp_path / "elsewhere" / "run-1.csv")
+    for path, trained_on in ((renamed, True), (same_name, False)):
+        code, text = run("evaluate", path, "--bundle", "new.bundle", "--json", "scores.json")
+        scores = json.loads(Path("scores.json").read_text())
+        assert code == 0
+        assert scores["recordings"][0]["trained_on"] is trained_on
+        for told in (text, scores["accuracy"]["protocol"]):
+            assert ("NOT HELD OUT: the decoder was trained on other-name" in told) is trained_on
+
+
 # Training
 
 
@@ -257,6 +273,9 @@ def test_training_that_cannot_work_is_refused(run: Run, tmp_path: Path) -> None:
     events = ("--events", "1=house,2=face")
     refused(run, "train", one, *tokens, *events, tells=("at least two recordings",))
     refused(run, "train", one, one, *tokens, tells=("run-0.csv is given 2 times", "only once"))
+    copy = tmp_path / "copy.csv"
+    copy.write_bytes(one.read_bytes())
+    refused(run, "train", one, copy, *tokens, tells=("copy.csv is a copy of", "run-0.csv", "only once"))
     refused(run, "train", house, house2, *tokens, tells=("at least two categories", "1 (1)", "--events"))
     refused(run, "train", house, house2, *tokens, *events, tells=("'face' has 0 trials", "Record more"))
     refused(run, "train", blank, blank2, *tokens, *events, tells=("'house' has 0", "none at all", "--events"))

@@ -1,11 +1,16 @@
 """Small bundles for tests: a linear encoder as ONNX, built without training."""
 
+import hashlib
+import json
+from pathlib import Path
+
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from decode_stream.decoders.bundle import Bundle, EmbeddingSpace, Manifest, Training
+from decode_stream.decoders.bundle import Bundle
 from decode_stream.decoders.evidence import Calibration
+from decode_stream.decoders.manifest import EmbeddingSpace, Manifest, Training
 from decode_stream.stream.filters import ChainSpec
 from decode_stream.stream.window_chain import WindowSpec
 
@@ -72,3 +77,10 @@ def small_bundle(
         training=Training("linear"),
     )
     return Bundle(manifest, linear_onnx(weights), np.eye(2, dtype=np.float32), {"face": b"\x89PNG"})
+
+
+def edit_manifest(path: Path, **changes: object) -> None:
+    """Change the manifest of a saved bundle as someone does who means to: its hash is right again."""
+    text = json.dumps(json.loads((path / "bundle.json").read_text()) | changes).encode()
+    (path / "bundle.json").write_bytes(text)
+    (path / "bundle.sha256").write_text(hashlib.sha256(text).hexdigest())

@@ -1,4 +1,4 @@
-import json
+import hashlib
 import zipfile
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from decode_stream.decoders.bundle import Bundle, load_bundle, save_bundle
 from decode_stream.decoders.runtime import UNKNOWN_LATENCY, Encoder
 from decode_stream.stream.errors import BundleError, UsageError
 
-from .bundles import small_bundle
+from .bundles import edit_manifest, small_bundle
 
 
 @pytest.fixture
@@ -41,18 +41,18 @@ def test_nothing_is_replaced_unless_asked_and_never_what_is_no_bundle(saved: Pat
         save_bundle(small_bundle(), precious, overwrite=True)
 
 
-@pytest.mark.parametrize("name", ["encoder.onnx", "gallery.safetensors", "gallery/00001.png"])
+@pytest.mark.parametrize(
+    "name", ["encoder.onnx", "gallery.safetensors", "gallery/00001.png", "bundle.json", "bundle.sha256"]
+)
 def test_a_changed_byte_is_found(saved: Path, name: str) -> None:
     data = bytearray((saved / name).read_bytes())
     data[-1] ^= 1
     (saved / name).write_bytes(data)
-    with pytest.raises(BundleError, match=f"{name}.*SHA-256.*Copy the bundle again"):
+    with pytest.raises(
+        BundleError,
+        match=f"{'bundle.json' if name == 'bundle.sha256' else name}.*SHA-256.*Copy the bundle again",
+    ):
         load_bundle(saved)
-
-
-def edit(saved: Path, **changes: object) -> None:
-    manifest = json.loads((saved / "bundle.json").read_text())
-    (saved / "bundle.json").write_text(json.dumps(manifest | changes))
 
 
 @pytest.mark.parametrize(
@@ -71,8 +71,16 @@ def edit(saved: Path, **changes: object) -> None:
     ],
 )
 def test_impossible_manifests_are_refused(saved: Path, changes: dict[str, object], message: str) -> None:
-    edit(saved, **changes)
+    edit_manifest(saved, **changes)
     with pytest.raises(BundleError, match=message):
+        load_bundle(saved)
+
+
+def test_an_edited_number_is_found(saved: Path) -> None:
+    text = (saved / "bundle.json").read_text()
+    assert '"step_s": 0.025' in text
+    (saved / "bundle.json").write_text(text.replace('"step_s": 0.025', '"step_s": 0.05'))
+    with pytest.raises(BundleError, match="bundle.json in .* is not the file that was saved"):
         load_bundle(saved)
 
 
@@ -99,6 +107,12 @@ def test_a_truncated_zip_is_refused(tmp_path: Path) -> None:
         load_bundle(path)
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("bundle.json", b"{")
+    with pytest.raises(
+        BundleError, match=r"bundle.sha256 in .* is missing or cannot be read.*Copy the bundle"
+    ):
+        load_bundle(path)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("bundle.sha256", hashlib.sha256(b"{").hexdigest())
     with pytest.raises(BundleError, match="not a valid manifest"):
         load_bundle(path)
 

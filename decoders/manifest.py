@@ -1,0 +1,204 @@
+"""The manifest: everything that decides what a decoder computes, but for the weights of its network."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from decode_stream.stream.errors import BundleError
+from decode_stream.stream.filters import ChainSpec
+from decode_stream.stream.types import Modality
+from decode_stream.stream.window_chain import WindowSpec
+from decode_stream.stream.windows import WindowSchedule, exact_sfreq
+
+from .evidence import NORMS, Calibration
+
+__all__ = [
+    "MANIFEST_FILE",
+    "MIGRATIONS",
+    "SCHEMA",
+    "EmbeddingSpace",
+    "Manifest",
+    "Training",
+    "parse_manifest",
+]
+
+#: Name of the manifest in a bundle.
+MANIFEST_FILE = "bundle.json"
+
+#: Version of the manifest that this program writes.
+SCHEMA = 1
+
+#: From an older schema to the next: each takes the parsed manifest and returns it one version on.
+MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+
+
+@dataclass(frozen=True)
+class EmbeddingSpace:
+    """Where the embeddings live.
+
+    Attributes
+    ----------
+    model, layer : str
+        Image model and layer whose outputs the decoder was trained to give.
+    dimension : int
+    norm : {"unit", "none"}
+        Whether similarity is the cosine or the plain inner product.
+    """
+
+    model: str
+    layer: str
+    dimension: int
+    norm: str = "unit"
+
+    def __post_init__(self) -> None:
+        if self.dimension < 1 or self.norm not in NORMS:
+            raise ValueError(f"An embedding space has a dimension above 0 and a norm of {NORMS}; got {self}.")
+
+
+@dataclass(frozen=True)
+class Training:
+    """Where the encoder comes from.
+
+    Attributes
+    ----------
+    model : str
+        Family of the encoder: ``channel-attention``, ``lda``.
+    recordings : tuple of str
+        Names of the recordings, one a run.
+    fingerprints : tuple of str
+        What tells each of them from other recordings, whatever its name: `decode_stream.replay_data.open.fingerprint`.
+        Empty where they were never files.
+    n_trials : int
+        Trials it was trained on.
+    seed : int
+    protocol : str
+        How `scores` were obtained.
+    scores : dict of str to float
+        Held-out scores: ``top1``, ``auc``, ``log_loss``, ``n``, ``chance``.
+    """
+
+    model: str
+    recordings: tuple[str, ...] = ()
+    fingerprints: tuple[str, ...] = ()
+    n_trials: int = 0
+    seed: int = 0
+    protocol: str = ""
+    scores: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Everything that decides what a decoder computes, but for the weights.
+
+    Attributes
+    ----------
+    modality : {"eeg", "meg", "fmri"}
+    chain, window : ChainSpec, WindowSpec
+        The causal signal chain, the same in training and live.
+    length_s, step_s : float
+        Window length and step, exact to the decimal as written.
+    n_latencies : int
+        Windows of each trial, from latency 0 on.
+    gallery : tuple of str
+        Names of the candidates.
+    labels : dict of str to str
+        Gallery name by marker label, as in ``--events 1=house``.
+    calibration : Calibration
+    files : dict of str to str
+        SHA-256 of every other file, by path.
+    """
+
+    name: str
+    modality: Modality
+    chain: ChainSpec
+    window: WindowSpec
+    length_s: float
+    step_s: float
+    n_latencies: int
+    space: EmbeddingSpace
+    gallery: tuple[str, ...]
+    labels: dict[str, str]
+    calibration: Calibration
+    training: Training
+    versions: dict[str, str] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
+    schema: int = SCHEMA
+
+    def __post_init__(self) -> None:
+        if len(self.calibration.weights) != self.n_latencies:
+            raise ValueError(
+                f"{len(self.calibration.weights)} calibration weights for {self.n_latencies} latencies."
+            )
+        if not self.gallery or len(set(self.gallery)) != len(self.gallery):
+            raise ValueError("The gallery needs names that differ.")
+        unknown = sorted(set(self.labels.values()) - set(self.gallery))
+        if unknown:
+            raise ValueError(f"Marker labels name entries that the gallery lacks: {', '.join(unknown)}.")
+
+    @property
+    def schedule(self) -> WindowSchedule:
+        """The window schedule at the decoder's rate."""
+        length, step = (Fraction(str(s)) for s in (self.length_s, self.step_s))
+        return WindowSchedule(exact_sfreq(self.chain.sfreq_hz), length, step)
+
+    def stimuli(self, labels: Mapping[str, str] | None = None) -> dict[str, int]:
+        """Return the gallery index for every marker label: the names themselves, and `labels` on top.
+
+        Parameters
+        ----------
+        labels : mapping of str to str, optional
+            Gallery name by marker label; the bundle's own where not given.
+
+        Raises
+        ------
+        BundleError
+            If a name is not in the gallery.
+        """
+        chosen = self.labels if labels is None else labels
+        unknown = sorted(set(chosen.values()) - set(self.gallery))
+        if unknown:
+            raise BundleError(
+                f"--events names {', '.join(unknown)}, but the gallery of {self.name!r} holds: "
+                f"{', '.join(self.gallery[:20])}{', ...' if len(self.gallery) > 20 else ''}."
+            )
+        index = {name: i for i, name in enumerate(self.gallery)}
+        return index | {label: index[name] for label, name in chosen.items()}
+
+
+def parse_manifest(text: bytes, path: Path) -> Manifest:
+    """Return what `bundle.json` holds, brought to the present schema.
+
+    Parameters
+    ----------
+    text : bytes
+        The file.
+    path : Path
+        The bundle, for messages.
+
+    Raises
+    ------
+    BundleError
+        If it is of an unknown schema or holds impossible values.
+    """
+    try:
+        raw = msgspec.json.decode(text)
+        version = raw.get("schema") if isinstance(raw, dict) else None
+        if not isinstance(version, int):
+            raise BundleError(
+                f"{MANIFEST_FILE} in {path} has no schema version; it is not a bundle of this program."
+            )
+        while version in MIGRATIONS and version < SCHEMA:
+            raw = MIGRATIONS[version](raw)
+            version = raw["schema"]
+        if version != SCHEMA:
+            raise BundleError(
+                f"{path} has schema {version} and this program reads schemas up to {SCHEMA}. "
+                "Install a newer decode-stream: pip install -U decode-stream"
+            )
+        return msgspec.convert(raw, Manifest)
+    except msgspec.MsgspecError as error:
+        raise BundleError(f"{MANIFEST_FILE} in {path} is not a valid manifest: {error}") from error
