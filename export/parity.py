@@ -4,17 +4,13 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
-from decode_stream.stream.errors import DecodeStreamError
+from decode_stream.stream.errors import ExportError
 from decode_stream.stream.types import FloatArray
 
-__all__ = ["TOLERANCE", "ExportError", "require_parity"]
+__all__ = ["TOLERANCE", "require_parity"]
 
 #: Largest difference that is accepted, relative to the largest value of the embeddings.
 TOLERANCE = 1e-4
-
-
-class ExportError(DecodeStreamError):
-    """An exported graph does not give what the decoder gives."""
 
 
 def require_parity(

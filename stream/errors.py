@@ -6,6 +6,7 @@
     |-- UsageError               what was asked cannot be (exit code 2)
     |   |-- RecordingError       a recording is missing, unreadable, empty or truncated
     |   `-- BundleError          a bundle is missing, changed, of an unknown schema, or does not fit the stream
+    |-- ExportError              an exported encoder does not give what the trained one gives (exit code 1)
     `-- SessionError             a session that had begun could not go on (exit code 1)
         `-- StreamError          no stream, two streams, or a stream that cannot be decoded
 
@@ -18,6 +19,7 @@ from difflib import get_close_matches
 __all__ = [
     "BundleError",
     "DecodeStreamError",
+    "ExportError",
     "RecordingError",
     "SessionError",
     "StreamError",
@@ -44,6 +46,10 @@ class RecordingError(UsageError):
 
 class BundleError(UsageError):
     """A bundle is missing, changed, of an unknown schema, or does not fit what it is given."""
+
+
+class ExportError(DecodeStreamError):
+    """An exported encoder does not give what the trained one gives."""
 
 
 class SessionError(DecodeStreamError):

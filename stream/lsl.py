@@ -2,6 +2,9 @@
 
 Inlets take raw stamps and correct them with our own clock offset: liblsl's dejitter is wrong for 20 s after a
 gap, and its silent recovery hides that an outlet went away, so neither is used.
+
+This is the one door to LSL: its rooms `connection`, `discovery` and `outlets` are reached through it from outside
+this folder.
 """
 
 import ctypes
@@ -20,14 +23,13 @@ from .discovery import StreamQuery, find_streams, resolve_stream
 from .errors import StreamError
 from .metadata import read_description
 from .outlets import open_marker_outlet, open_outlet
-from .types import FloatArray, Marker, StreamInfo
+from .types import FloatArray, Marker
 
 __all__ = [
     "LslInlet",
     "MarkerInlet",
     "StreamLost",
     "StreamQuery",
-    "describe",
     "find_streams",
     "lsl_now",
     "open_marker_outlet",
@@ -38,11 +40,6 @@ __all__ = [
 
 #: Longest a pull blocks, so that a stop or a stall is noticed. Seconds.
 _LONGEST_PULL_S = 0.05
-
-
-def describe(info: pylsl.StreamInfo) -> StreamInfo:
-    """Return what a stream says of itself; `info` is the full description, as an open inlet gives it."""
-    return read_description(info)[0]
 
 
 class LslInlet(Connection):

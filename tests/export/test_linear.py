@@ -6,7 +6,8 @@ import pytest
 
 from decode_stream.decoders.lda import LinearReadout, fit_lda
 from decode_stream.export.linear import export_linear
-from decode_stream.export.parity import ExportError, require_parity
+from decode_stream.export.parity import require_parity
+from decode_stream.stream.errors import ExportError
 from decode_stream.stream.windows import WindowSchedule
 
 N_LATENCIES = 21

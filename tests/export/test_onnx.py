@@ -6,7 +6,7 @@ import torch
 
 from decode_stream.decoders.channel_attention import ChannelAttention, ChannelAttentionConfig
 from decode_stream.export.onnx import OPSET, export_encoder
-from decode_stream.export.parity import ExportError
+from decode_stream.stream.errors import ExportError
 
 
 def encoder(**changes: object) -> ChannelAttention:
