@@ -198,11 +198,14 @@ class Scores:
     n_entries : int
         Size of the gallery: chance is 1 / n_entries.
     overlapping : bool
-        Whether trials share samples; the interval is then a block bootstrap and not Wilson's.
+        Whether trials share samples; the interval is then widened by a block bootstrap.
+    caveat : str
+        What keeps the score from being a held-out one; told wherever the score is.
     """
 
     n_entries: int
     overlapping: bool = False
+    caveat: str = ""
     trials: list[TrialScore] = field(default_factory=list)
 
     def add(self, trial: TrialScore) -> None:

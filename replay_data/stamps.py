@@ -84,6 +84,10 @@ def find_gaps(stamps_s: FloatArray, sfreq_hz: float) -> tuple[Gap, ...]:
     for at in suspects[np.argsort(-np.abs(steps_s[suspects - 1]), kind="stable")]:
         if min(at, n - at) < margin:
             continue
+        if _shift(late_s, int(at), width) > least_s:
+            # Jitter may step higher than a short loss nearby.
+            near = suspects[(np.abs(suspects - at) < width) & (np.minimum(suspects, n - suspects) >= margin)]
+            at = near[np.argmax(_departure(late_s, int(at), width)[near - max(0, int(at) - width) - 1])]
         shift_s = _shift(late_s, int(at), width)
         n_lost = round(shift_s * sfreq_hz)
         if least_s < shift_s <= _LONGEST_LOSS_S:
@@ -115,6 +119,13 @@ def _least_shift(late_s: FloatArray, width: int, margin: int, sfreq_hz: float) -
         6 / 0.32 * float(np.quantile(shifts_s, 0.25)),
         0.3 * float(np.median(spreads_s)),
     )
+
+
+def _departure(late_s: FloatArray, at: int, width: int) -> FloatArray:
+    """Return how far the summed lateness around `at` has departed from its mean: most where its level changes."""
+    around = late_s[max(0, at - width) : at + width]
+    departure: FloatArray = np.abs(np.cumsum(around - around.mean()))
+    return departure
 
 
 def _shift(late_s: FloatArray, at: int, width: int) -> float:

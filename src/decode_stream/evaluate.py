@@ -62,9 +62,9 @@ def evaluate_bundle(paths: Sequence[Path], config: EvaluateConfig) -> int:
             f"No trial could be scored. {'; '.join(map(_in_words, rows))}. Check that the markers name entries of the "
             "gallery, with --events."
         )
-    accuracy = accuracy_summary(scores)
     if used := [row["recording"] for row in rows if row["trained_on"]]:
-        accuracy["protocol"] += f"; NOT HELD OUT: the decoder was trained on {', '.join(used)}"
+        scores.caveat = f"NOT HELD OUT: the decoder was trained on {', '.join(used)}"
+    accuracy = accuracy_summary(scores)
     _print_scores(scores, accuracy)
     if config.json is not None:
         summary = {

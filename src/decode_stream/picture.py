@@ -24,7 +24,8 @@ _TRIAL_SHOWN_S = 1.0
 
 def protocol(scores: Scores) -> str:
     """Return in words what the accuracy counts."""
-    return f"single trial, {scores.n_entries}-way, each trial after its last window"
+    caveat = f"; {scores.caveat}" if scores.caveat else ""
+    return f"single trial, {scores.n_entries}-way, each trial after its last window{caveat}"
 
 
 class AccuracyTrace:

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from decode_stream.decoders.bundle import Bundle, load_bundle
 from decode_stream.decoders.chains import watch_chain
+from decode_stream.replay_data.open import fingerprint
 from decode_stream.stream.errors import DecodeStreamError, UsageError
 from decode_stream.stream.lsl import quiet_liblsl
 
@@ -52,6 +53,9 @@ def run_session(config: SessionConfig) -> int:
 
     quiet_liblsl()
     session = Session(config, Source(config, replay), bundle, lambda info: watch_chain(info, config.modality))
+    if bundle and config.replay and fingerprint(config.replay) in bundle.manifest.training.fingerprints:
+        session.caveat = f"NOT HELD OUT: the decoder was trained on {config.replay.name}"
+        session.tell("caveat", session.caveat)
     session.start()
     code = 0
     try:

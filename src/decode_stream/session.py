@@ -55,6 +55,8 @@ class Session:
         Everything worth telling, oldest first.
     error : BaseException or None
         What ended the session, if it failed.
+    caveat : str
+        What keeps its scores from being held-out ones; set before the start.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class Session:
         self.bundle = bundle
         self.pipeline: Pipeline | None = None
         self.error: BaseException | None = None
+        self.caveat = ""
         self.events: tuple[Event, ...] = ()
         self.stages = {name: StageTimes() for name in ("arrive", "window", "decode", "belief", "total")}
         self.encoder = Encoder(bundle, config.provider) if bundle else None
@@ -199,6 +202,7 @@ class Session:
             # A loop shows the same trials again: they are new evidence for nobody.
             turn = None if info.loop_samples is None else ingest.to_decoder(info.loop_samples)
             decoder = Decoder(self.bundle, self.encoder, cutter, clock=lsl_now, score_until=turn)
+            decoder.scores.caveat = self.caveat
         self._stall_s = max(0.5, _HOPS_TO_STALL * float(schedule.step_s))
         return Pipeline(ingest, cutter, decoder)
 
