@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from decode_stream.replay_data.player import PlayerConfig, PlayerProcess, play_in_process
-from decode_stream.stream.errors import SessionError, StreamError
+from decode_stream.stream.errors import SessionError, StreamError, UsageError
 from decode_stream.stream.lsl import (
     LslInlet,
     MarkerInlet,
@@ -21,6 +21,7 @@ from decode_stream.stream.lsl import (
     resolve_stream,
 )
 from decode_stream.stream.types import FloatArray, Marker, StreamInfo
+from decode_stream.stream.units import UNITS, unit_symbol
 
 from .config import SessionConfig
 
@@ -85,13 +86,21 @@ class Source:
             if stop.is_set():
                 return None
         try:
-            # Looked for before the signal's inlet is open, so that no samples pile up meanwhile.
-            markers = self._only_marker_stream()
+            # Markers first where it is known which: opening takes a second, and the signal piles up meanwhile.
+            named = self._named_markers()
+            unnamed = (
+                self._player is None
+                and named is None
+                and bool(find_streams(StreamQuery(type="Markers"), 1.0))
+            )
+            if named is not None:
+                self._marker_inlet = self._open_markers(named, stop)
             found = resolve_stream(self._query(), self._config.wait_s, stop)
             self._inlet = LslInlet(found, clocksync=self._config.clocksync)
             self.info = self._with_units(self._inlet.info)
             self.notes = self._inlet.notes
-            self._marker_inlet = self._connect_markers(markers, stop)
+            if named is None:
+                self._marker_inlet = self._find_markers(unnamed, stop)
         except StreamError:
             if stop.is_set():
                 return None
@@ -129,27 +138,33 @@ class Source:
         )
 
     def _with_units(self, info: StreamInfo) -> StreamInfo:
-        unit = self._config.unit
-        if unit is None:
+        if self._config.unit is None:
             return info
+        unit = unit_symbol(self._config.unit)
+        if not unit:
+            raise UsageError(
+                f"--unit is {self._config.unit!r}; units that can be converted: {', '.join(UNITS)}."
+            )
         return replace(info, channels=tuple(c if c.unit else replace(c, unit=unit) for c in info.channels))
 
-    def _only_marker_stream(self) -> bool:
-        """Return whether there is a marker stream on the network, where nothing says which one it is."""
-        if self._player is not None or self._config.markers:
-            return False
-        return bool(find_streams(StreamQuery(type="Markers"), 1.0))
+    def _named_markers(self) -> StreamQuery | None:
+        """Return which marker stream is meant, where the signal need not be asked."""
+        if self._config.markers:
+            return StreamQuery(name=self._config.markers)
+        if self._player is not None and self._player.marker_source_id:
+            return StreamQuery(source_id=self._player.marker_source_id)
+        return None
 
-    def _connect_markers(self, unnamed: bool, stop: threading.Event) -> MarkerInlet | None:
+    def _find_markers(self, unnamed: bool, stop: threading.Event) -> MarkerInlet | None:
+        """Open the marker stream that the signal names, or the only one there is."""
         if self.info.marker_source_id:
-            query = StreamQuery(source_id=self.info.marker_source_id)
-        elif self._config.markers:
-            query = StreamQuery(name=self._config.markers)
-        elif unnamed:
-            query = StreamQuery(type="Markers")
-        else:
-            self.notes += ("There is no marker stream: windows run free, and no accuracy can be told.",)
-            return None
+            return self._open_markers(StreamQuery(source_id=self.info.marker_source_id), stop)
+        if unnamed:
+            return self._open_markers(StreamQuery(type="Markers"), stop)
+        self.notes += ("There is no marker stream: windows run free, and no accuracy can be told.",)
+        return None
+
+    def _open_markers(self, query: StreamQuery, stop: threading.Event) -> MarkerInlet:
         return MarkerInlet(resolve_stream(query, self._config.wait_s, stop), clocksync=self._config.clocksync)
 
     def pull(self, n_samples: int, timeout_s: float) -> tuple[FloatArray, npt.NDArray[np.float64], float]:
