@@ -14,6 +14,7 @@ from .cases import Case
 __all__ = ["outlet"]
 
 _START_TIMEOUT_S = 30.0
+_WATCH_S = 0.0006
 
 
 @contextmanager
@@ -65,8 +66,11 @@ def _publish(case: Case, source_id: str, parent: Connection) -> None:
         pushed += case.chunk
         # The last sample of a chunk is taken at its stamp, so the chunk goes out at that time and not before.
         stamp_s = origin_s + (pushed - 1) / case.sfreq_hz
+        # An amplifier is punctual; a process that sleeps wakes a third of a millisecond late. So it sleeps short and
+        # then watches the clock.
         while (early_s := stamp_s - pylsl.local_clock()) > 0:
-            time.sleep(early_s)
+            if early_s > _WATCH_S:
+                time.sleep(early_s - _WATCH_S)
         stream.push_chunk(chunk, stamp_s)
         late_s.append(pylsl.local_clock() - stamp_s)
     # A parent that ended early no longer listens.

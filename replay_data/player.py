@@ -17,9 +17,8 @@ from decode_stream.stream.lsl import lsl_now, open_marker_outlet, open_outlet
 from decode_stream.stream.recording import Recording, n_missing
 
 from .player_config import PlayerConfig
-from .player_process import PlayerProcess, play_in_process
 
-__all__ = ["Player", "PlayerConfig", "PlayerProcess", "play", "play_in_process"]
+__all__ = ["Player", "play"]
 
 #: Seconds of signal read ahead from the recording in one go.
 _BLOCK_S = 0.5

@@ -7,7 +7,8 @@ import threading
 import numpy as np
 
 from decode_stream.replay_data.arrays import ArrayRecording
-from decode_stream.replay_data.player import Player, PlayerConfig
+from decode_stream.replay_data.player import Player
+from decode_stream.replay_data.player_config import PlayerConfig
 from decode_stream.stream.types import Channel, Gap
 
 

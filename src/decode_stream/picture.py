@@ -1,6 +1,5 @@
 """Turns the state of a session into what views draw."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +9,7 @@ from decode_stream.decoders.decoder import Belief, Decoder
 from decode_stream.decoders.scoring import Scores, wilson
 from decode_stream.gui.snapshot import Accuracy, Match, Progress, SignalView
 from decode_stream.stream.ingest import Ingest
-from decode_stream.stream.types import Event, FloatArray, IntArray
+from decode_stream.stream.types import FloatArray, IntArray
 
 from .pipeline import Pipeline
 
@@ -122,7 +121,7 @@ def chain_notes(ingest: Ingest) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def progress(pipeline: Pipeline | None, events: Sequence[Event]) -> Progress:
+def progress(pipeline: Pipeline | None, n_gaps: int) -> Progress:
     """Return the counts so far."""
     if pipeline is None:
         return Progress()
@@ -134,7 +133,7 @@ def progress(pipeline: Pipeline | None, events: Sequence[Event]) -> Progress:
         duplicate=continuity.duplicate,
         reordered=continuity.reordered,
         non_finite=ingest.chain.non_finite,
-        gaps=sum(event.kind == "gap" for event in events),
+        gaps=n_gaps,
         windows_due=cutter.due,
         windows_decoded=decoder.free_decoded if decoder else 0,
         windows_skipped=cutter.skipped,

@@ -136,7 +136,8 @@ def run_replay(
     marker_column: str | None,
 ) -> int:
     """Publish a recording as LSL streams until it ends or is interrupted; returns the exit code."""
-    from decode_stream.replay_data.player import PlayerConfig, play
+    from decode_stream.replay_data.player import play
+    from decode_stream.replay_data.player_config import PlayerConfig
 
     config = PlayerConfig(name=name or "", loop=loop, start_s=start_s, speed=speed, wait_for_consumer=wait)
     if source_id:

@@ -53,6 +53,8 @@ class Session:
         None until the stream is found.
     events : tuple of Event
         Everything worth telling, oldest first.
+    n_gaps : int
+        Breaks of the stream so far.
     error : BaseException or None
         What ended the session, if it failed.
     caveat : str
@@ -72,6 +74,7 @@ class Session:
         self.error: BaseException | None = None
         self.caveat = ""
         self.events: tuple[Event, ...] = ()
+        self.n_gaps = 0
         self.stages = {name: StageTimes() for name in ("arrive", "window", "decode", "belief", "total")}
         self.encoder = Encoder(bundle, config.provider) if bundle else None
         # Names that the gallery lacks are told before a stream is looked for.
@@ -88,7 +91,7 @@ class Session:
         self._arrivals = Arrivals()
         self._stop = threading.Event()
         self._ended = threading.Event()
-        self._input_done = False
+        self._input_done = self._markers_done = False
         self._news = threading.Condition()
         self._is_new = False
         self._lock = threading.Lock()
@@ -233,6 +236,7 @@ class Session:
         self._tell_news()
 
     def _tell_gaps(self, gaps: list[Gap]) -> None:
+        self.n_gaps += len(gaps)
         for gap in gaps:
             length_ms = 1e3 * gap.n_lost / self._source.info.sfreq_hz
             texts = {
@@ -271,14 +275,19 @@ class Session:
     # Markers and decisions
 
     def _take_markers(self, pipeline: Pipeline) -> None:
-        while not self._stop.is_set() and not self._input_done:
+        ended = False
+        while not self._stop.is_set() and not ended:
+            # Looked at before the pull: what was sent before the last sample is still taken after it.
+            ended = self._input_done
             for marker in self._source.pull_markers(_PULL_S):
                 pipeline.cutter.trials.add(marker)
                 self._tell_news()
+        self._markers_done = True
+        self._tell_news()
 
     def _decode(self, pipeline: Pipeline) -> None:
         while not self._stop.is_set():
-            done = self._input_done
+            done = self._input_done and self._markers_done
             with self._news:
                 if not done and not self._is_new:
                     self._news.wait(_PULL_S)
@@ -354,7 +363,7 @@ class Session:
             if self._newest_stamp_s is None or state == "ended"
             else 1e3 * (now_s - self._newest_stamp_s),
             latency_ms=tuple((name, *times) for name, times in recent if times),
-            progress=progress(self.pipeline, self.events),
+            progress=progress(self.pipeline, self.n_gaps),
             accuracy=self._trace.of(decoder),
             matches=matches,
             matches_of=of,

@@ -10,7 +10,8 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from decode_stream.replay_data.player import PlayerConfig, PlayerProcess, play_in_process
+from decode_stream.replay_data.player_config import PlayerConfig
+from decode_stream.replay_data.player_process import PlayerProcess, play_in_process
 from decode_stream.stream.errors import SessionError, StreamError, UsageError
 from decode_stream.stream.lsl import (
     LslInlet,

@@ -65,7 +65,7 @@ def session_summary(session: Session, exit_code: int) -> dict[str, Any]:
         What the command ends with.
     """
     pipeline = session.pipeline
-    counts = progress(pipeline, session.events)
+    counts = progress(pipeline, session.n_gaps)
     info = pipeline.ingest.info if pipeline else None
     decoder = pipeline.decoder if pipeline else None
     trials = pipeline.cutter.trials if pipeline else None

@@ -148,7 +148,7 @@ def test_a_trial_is_shown_for_a_second_after_its_last_window(later: int, locked:
 def test_before_the_first_window_there_is_no_match() -> None:
     assert best_matches(None) == ((), "", "")
     assert best_matches(decoder_with(np.empty(0))) == ((), "", "")
-    assert progress(None, ()).received == 0
+    assert progress(None, 0).received == 0
 
 
 # Signal

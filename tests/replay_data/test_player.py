@@ -11,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from decode_stream.replay_data.arrays import ArrayRecording
-from decode_stream.replay_data.player import Player, PlayerConfig, _runs, play, play_in_process
+from decode_stream.replay_data.player import Player, _runs, play
+from decode_stream.replay_data.player_config import PlayerConfig
+from decode_stream.replay_data.player_process import play_in_process
 from decode_stream.stream.errors import RecordingError, StreamError, UsageError
 from decode_stream.stream.lsl import LslInlet, MarkerInlet, StreamLost, StreamQuery, resolve_stream
 from decode_stream.stream.types import Channel, Gap, Marker
