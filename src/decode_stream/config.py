@@ -23,7 +23,25 @@ _OUTPUT = Group.create_ordered("Output")
 
 
 @dataclass(frozen=True, kw_only=True)
-class SessionConfig:
+class _Markers:
+    """How markers are read, from a stream or from recordings."""
+
+    events: Annotated[str | None, Parameter(group=_MARKERS)] = None
+    """Names of marker codes, as in 1=house,2=face; where there is a bundle, by default those of it."""
+    marker_column: Annotated[str | None, Parameter(group=_MARKERS)] = None
+    """Marker column of CSV recordings."""
+    marker_offset_ms: Annotated[float, Parameter(group=_MARKERS)] = 0.0
+    """Added to the time of every marker [ms]; positive if the picture comes after its marker."""
+    onset_channel: Annotated[str | None, Parameter(group=_MARKERS)] = None
+    """Photodiode or trigger channel whose rising edges correct the markers, within 100 ms."""
+
+    def __post_init__(self) -> None:
+        parse_events(self.events)
+        _check_offset(self.marker_offset_ms)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionConfig(_Markers):
     """Settings of a session."""
 
     modality: Annotated[Modality | None, Parameter(group=_SOURCE)] = None
@@ -45,12 +63,6 @@ class SessionConfig:
 
     markers: Annotated[str | None, Parameter(group=_MARKERS)] = None
     """Name of the marker stream; by default the one the signal names, or the only one there is."""
-    events: Annotated[str | None, Parameter(group=_MARKERS)] = None
-    """Names of marker codes, as in 1=house,2=face; by default those of the bundle."""
-    marker_offset_ms: Annotated[float, Parameter(group=_MARKERS)] = 0.0
-    """Added to the time of every marker [ms]; positive if the picture comes after its marker."""
-    onset_channel: Annotated[str | None, Parameter(group=_MARKERS)] = None
-    """Photodiode or trigger channel whose rising edges correct the markers, within 100 ms."""
 
     bundle: Annotated[Path | None, Parameter(group=_DECODER)] = None
     """The decoder: a bundle's folder or .zip. Without one the signal is shown, not decoded."""
@@ -67,8 +79,6 @@ class SessionConfig:
     """Where in the recording to start [s]."""
     speed: Annotated[float, Parameter(group=_REPLAY)] = 1.0
     """How many times faster than recorded."""
-    marker_column: Annotated[str | None, Parameter(group=_REPLAY)] = None
-    """Marker column of a CSV recording."""
 
     headless: Annotated[bool, Parameter(group=_OUTPUT, negative=())] = False
     """Show the session in the terminal instead of a window."""
@@ -78,6 +88,7 @@ class SessionConfig:
     """Write the session's summary to this file."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for name, value, low in (("wait-s", self.wait_s, 0.0), ("start-s", self.start_s, 0.0)):
             if not value >= low:
                 raise UsageError(f"--{name} is {value:g}; it must be {low:g} or more.")
@@ -97,25 +108,6 @@ class SessionConfig:
             )
         if self.modality == "fmri":
             raise UsageError("--modality fmri is not available in this version; it decodes eeg and meg.")
-        parse_events(self.events)
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Markers:
-    """How the markers of recordings are read."""
-
-    events: Annotated[str | None, Parameter(group=_MARKERS)] = None
-    """Names of marker codes, as in 1=house,2=face."""
-    marker_column: Annotated[str | None, Parameter(group=_MARKERS)] = None
-    """Marker column of CSV recordings."""
-    marker_offset_ms: Annotated[float, Parameter(group=_MARKERS)] = 0.0
-    """Added to the time of every marker [ms]; positive if the picture comes after its marker."""
-    onset_channel: Annotated[str | None, Parameter(group=_MARKERS)] = None
-    """Photodiode or trigger channel whose rising edges correct the markers, within 100 ms."""
-
-    def __post_init__(self) -> None:
-        parse_events(self.events)
-        _check_offset(self.marker_offset_ms)
 
 
 @dataclass(frozen=True, kw_only=True)
