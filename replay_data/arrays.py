@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from decode_stream.stream.recording import Epoch
+from decode_stream.stream.stimuli import StimulusTable
 from decode_stream.stream.types import Channel, FloatArray, Gap
 
 __all__ = ["ArrayRecording"]
@@ -21,6 +23,10 @@ class ArrayRecording:
         Sampling rate.
     markers : tuple of (int, str)
         Sample index and label of every marker; sorted by sample here.
+    stimuli : StimulusTable
+        What was shown; what the markers alone tell, if not given. Markers that are not given are its ids.
+    epoch : Epoch or None
+        How the trials lie, if the signal was cut into trials.
     gaps : tuple of Gap
         Breaks, counted in the recording's own samples.
     name : str
@@ -41,11 +47,16 @@ class ArrayRecording:
     gaps: tuple[Gap, ...] = field(default=())
     name: str = "array"
     notes: tuple[str, ...] = ()
+    stimuli: StimulusTable = field(default_factory=StimulusTable)
+    epoch: Epoch | None = None
 
     def __post_init__(self) -> None:
         if self.data.ndim != 2 or self.data.shape[1] != len(self.channels):
             raise ValueError(f"Data of shape {self.data.shape} do not fit {len(self.channels)} channels.")
-        object.__setattr__(self, "markers", tuple(sorted(self.markers, key=lambda marker: marker[0])))
+        markers = self.markers or self.stimuli.markers()
+        object.__setattr__(self, "markers", tuple(sorted(markers, key=lambda marker: marker[0])))
+        if not len(self.stimuli):
+            object.__setattr__(self, "stimuli", StimulusTable.of_markers(self.markers))
 
     @property
     def n_samples(self) -> int:

@@ -18,13 +18,15 @@ from decode_stream.stream.units import UNITS, unit_symbol
 
 from .arrays import ArrayRecording
 from .channels import guess_type, select_channels
+from .layout import Finding, Inspection, ReadOptions, describe
 from .stamps import find_gaps, measured_sfreq
 
-__all__ = ["read_csv"]
+__all__ = ["inspect", "read", "recognise"]
 
 _TIME = re.compile(r"(lsl[ _]?)?(time[ _]?stamps?|times?)([ _]s)?(\s*[\[(]s[\])])?", re.IGNORECASE)
 _MARKERS = re.compile(r"(marker|stim|stimulus|trigger|event)s?[ _]?\d*", re.IGNORECASE)
 _UNIT = re.compile(r"(?P<name>.*\S)\s*[\[(](?P<unit>[^\])]+)[\])]")
+_ENDINGS = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
 _BLOCK_ROWS = 8192
 #: Values held in memory, 2 GiB of them.
 _MOST_VALUES = 2**28
@@ -40,15 +42,21 @@ class _Layout:
     signals: tuple[int, ...]
 
 
-def read_csv(
-    path: Path,
-    *,
-    marker_column: str | None = None,
-    exclude_channels: Sequence[str] = (),
-    modality: str | None = None,
-    unit: str | None = None,
-) -> ArrayRecording:
-    """Read a CSV recording; the parameters are those of `open_recording`.
+def recognise(path: Path) -> str:
+    """Return ``CSV recorded from LSL`` for a text table, as `Layout.recognise` does."""
+    return "CSV recorded from LSL" if path.is_file() and path.name.lower().endswith(_ENDINGS) else ""
+
+
+def inspect(path: Path) -> Inspection:
+    """Return what a CSV recording holds."""
+    recording = read(path, ReadOptions())
+    return Inspection(
+        recognise(path), describe(recording), tuple(Finding("note", n) for n in recording.notes)
+    )
+
+
+def read(path: Path, options: ReadOptions) -> ArrayRecording:
+    """Read a CSV recording.
 
     Columns are separated by commas, semicolons or tabs, and named in the first row. A marker column holds 0
     or nothing where there is no marker; a marker sits where its value begins. A last row that was cut off is
@@ -68,7 +76,7 @@ def read_csv(
     try:
         with _open_text(path) as file:
             rows = csv.reader(file, delimiter=_delimiter(file, path))
-            layout = _layout(next(rows), path, marker_column)
+            layout = _layout(next(rows), path, options.marker_column)
             stamps_s, data, markers = _values(rows, layout, path, notes)
     except (UnicodeDecodeError, csv.Error) as error:
         raise RecordingError(f"{path} is not a text table: {error}. Give a CSV file.") from error
@@ -78,8 +86,8 @@ def read_csv(
         raise RecordingError(f"{path} cannot be read: {error.strerror or error}.") from error
 
     channels = tuple(_channel(layout.header[column]) for column in layout.signals)
-    channels = _with_units(channels, data, unit, notes)
-    kept = select_channels(channels, str(path), exclude_channels, modality)
+    channels = _with_units(channels, data, options.unit, notes)
+    kept = select_channels(channels, str(path), options.exclude_channels, options.modality)
     try:
         sfreq_hz = measured_sfreq(stamps_s)
     except RecordingError as error:

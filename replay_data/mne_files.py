@@ -12,9 +12,12 @@ from typing import Any
 import numpy as np
 
 from decode_stream.stream.errors import RecordingError
+from decode_stream.stream.recording import Epoch
+from decode_stream.stream.stimuli import StimulusTable
 from decode_stream.stream.types import FloatArray, Gap
 
 from .channels import select_channels
+from .layout import Finding, Inspection, ReadOptions, describe
 from .mne_raw import (
     annotated_breaks,
     annotated_markers,
@@ -25,7 +28,16 @@ from .mne_raw import (
     stim_markers,
 )
 
-__all__ = ["MneRecording", "read_mne"]
+__all__ = ["MneRecording", "in_our_words", "inspect", "read", "recognise"]
+
+# What MNE-Python reads, told without importing it; ambiguous endings (.txt, .dat, .bin, ...) are left out.
+_FOLDERS = (".ds", ".mff", ".mefd")
+_ENDINGS = (
+    *(*_FOLDERS, ".fif", ".fif.gz", ".vhdr", ".ahdr", ".edf", ".bdf", ".gdf", ".set", ".cnt", ".sqd", ".con"),
+    *(".cdt", ".nxe", ".nedf", ".lay", ".eeg", ".data", ".vmrk", ".fdt"),
+)
+#: Parts of recordings, and the ending of the file to name instead.
+_PARTS = {".vmrk": ".vhdr", ".eeg": ".vhdr", ".fdt": ".set"}
 
 _CUT_OFF = re.compile(r"truncat|not match|incomplete|unexpected end|corrupt|invalid tag", re.IGNORECASE)
 _CHATTER = re.compile(r"naming convention|does not conform", re.IGNORECASE)
@@ -82,6 +94,8 @@ class MneRecording:
             for at, label in sorted(markers, key=lambda marker: marker[0])
             if (own := self._own(at)) is not None
         )
+        self.stimuli = StimulusTable.of_markers(self.markers)
+        self.epoch: Epoch | None = None
         self.gaps = tuple(
             Gap(own, n_lost, kind, at / self.sfreq_hz)
             for at, n_lost, kind in sorted(set(breaks))
@@ -126,14 +140,23 @@ class MneRecording:
         return out
 
 
-def read_mne(
-    path: Path,
-    *,
-    marker_channel: str | None = None,
-    exclude_channels: Sequence[str] = (),
-    modality: str | None = None,
-) -> MneRecording:
-    """Open what MNE-Python reads; the parameters are those of `open_recording`.
+def recognise(path: Path) -> str:
+    """Return ``recording that MNE-Python reads`` where the ending says so, as `Layout.recognise` does."""
+    if path.is_dir() and path.suffix.lower() not in _FOLDERS:
+        return ""
+    return "recording that MNE-Python reads" if path.name.lower().endswith(_ENDINGS) else ""
+
+
+def inspect(path: Path) -> Inspection:
+    """Return what a recording that MNE-Python reads holds."""
+    recording = read(path, ReadOptions())
+    return Inspection(
+        recognise(path), describe(recording), tuple(Finding("note", n) for n in recording.notes)
+    )
+
+
+def read(path: Path, options: ReadOptions) -> MneRecording:
+    """Open what MNE-Python reads.
 
     Markers are the annotations, at the sample mne rounds them to; where there are none, the onsets of a stim
     channel's codes. Annotated breaks are gaps, and the zeros that FIF holds in place of a pause are left out.
@@ -144,15 +167,20 @@ def read_mne(
     RecordingError
         If mne cannot read it, it is cut off, or it lacks what was asked of it.
     """
+    if options.unit is not None:
+        raise RecordingError(f"{path} says its units itself; a unit can be given for CSV files only.")
+    header = path.with_suffix(_PARTS.get(path.suffix.lower(), path.suffix))
+    if header != path and header.exists():
+        raise RecordingError(f"{path} is a part of a recording. Give {header}.")
     notes: list[str] = []
-    with _in_our_words(path, notes):
+    with in_our_words(path, notes):
         import mne
 
         raw = mne.io.read_raw(path, preload=False, verbose="warning")
-        kept = select_channels(channels_of(raw.info), str(path), exclude_channels, modality)
+        kept = select_channels(channels_of(raw.info), str(path), options.exclude_channels, options.modality)
         # A file that was cut off fails here, not in the middle of a session.
         read_samples(raw, kept[:1], raw.n_times - 1, raw.n_times)
-        recording = MneRecording(raw, path.name, kept, marker_channel)
+        recording = MneRecording(raw, path.name, kept, options.marker_column)
         if recording.n_samples == 0:
             raise RecordingError(f"{path} holds no signal. Copy or record it again.")
     recording.notes = (*notes, *recording.notes)
@@ -160,8 +188,8 @@ def read_mne(
 
 
 @contextmanager
-def _in_our_words(path: Path, notes: list[str]) -> Iterator[None]:
-    """Turn what mne warns of into notes, and what it raises into messages."""
+def in_our_words(path: Path, notes: list[str]) -> Iterator[None]:
+    """Turn what mne warns of into notes, and what it raises into messages, while it reads a path."""
     from mne.utils import use_log_level
 
     try:

@@ -7,14 +7,18 @@ from pathlib import Path
 from decode_stream.stream.errors import RecordingError
 from decode_stream.stream.recording import Recording
 
-__all__ = ["fingerprint", "open_recording"]
+from . import csv_files, mne_files
+from .layout import Inspection, Layout, ReadOptions
 
-_CSV = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
-#: Parts of recordings, and the ending of the file to name instead.
-_PARTS = {".vmrk": ".vhdr", ".eeg": ".vhdr", ".fdt": ".set"}
+__all__ = ["LAYOUTS", "fingerprint", "inspect", "open_recording"]
+
 #: Headers, and the ending of the file beside them that holds the samples.
 _SAMPLES = {".vhdr": ".eeg", ".set": ".fdt"}
 _END_BYTES = 1 << 20
+
+
+#: The layouts known, asked in this order: what is particular comes before what is general.
+LAYOUTS: tuple[Layout, ...] = (csv_files, mne_files)
 
 
 def open_recording(
@@ -24,23 +28,16 @@ def open_recording(
     exclude_channels: Sequence[str] = (),
     modality: str | None = None,
     unit: str | None = None,
+    mask: str | None = None,
 ) -> Recording:
     """Return a recording, ready to be read in blocks, whatever file or folder holds it.
 
     Parameters
     ----------
     path : str or Path
-        A CSV file recorded from LSL (``.csv``, ``.csv.gz``), or anything MNE-Python reads: FIF, BrainVision,
-        EDF, BDF, EEGLAB, CTF folders, KIT, ...
-    marker_column : str or None
-        CSV: the column that holds the markers. Other files: the stim channel, or None to take the annotations
-        and, where there are none, the stim channel that mne would take.
-    exclude_channels : sequence of str
-        Names of channels to leave out.
-    modality : str or None
-        ``"eeg"`` or ``"meg"`` keeps only that modality's channels; None keeps all.
-    unit : str or None
-        Unit of a CSV's channels, against what its header or its values say.
+        A file or folder of one of the `LAYOUTS`.
+    marker_column, exclude_channels, modality, unit, mask
+        As in `ReadOptions`.
 
     Returns
     -------
@@ -54,22 +51,19 @@ def open_recording(
         asked of it.
     """
     path = Path(path).expanduser()
-    kind = _kind(path)
-    if kind == "csv":
-        from .csv_files import read_csv
+    return _layout(path).read(path, ReadOptions(marker_column, tuple(exclude_channels), modality, unit, mask))
 
-        return read_csv(
-            path,
-            marker_column=marker_column,
-            exclude_channels=exclude_channels,
-            modality=modality,
-            unit=unit,
-        )
-    if unit is not None:
-        raise RecordingError(f"{path} says its units itself; a unit can be given for CSV files only.")
-    from .mne_files import read_mne
 
-    return read_mne(path, marker_channel=marker_column, exclude_channels=exclude_channels, modality=modality)
+def inspect(path: str | Path) -> Inspection:
+    """Return what a file or folder is, what it holds and what it lacks.
+
+    Raises
+    ------
+    RecordingError
+        If there is nothing, or nothing that is known here.
+    """
+    path = Path(path).expanduser()
+    return _layout(path).inspect(path)
 
 
 def fingerprint(path: str | Path) -> str:
@@ -101,56 +95,32 @@ def fingerprint(path: str | Path) -> str:
     return digest.hexdigest()
 
 
-def _kind(path: Path) -> str:
-    """Return ``"csv"`` or ``"mne"``, or say why it is neither."""
-    if not path.exists():
-        raise RecordingError(f"{path} does not exist.{_neighbours(path)}")
-    if path.is_dir() and path.suffix.lower() not in (".ds", ".mff", ".mefd"):
-        inside = sorted(entry.name for entry in path.iterdir() if _may_be_recording(entry))
-        held = f"It holds {', '.join(inside[:5])}{', ...' if len(inside) > 5 else ''}: give one of them."
+def _layout(path: Path) -> Layout:
+    """Return the layout that knows a path, or say why none does."""
+    try:
+        if not path.exists():
+            raise RecordingError(f"{path} does not exist.{_neighbours(path)}")
+        if path.is_file() and path.stat().st_size == 0:
+            raise RecordingError(f"{path} is empty (0 bytes). Copy or record it again.")
+        known = next((layout for layout in LAYOUTS if layout.recognise(path)), None)
+        inside = sorted(path.iterdir()) if path.is_dir() else []
+    except OSError as error:
+        raise RecordingError(f"{path} cannot be read: {error.strerror}.") from error
+    if known is not None:
+        return known
+    if path.is_dir():
+        held = [entry.name for entry in inside if any(layout.recognise(entry) for layout in LAYOUTS)]
+        said = f"It holds {', '.join(held[:5])}{', ...' if len(held) > 5 else ''}: give one of them."
         raise RecordingError(
-            f"{path} is a folder, not a recording. {held if inside else 'It holds no recording either.'}"
+            f"{path} is a folder, not a recording. {said if held else 'It holds no recording either.'}"
         )
-    if path.is_file() and path.stat().st_size == 0:
-        raise RecordingError(f"{path} is empty (0 bytes). Copy or record it again.")
     if path.parent.suffix.lower() in (".ds", ".mff"):
         raise RecordingError(f"{path} is a part of a recording. Give the folder {path.parent}.")
-    header = path.with_suffix(_PARTS.get(path.suffix.lower(), path.suffix))
-    if header != path and header.exists():
-        raise RecordingError(f"{path} is a part of a recording. Give {header}.")
-    if path.name.lower().endswith(_CSV):
-        return "csv"
-    if _may_be_recording(path):
-        return "mne"
     raise RecordingError(
-        f"{path} is of no kind known here ({path.suffix or 'no ending'}). Recordings are CSV recorded from "
-        "LSL (.csv, .csv.gz) or files that MNE-Python reads: .fif, .vhdr, .edf, .bdf, .set, .ds, .sqd, ..."
+        f"{path} is of no kind known here ({path.suffix or 'no ending'}). Recordings are the published files of "
+        "THINGS-EEG2, THINGS-MEG and NSD, CSV recorded from LSL (.csv, .csv.gz) and files that MNE-Python reads: .fif, "
+        ".vhdr, .edf, .bdf, .set, .ds, .sqd, ..."
     )
-
-
-# What MNE-Python reads, told without importing it; ambiguous endings (.txt, .dat, .bin, ...) are left out.
-_MNE = (
-    *(
-        ".fif",
-        ".fif.gz",
-        ".vhdr",
-        ".ahdr",
-        ".edf",
-        ".bdf",
-        ".gdf",
-        ".set",
-        ".cnt",
-        ".mff",
-        ".ds",
-        ".sqd",
-        ".con",
-    ),
-    *(".cdt", ".mefd", ".nxe", ".nedf", ".lay", ".eeg", ".data"),
-)
-
-
-def _may_be_recording(path: Path) -> bool:
-    return path.name.lower().endswith(_CSV + _MNE)
 
 
 def _neighbours(path: Path) -> str:
@@ -159,6 +129,8 @@ def _neighbours(path: Path) -> str:
 
     if not path.parent.is_dir():
         return f" Nor does its folder {path.parent}."
-    names = [entry.name for entry in path.parent.iterdir() if _may_be_recording(entry)]
+    names = [
+        entry.name for entry in path.parent.iterdir() if any(layout.recognise(entry) for layout in LAYOUTS)
+    ]
     close = get_close_matches(path.name, names, n=1)
     return f" Did you mean {path.parent / close[0]}?" if close else ""

@@ -1,11 +1,13 @@
 """What every reader of recordings gives, whatever the file."""
 
+from dataclasses import dataclass
 from math import ceil
 from typing import Protocol
 
+from .stimuli import StimulusTable
 from .types import Channel, FloatArray, Gap
 
-__all__ = ["Recording", "n_missing"]
+__all__ = ["Epoch", "Recording", "epoch_gaps", "n_missing"]
 
 #: Length given to a break whose true length nobody knows, so that filters start anew behind it. Seconds.
 _UNKNOWN_BREAK_S = 0.5
@@ -20,8 +22,37 @@ def n_missing(gap: Gap, sfreq_hz: float) -> int:
     return gap.n_lost or ceil(_UNKNOWN_BREAK_S * sfreq_hz)
 
 
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """How a recording that was cut into trials before it came here is laid out: trial after trial.
+
+    Attributes
+    ----------
+    n_times : int
+        Samples of every trial; trial i holds the recording's samples [i * n_times, (i + 1) * n_times).
+    onset : int
+        Sample of the stimulus onset within each trial; may be negative where the cut begins behind it.
+    in_order : bool
+        Whether the trials stand in the order in which they were shown.
+    """
+
+    n_times: int
+    onset: int
+    in_order: bool
+
+
+def epoch_gaps(n_trials: int, epoch: Epoch, sfreq_hz: float) -> tuple[Gap, ...]:
+    """Return the breaks between the trials of a recording that was cut into trials."""
+    places = range(epoch.n_times, n_trials * epoch.n_times, epoch.n_times)
+    return tuple(Gap(at, 0, "reset", at / sfreq_hz) for at in places)
+
+
 class Recording(Protocol):
-    """A recorded signal with its markers, read in blocks.
+    """A recorded signal with its stimuli, read in blocks.
+
+    A sample is a moment of all sensors, or a volume of all voxels: the channels of fMRI are voxels, and its rate is
+    one over the repetition time. A recording that was cut into trials is read as if these lay end to end, with a break
+    before each, and says so by `epoch`; a trial's betas are trials of one sample.
 
     Attributes
     ----------
@@ -34,7 +65,11 @@ class Recording(Protocol):
     n_samples : int
         Length in samples.
     markers : tuple of (int, str)
-        Sample index and label of every marker, by sample.
+        Sample index and label of every marker, by sample; the ids of `stimuli` where the source gives ids.
+    stimuli : StimulusTable
+        What was shown, by onset.
+    epoch : Epoch or None
+        How the trials lie, in a recording that was cut into trials; None for a continuous one.
     gaps : tuple of Gap
         Breaks inside the recording, with `start` counted in the recording's own samples and `n_lost` samples
         missing in front of it.
@@ -52,6 +87,10 @@ class Recording(Protocol):
     def n_samples(self) -> int: ...  # noqa: D102
     @property
     def markers(self) -> tuple[tuple[int, str], ...]: ...  # noqa: D102
+    @property
+    def stimuli(self) -> StimulusTable: ...  # noqa: D102
+    @property
+    def epoch(self) -> Epoch | None: ...  # noqa: D102
     @property
     def gaps(self) -> tuple[Gap, ...]: ...  # noqa: D102
     @property

@@ -4,11 +4,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from decode_stream.replay_data import csv_files
 from decode_stream.replay_data.arrays import ArrayRecording
-from decode_stream.replay_data.csv_files import read_csv
+from decode_stream.replay_data.layout import ReadOptions
 from decode_stream.stream.errors import RecordingError
 
 N = 3000
+
+
+def read_csv(path: Path, **options: object) -> ArrayRecording:
+    return csv_files.read(path, ReadOptions(**options))
 
 
 def write(

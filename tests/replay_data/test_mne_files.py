@@ -6,10 +6,15 @@ import mne
 import numpy as np
 import pytest
 
-from decode_stream.replay_data.mne_files import read_mne
+from decode_stream.replay_data import mne_files
+from decode_stream.replay_data.layout import ReadOptions
 from decode_stream.stream.errors import RecordingError
 
 SFREQ_HZ = 250.0
+
+
+def read_mne(path: Path, **options: str) -> mne_files.MneRecording:
+    return mne_files.read(path, ReadOptions(**options))
 
 
 def raw_array(
@@ -60,9 +65,9 @@ def test_the_stimulus_channel_is_chosen_and_can_be_named(tmp_path: Path) -> None
     recording = read_mne(path)
     assert recording.markers == ((200, "4"),)
     assert "Markers are the codes of stim channel 'STI101'" in recording.notes[0]
-    assert read_mne(path, marker_channel="Response").markers == ((300, "9"),)
+    assert read_mne(path, marker_column="Response").markers == ((300, "9"),)
     with pytest.raises(RecordingError, match=r"no stim channel 'STI102'\. Did you mean 'STI101'"):
-        read_mne(path, marker_channel="STI102")
+        read_mne(path, marker_column="STI102")
 
 
 @pytest.mark.parametrize("dated", [False, True])

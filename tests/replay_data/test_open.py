@@ -61,7 +61,7 @@ def test_what_cannot_be_opened_is_told_with_what_would_work(csv: Path, fif: Path
         ("run-1.csv", r"does not exist\. Did you mean .*run-01\.csv\?"),
         ("no/run-01.csv", r"does not exist\. Nor does its folder"),
         ("empty.csv", "is empty"),
-        ("notes.txt", r"of no kind known here \(\.txt\)\. Recordings are CSV"),
+        ("notes.txt", r"of no kind known here \(\.txt\)\. Recordings are the published"),
         ("nothing", "is a folder, not a recording. It holds no recording either"),
         ("", r"is a folder, not a recording\. It holds .*run-01\.csv.*: give one of them"),
         ("x.ds/x.meg4", r"a part of a recording\. Give the folder .*x\.ds"),
