@@ -14,7 +14,7 @@ from cyclopts.config import Toml
 from decode_stream import __version__
 from decode_stream.stream.errors import DecodeStreamError, UsageError
 
-from .config import EvaluateConfig, SessionConfig, TrainConfig
+from .config import EvaluateConfig, Modality, SessionConfig, TrainConfig
 
 __all__ = ["app", "main"]
 
@@ -113,6 +113,60 @@ def evaluate(
     from .evaluate import evaluate_bundle
 
     return evaluate_bundle(recordings, config)
+
+
+@app.command
+def inspect(path: Path, /, *, json: Path | None = None) -> int:
+    """Say what a file or folder of recordings is, check it, and list what is missing.
+
+    Parameters
+    ----------
+    path
+        A recording, or a folder of a dataset as it was downloaded.
+    json
+        Write what was found to this file.
+    """
+    from .inspect import inspect_path
+
+    return inspect_path(path, json)
+
+
+@app.command
+def convert(
+    path: Path,
+    /,
+    *,
+    out: Path | None = None,
+    overwrite: Annotated[bool, Parameter(negative=())] = False,
+    modality: Modality | None = None,
+    mask: str | None = None,
+    marker_column: str | None = None,
+    unit: str | None = None,
+) -> int:
+    """Write a recording in the form that is read lazily: float32 on disk, with stimuli, units and order kept.
+
+    Parameters
+    ----------
+    path
+        A recording of any layout.
+    out
+        The folder to be; by default NAME.recording in the current folder.
+    overwrite
+        Replace a converted recording that stands there.
+    modality
+        Keep only the channels of this modality.
+    mask
+        fMRI: which voxels, a region of interest by name or the path of a mask.
+    marker_column
+        Marker column of a CSV recording, or stim channel.
+    unit
+        Unit of a CSV recording's channels.
+    """
+    from .convert import convert_recording
+
+    return convert_recording(
+        path, out, overwrite=overwrite, modality=modality, mask=mask, marker_column=marker_column, unit=unit
+    )
 
 
 @app.command
