@@ -8,7 +8,7 @@ from decode_stream.stream.types import DECODED_TYPES, Channel, Modality, StreamI
 from decode_stream.stream.units import handy_unit
 from decode_stream.stream.windows import exact_sfreq
 
-__all__ = ["DECODER_HZ", "design_chain", "pick_channels", "watch_chain"]
+__all__ = ["DECODER_HZ", "design_chain", "pick_channels", "watch_chain", "whole_chain"]
 
 #: Rate up to which decoders are trained: four times the low-pass, with room for the filter's slope.
 DECODER_HZ: dict[str, float] = {"eeg": 128.0, "meg": 200.0}
@@ -86,6 +86,18 @@ def design_chain(
         sfreq_hz=rate,
         highpass_hz=low,
         lowpass_hz=min(high, 0.4 * rate),
+    )
+
+
+def whole_chain(channels: Sequence[Channel], sfreq_hz: float) -> ChainSpec:
+    """Return the chain for signal that was filtered and cut into trials before it came here: it only picks.
+
+    A causal filter would have to settle anew in every trial, which is shorter than that takes.
+    """
+    return ChainSpec(
+        channels=tuple(channel.name for channel in channels),
+        units=tuple(handy_unit(channel.unit) for channel in channels),
+        sfreq_hz=sfreq_hz,
     )
 
 

@@ -1,9 +1,10 @@
 """Recordings as training data: the windows that a live session would have cut, and nothing else."""
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from tempfile import TemporaryFile
 
 import numpy as np
 import numpy.typing as npt
@@ -14,13 +15,15 @@ from decode_stream.stream.filters import ChainSpec
 from decode_stream.stream.ingest import Ingest
 from decode_stream.stream.recording import Recording, n_missing
 from decode_stream.stream.trials import Trials
-from decode_stream.stream.types import Chunk, Gap, IntArray, Marker, StreamInfo
+from decode_stream.stream.types import Chunk, Gap, IntArray, Marker, StreamInfo, Trial
 from decode_stream.stream.window_chain import WindowSpec
 from decode_stream.stream.windows import WindowSchedule
 
 __all__ = ["TrialSet", "cut_trials", "overlap", "play_into", "robust_scale", "stream_info"]
 
 _BLOCK_S = 2.0
+#: Samples, over all recordings, that location and spread are told from.
+_SCALE_SAMPLES = 100_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +33,7 @@ class TrialSet:
     Attributes
     ----------
     windows : array of shape (n_trials, n_latencies, n_channels, n_times), float32
+        Mapped from a temporary file that goes with the array.
     labels : array of shape (n_trials,), int64
         Gallery index of the stimulus.
     runs : array of shape (n_trials,), int64
@@ -82,20 +86,20 @@ def play_into(
     """
     offset = round(marker_offset_s * recording.sfreq_hz)
     block = max(1, round(_BLOCK_S * recording.sfreq_hz))
-    gaps = sorted(recording.gaps, key=lambda gap: gap.start)
-    markers = list(recording.markers)
+    gaps = deque(sorted(recording.gaps, key=lambda gap: gap.start))
+    markers = deque(recording.markers)
     edges = sorted({*range(0, recording.n_samples, block), recording.n_samples, *(gap.start for gap in gaps)})
     lost = 0
     for start, stop in pairwise(edges):
         while gaps and gaps[0].start <= start:
-            gap = gaps.pop(0)
+            gap = gaps.popleft()
             n_lost = n_missing(gap, recording.sfreq_hz)
             ingest.take([Gap(start + lost, n_lost, "loss", 0.0)])
             lost += n_lost
         ingest.take([Chunk(start + lost, recording.read(start, stop), 0.0)])
         if trials is not None:
             while markers and (markers[0][0] < stop or stop == recording.n_samples):
-                sample, label = markers.pop(0)
+                sample, label = markers.popleft()
                 trials.add(Marker(float(sample + lost + offset), label, 0.0))
             ingest.ended = stop == recording.n_samples
             # A recording's marker carries its sample in the place of a time.
@@ -136,51 +140,55 @@ def cut_trials(
     RecordingError
         If a recording has no marker with one of the labels.
     """
-    windows, labels, runs = [], [], []
+    labels, runs = list[int](), list[int]()
     left_out: Counter[str] = Counter()
     overlapping = False
-    for run, recording in enumerate(recordings):
-        hold_s = 2 * _BLOCK_S + float(schedule.stop(n_latencies) / schedule.sfreq_hz) + 10.0
-        ingest = Ingest(stream_info(recording), chain, hold_s=hold_s, onset_channel=onset_channel)
-        trials = Trials(schedule, n_latencies, stimuli)
-        cutter = WindowCutter(ingest, schedule, window, trials)
-        gathered: dict[int, list[CutWindow]] = {}
-        onsets = []
-        for _ in play_into(ingest, recording, trials, marker_offset_s):
-            for cut in cutter.locked():
-                assert cut.locked is not None
-                parts = gathered.setdefault(cut.locked.trial.number, [])
-                parts.append(cut)
-                if len(parts) < n_latencies:
-                    continue
-                del gathered[cut.locked.trial.number]
-                reasons = [part.reason for part in parts if part.data is None]
-                if reasons:
+    # Windows overlap fourfold, so those of a large recording do not fit into memory: a file without a name holds them.
+    with TemporaryFile() as file:
+        for run, recording in enumerate(recordings):
+            hold_s = 2 * _BLOCK_S + float(schedule.stop(n_latencies) / schedule.sfreq_hz) + 10.0
+            ingest = Ingest(stream_info(recording), chain, hold_s=hold_s, onset_channel=onset_channel)
+            trials = Trials(schedule, n_latencies, stimuli)
+            cutter = WindowCutter(ingest, schedule, window, trials)
+            onsets = []
+            for trial, parts in _whole_trials(cutter, play_into(ingest, recording, trials, marker_offset_s)):
+                if reasons := [part.reason for part in parts if part.data is None]:
                     left_out[reasons[0]] += 1
                     continue
-                windows.append(np.stack([part.data for part in parts if part.data is not None]))
-                labels.append(cut.locked.trial.stimulus)
+                for part in parts:
+                    file.write(np.ascontiguousarray(part.data).data)
+                labels.append(trial.stimulus)
                 runs.append(run)
-                onsets.append(cut.locked.trial.onset)
-        if trials.seen == trials.unknown:
-            found = ", ".join(sorted(trials.unknown_labels)) or "none at all"
-            raise RecordingError(
-                f"No marker of {recording.name} names a stimulus: wanted {', '.join(stimuli)}; found {found}. "
-                "Name the codes with --events CODE=NAME,..."
-            )
-        left_out["label without stimulus"] += trials.unknown
-        left_out["before the recording"] += trials.missed
-        left_out["marked twice"] += trials.duplicate
-        left_out["cut off by the end"] += len(trials.open) + trials.waiting
-        overlapping |= overlap(onsets, cutter.trial_samples(n_latencies))
-    shape = (0, n_latencies, chain.n_out, schedule.n_times)
+                onsets.append(trial.onset)
+            if trials.seen == trials.unknown:
+                found = ", ".join(sorted(trials.unknown_labels)) or "none at all"
+                raise RecordingError(
+                    f"No marker of {recording.name} names a stimulus: wanted {', '.join(stimuli)}; found {found}. "
+                    "Name the codes with --events CODE=NAME,..."
+                )
+            left_out["label without stimulus"] += trials.unknown
+            left_out["before the recording"] += trials.missed
+            left_out["marked twice"] += trials.duplicate
+            left_out["cut off by the end"] += len(trials.open) + trials.waiting
+            overlapping |= overlap(onsets, cutter.trial_samples(n_latencies))
+        shape = (len(labels), n_latencies, chain.n_out, schedule.n_times)
+        file.flush()
+        windows = np.memmap(file, np.float32, "r+", shape=shape) if labels else np.empty(shape, np.float32)
     return TrialSet(
-        np.stack(windows) if windows else np.empty(shape, np.float32),
-        np.array(labels, dtype=np.int64),
-        np.array(runs, dtype=np.int64),
-        +left_out,
-        overlapping,
+        windows, np.array(labels, dtype=np.int64), np.array(runs, dtype=np.int64), +left_out, overlapping
     )
+
+
+def _whole_trials(cutter: WindowCutter, blocks: Iterator[None]) -> Iterator[tuple[Trial, list[CutWindow]]]:
+    """Yield every trial with all its windows, as soon as the last one has been cut."""
+    gathered: dict[int, list[CutWindow]] = {}
+    for _ in blocks:
+        for cut in cutter.locked():
+            assert cut.locked is not None
+            trial, k = cut.locked.trial, cut.locked.k
+            gathered.setdefault(trial.number, []).append(cut)
+            if cutter.trials.n_latencies == k + 1:
+                yield trial, gathered.pop(trial.number)
 
 
 def robust_scale(
@@ -211,12 +219,16 @@ def robust_scale(
         ingest = Ingest(stream_info(recording), chain, hold_s=4 * _BLOCK_S)
         cursor = ingest.ring.reader()
         # Every n-th sample is plenty for a quantile and bounds the memory.
-        thin = max(1, round(recording.n_samples / ingest.chain.decimation / 200_000))
+        n_out = recording.n_samples * len(recordings) / ingest.chain.decimation
+        thin = max(1, round(n_out / _SCALE_SAMPLES))
         for _ in play_into(ingest, recording):
             for piece in cursor.read():
                 start = cursor.position - len(piece)
-                sound = [ingest.flags.reason(i, i + 1) is None for i in range(start, cursor.position, thin)]
-                kept.append(piece[::thin][np.array(sound)].astype(np.float64))
+                # One grid over the whole recording, or short pieces would all be looked at in the same place.
+                first = -start % thin
+                places = range(start + first, cursor.position, thin)
+                sound = np.array([ingest.flags.reason(i, i + 1) is None for i in places], dtype=bool)
+                kept.append(piece[first::thin][sound])
     values = np.concatenate(kept) if kept else np.empty((0, chain.n_out))
     if not len(values):
         names = ", ".join(recording.name for recording in recordings)

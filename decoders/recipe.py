@@ -13,7 +13,7 @@ from decode_stream.stream.types import Channel, FloatArray, Modality
 from decode_stream.stream.window_chain import WindowSpec
 from decode_stream.stream.windows import WindowSchedule, exact_sfreq
 
-from .chains import DECODER_HZ, design_chain, pick_channels
+from .chains import DECODER_HZ, design_chain, pick_channels, whole_chain
 from .epochs import TrialSet, cut_trials, robust_scale
 from .manifest import EmbeddingSpace
 
@@ -145,6 +145,11 @@ def design(
     first = recordings[0]
     channels = pick_channels(first.channels, modality, names)
     for other in recordings[1:]:
+        if other.epoch != first.epoch:
+            raise RecordingError(
+                f"{first.name} and {other.name} are not laid out alike: {_layout(first)}, and {_layout(other)}. "
+                "Train on recordings of one layout."
+            )
         if abs(other.sfreq_hz - first.sfreq_hz) > 1e-6 * first.sfreq_hz:
             raise RecordingError(
                 f"{first.name} runs at {first.sfreq_hz:g} Hz and {other.name} at {other.sfreq_hz:g} Hz; recordings "
@@ -156,19 +161,37 @@ def design(
                 f"{other.name} lacks {', '.join(missing)}, which {first.name} has. Leave the recording out, or name "
                 "the channels that all have with --channels."
             )
-    chain = design_chain(channels, first.sfreq_hz, modality, at_most_hz=DECODER_HZ[modality])
+    if first.epoch is None:
+        chain = design_chain(channels, first.sfreq_hz, modality, at_most_hz=DECODER_HZ[modality])
+    else:
+        chain = whole_chain(channels, first.sfreq_hz)
     schedule = WindowSchedule(exact_sfreq(chain.sfreq_hz))
+    n_latencies = _N_LATENCIES
+    if first.epoch is not None:
+        n_latencies = min(n_latencies, schedule.count(first.epoch.n_times - first.epoch.onset))
+        if n_latencies < 1 or first.epoch.onset < 0:
+            raise RecordingError(
+                f"{first.name} holds {_layout(first)}; a trial must hold a window of "
+                f"{float(schedule.length_s):g} s from the onset on."
+            )
     return Recipe(
         modality,
         tuple(channels),
         chain,
         _WINDOW,
         schedule,
-        _N_LATENCIES,
+        n_latencies,
         gallery,
         marker_offset_s,
         onset_channel,
     )
+
+
+def _layout(recording: Recording) -> str:
+    epoch = recording.epoch
+    if epoch is None:
+        return "a continuous signal"
+    return f"trials of {epoch.n_times} samples with the onset at sample {epoch.onset}"
 
 
 def scaled(recipe: Recipe, recordings: Sequence[Recording]) -> Recipe:

@@ -75,7 +75,8 @@ class Ingest:
         self.onset_channel = self._onset_channel(onset_channel) if onset_channel is not None else None
         self._columns = [self._column(name) for name in spec.channels]
         self._settle = ceil(self.chain.settle_samples / self.chain.decimation)
-        self.flags.add(0, max(1, self._settle), "settling")
+        if self._settle:
+            self.flags.add(0, self._settle, "settling")
 
     def _onset_channel(self, name: str) -> OnsetChannel:
         column = self._column(name)
@@ -153,8 +154,9 @@ class Ingest:
         at = self.ring.stop
         stop = ceil(gap.stop / self.chain.decimation)
         self.chain.reset()
-        # Flagged before they can be seen: other threads cut windows meanwhile.
-        self.flags.add(at, stop + max(1, self._settle), "gap")
+        # Flagged before they can be seen: other threads cut windows meanwhile. A break that lost nothing is flagged on
+        # its first sample, so that no window runs across it.
+        self.flags.add(at, max(stop + self._settle, at + 1), "gap")
         self.ring.write_missing(stop - at)
         self.next_sample = gap.stop
 

@@ -46,6 +46,8 @@ class Trials:
 
     Attributes
     ----------
+    n_latencies : int
+        Windows of each trial.
     open : tuple of Trial
         Trials whose windows are not all handed out, oldest onset first.
     seen, unknown, duplicate, missed : int
@@ -63,7 +65,7 @@ class Trials:
         offset_s: float = 0.0,
     ) -> None:
         self._schedule = schedule
-        self._n_latencies = n_latencies
+        self.n_latencies = n_latencies
         self._stimuli = stimuli
         self._offset_s = offset_s
         self._waiting: deque[Marker] = deque()
@@ -141,16 +143,16 @@ class Trials:
         """
         due = []
         for trial, first in list(self._next.items()):
-            served = min(self._n_latencies, self._schedule.count(stop - trial.onset))
+            served = min(self.n_latencies, self._schedule.count(stop - trial.onset))
             if served <= first:
                 continue
             windows = [self._window(trial, k) for k in range(first, served)]
             if windows[0].start < held_from:
                 self.missed += 1
-                served = self._n_latencies
+                served = self.n_latencies
             else:
                 due += windows
-            if served < self._n_latencies:
+            if served < self.n_latencies:
                 self._next[trial] = served
             else:
                 del self._next[trial]

@@ -92,7 +92,7 @@ def train(
     Parameters
     ----------
     recordings
-        Two or more: each is held out once to calibrate the evidence.
+        Each is held out once to calibrate the evidence; a single one is split into five parts.
     """
     from .train import train_bundle
 

@@ -16,12 +16,15 @@ from decode_stream.decoders.manifest import Manifest, Training
 from decode_stream.decoders.recipe import Fit, Gallery, category_gallery, cut, design, scaled
 from decode_stream.replay_data.open import fingerprint, open_recording
 from decode_stream.stream.errors import RecordingError, UsageError
-from decode_stream.stream.recording import Recording
+from decode_stream.stream.recording import Recording, RecordingPart, split
 from decode_stream.stream.types import IntArray
 
 from .config import Modality, Model, TrainConfig, parse_events
 
 __all__ = ["fitter", "train", "train_bundle"]
+
+#: Into so many parts a single recording is split, to hold each out once.
+_N_PARTS = 5
 
 
 def train(
@@ -43,7 +46,7 @@ def train(
     Parameters
     ----------
     recordings : sequence of Recording
-        At least two, one a run.
+        One a run: each is held out once to calibrate the evidence. A single one is split into five successive parts.
     model : {"channel-attention", "lda"}
     fingerprints : sequence of str
         What tells each recording from others, where they come from files.
@@ -63,10 +66,7 @@ def train(
         If the recordings do not go together or hold too little.
     """
     if len(recordings) < 2:
-        raise UsageError(
-            "Training needs at least two recordings, one a run: each is held out once to calibrate the evidence. "
-            "Give another RECORDING, or split this one."
-        )
+        recordings = _parts(recordings[0])
     fit = fitter(model)
     recipe = design(
         recordings, modality, channels, gallery, marker_offset_s=marker_offset_s, onset_channel=onset_channel
@@ -83,8 +83,8 @@ def train(
     report("exporting")
     encoder = trained.export(trials.windows[:4])
     protocol = (
-        f"leave one of {len(recordings)} runs out, single trial, {len(gallery.names)}-way; weights of latencies fitted "
-        "on the same held-out trials"
+        f"leave one of {len(recordings)} {_word(recordings)} out, single trial, {len(gallery.names)}-way; weights of "
+        "latencies fitted on the same held-out trials"
     )
     manifest = Manifest(
         name=name,
@@ -110,6 +110,19 @@ def train(
         versions=_versions(),
     )
     return Bundle(manifest, encoder, gallery.embeddings, gallery.thumbnails), held_out
+
+
+def _parts(recording: Recording) -> tuple[RecordingPart, ...]:
+    if len(recording.stimuli) < _N_PARTS:
+        raise RecordingError(
+            f"{recording.name} holds {len(recording.stimuli)} stimuli. A single recording is split into {_N_PARTS} "
+            "parts, each of which is held out once. Give a longer one, or several."
+        )
+    return split(recording, _N_PARTS)
+
+
+def _word(recordings: Sequence[Recording]) -> str:
+    return "parts" if isinstance(recordings[0], RecordingPart) else "runs"
 
 
 def _marked(recordings: Sequence[Recording], gallery: Gallery) -> IntArray:
@@ -214,7 +227,7 @@ def train_bundle(paths: Sequence[Path], config: TrainConfig) -> int:
         for note in recording.notes:
             console.print(f"{recording.name}: {note}", highlight=False, soft_wrap=True)
     gallery = category_gallery(recordings, parse_events(config.events))
-    n_steps = len(recordings) + 2
+    n_steps = (len(recordings) if len(recordings) > 1 else _N_PARTS) + 2
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task("reading", total=n_steps)
@@ -238,11 +251,12 @@ def train_bundle(paths: Sequence[Path], config: TrainConfig) -> int:
     bundle = save_bundle(bundle, out, overwrite=config.overwrite)
     scores, numbers = held_out_scores(held_out, bundle.manifest.calibration)
     low, high = scores.interval(scores.hits())
+    runs = f"{len(recordings)} runs" if len(recordings) > 1 else f"{_N_PARTS} parts of {recordings[0].name}"
     auc = f", AUC {numbers['auc']:.3f}" if "auc" in numbers else ""
     print(
-        f"{out}: {config.model}, {bundle.manifest.training.n_trials} trials of {len(recordings)} runs, "
+        f"{out}: {config.model}, {bundle.manifest.training.n_trials} trials of {runs}, "
         f"{len(bundle.encoder) / 1e3:.0f} kB\n"
-        f"held-out runs: top-1 {numbers['top1']:.3f} (95 % {low:.3f} to {high:.3f}, {scores.interval_name}; chance "
+        f"held out in turn: top-1 {numbers['top1']:.3f} (95 % {low:.3f} to {high:.3f}, {scores.interval_name}; chance "
         f"{numbers['chance']:.3f}; n = {scores.n}){auc}, log loss {numbers['log_loss']:.3f}"
     )
     return 0

@@ -271,7 +271,15 @@ def test_training_that_cannot_work_is_refused(run: Run, tmp_path: Path) -> None:
     other = write_csv(tmp_path / "other.csv", channels=("O1", "Pz", "Cz"))
     tokens = ("--modality", "eeg", "--model", "lda", "--out", "new.bundle")
     events = ("--events", "1=house,2=face")
-    refused(run, "train", one, *tokens, *events, tells=("at least two recordings",))
+    few = write_csv(tmp_path / "few.csv", n_samples=1000)
+    refused(
+        run,
+        "train",
+        few,
+        *tokens,
+        *events,
+        tells=("few.csv holds", "split into 5 parts", "longer one, or several"),
+    )
     refused(run, "train", one, one, *tokens, tells=("run-0.csv is given 2 times", "only once"))
     copy = tmp_path / "copy.csv"
     copy.write_bytes(one.read_bytes())
@@ -298,7 +306,7 @@ def test_training_overwrites_nothing_unasked(run: Run, tmp_path: Path, bundle: P
     refused(run, *tokens, one / "x", tells=("cannot be written",))
     code, text = run(*tokens, bundle, "--overwrite")
     assert code == 0
-    assert "held-out runs: top-1" in text
+    assert "held out in turn: top-1" in text
     assert json.loads((bundle / "bundle.json").read_text())["training"]["model"] == "lda"
 
 

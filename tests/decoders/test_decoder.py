@@ -177,7 +177,7 @@ def test_beliefs_say_what_they_speak_of() -> None:
     assert (free.trial, free.end_s, free.stop) == (None, 0.0, 300)
     assert free.probability.sum() == pytest.approx(1.0)
     assert decoder.trial_belief is None
-    assert decoder.free_decoded == len(range(25, 301, 5))
+    assert decoder.free_decoded == len(range(20, 301, 5))
 
     trials.add(Marker(280.0, "2", 0.0))
     trials.place(lambda time: int(time), ingest.ring.stop)

@@ -7,6 +7,8 @@ from decode_stream.decoders.epochs import TrialSet, cut_trials, overlap, robust_
 from decode_stream.replay_data.arrays import ArrayRecording
 from decode_stream.stream.errors import RecordingError
 from decode_stream.stream.filters import CausalChain, ChainSpec
+from decode_stream.stream.recording import Epoch, epoch_gaps
+from decode_stream.stream.stimuli import StimulusTable
 from decode_stream.stream.types import Channel, Gap
 from decode_stream.stream.window_chain import WindowSpec
 from decode_stream.stream.windows import WindowSchedule, exact_sfreq
@@ -72,7 +74,7 @@ def test_baseline_and_clamp_are_those_of_the_window_spec() -> None:
 
 def test_what_is_left_out_is_counted_by_its_reason() -> None:
     markers = (
-        (0, "1"),  # the first sample has no past
+        (0, "1"),  # without filters the first sample is as good as any
         (600, "1"),
         (800, "7"),
         (1000, "2"),
@@ -89,9 +91,8 @@ def test_what_is_left_out_is_counted_by_its_reason() -> None:
     run.data[1410, 1] = np.nan
     run.data[1710, 0] = 500.0
     trials = cut(run, reject_peak=100.0)
-    assert trials.labels.tolist() == [0, 1, 1]
+    assert trials.labels.tolist() == [0, 0, 1, 1]
     assert trials.left_out == {
-        "settling": 1,
         "label without stimulus": 1,
         "marked twice": 1,
         "not finite": 1,
@@ -100,7 +101,30 @@ def test_what_is_left_out_is_counted_by_its_reason() -> None:
         "cut off by the end": 3,
     }
     # Behind the gap a marker stays on its sample.
-    assert np.array_equal(trials.windows[2, 0], run.data[2500:2520, ::-1].T.astype(np.float32))
+    assert np.array_equal(trials.windows[3, 0], run.data[2500:2520, ::-1].T.astype(np.float32))
+
+
+@pytest.mark.parametrize("onset", [0, 8])
+def test_a_recording_that_was_cut_into_trials_gives_back_its_trials(onset: int) -> None:
+    epoch = Epoch(onset + 36, onset, in_order=False)
+    data = np.random.default_rng(0).standard_normal((6 * epoch.n_times, 2))
+    table = StimulusTable(np.arange(6) * epoch.n_times + onset, np.array([1, 2, 1, 1, 2, 2]))
+    gaps = epoch_gaps(6, epoch, DECODER_HZ)
+    run = ArrayRecording(data, CHANNELS, DECODER_HZ, gaps=gaps, stimuli=table, epoch=epoch)
+    trials = cut(run)
+    assert trials.labels.tolist() == [0, 1, 0, 0, 1, 1]
+    assert not trials.left_out
+    for i in range(6):
+        for k in range(4):
+            start = i * epoch.n_times + onset + 5 * k
+            assert np.array_equal(trials.windows[i, k], data[start : start + 20, ::-1].T.astype(np.float32))
+    center, scale = robust_scale([run], chain())
+    assert center == pytest.approx((0, 0), abs=0.2)
+    assert scale == pytest.approx((1, 1), abs=0.2)
+
+
+def test_windows_lie_in_a_file_not_in_memory() -> None:
+    assert isinstance(cut(recording(markers=((1000, "1"),))).windows, np.memmap)
 
 
 def test_a_trial_whose_baseline_begins_before_the_recording_is_told() -> None:

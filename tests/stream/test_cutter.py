@@ -48,8 +48,7 @@ def test_ten_seconds_give_397_windows_with_the_right_samples() -> None:
         ingest.feed(*samples(start, min(start + 13, 2000)))
         cut += cutter.free()
     assert cutter.due == len(cut) == 397
-    assert cut[0].reason == "settling"  # the very first sample has no past
-    for window in cut[1:]:
+    for window in cut:  # without filters the very first sample is as good as any
         assert window.data is not None
         assert window.data[0].tolist() == list(range(window.stop - 20, window.stop))
         assert window.data.shape == (1, 20)
