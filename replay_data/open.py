@@ -7,7 +7,7 @@ from pathlib import Path
 from decode_stream.stream.errors import RecordingError
 from decode_stream.stream.recording import Recording
 
-from . import csv_files, mne_files, stored
+from . import csv_files, mne_files, nifti_files, stored
 from .layout import Inspection, Layout, ReadOptions
 
 __all__ = ["LAYOUTS", "fingerprint", "inspect", "open_recording"]
@@ -17,7 +17,7 @@ _SAMPLES = {".vhdr": ".eeg", ".set": ".fdt"}
 _END_BYTES = 1 << 20
 
 #: The layouts known, asked in this order: what is particular comes before what is general.
-LAYOUTS: tuple[Layout, ...] = (stored, csv_files, mne_files)
+LAYOUTS: tuple[Layout, ...] = (stored, csv_files, nifti_files, mne_files)
 
 
 def open_recording(
@@ -117,8 +117,8 @@ def _layout(path: Path) -> Layout:
         raise RecordingError(f"{path} is a part of a recording. Give the folder {path.parent}.")
     raise RecordingError(
         f"{path} is of no kind known here ({path.suffix or 'no ending'}). Recordings are the published files of "
-        "THINGS-EEG2, THINGS-MEG and NSD, CSV recorded from LSL (.csv, .csv.gz) and files that MNE-Python reads: .fif, "
-        ".vhdr, .edf, .bdf, .set, .ds, .sqd, ..."
+        "THINGS-EEG2, THINGS-MEG and NSD, CSV recorded from LSL (.csv, .csv.gz), NIfTI (.nii, .nii.gz) and files that "
+        "MNE-Python reads: .fif, .vhdr, .edf, .bdf, .set, .ds, .sqd, ..."
     )
 
 
