@@ -1,13 +1,11 @@
 """Ten simple pictures for the demo, and an embedding space that their looks span."""
 
-import struct
-import zlib
 from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["demo_pictures", "encode_png", "picture_embedding"]
+__all__ = ["demo_pictures", "picture_embedding"]
 
 _SIDE = 32
 _BACKGROUND = (40, 42, 48)
@@ -98,23 +96,3 @@ def picture_embedding(picture: Picture) -> npt.NDArray[np.float32]:
 def _unit(vector: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     length = float(np.linalg.norm(vector))
     return vector / max(length, 1e-12)
-
-
-def encode_png(picture: Picture) -> bytes:
-    """Return a picture as a PNG file.
-
-    Parameters
-    ----------
-    picture : array of shape (height, width, 3), uint8
-        RGB.
-    """
-    height, width, _ = picture.shape
-    # Every row begins with its filter, 0 for none.
-    rows = np.zeros((height, 1 + 3 * width), np.uint8)
-    rows[:, 1:] = picture.reshape(height, -1)
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    parts = [(b"IHDR", header), (b"IDAT", zlib.compress(rows.tobytes(), 9)), (b"IEND", b"")]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-        for kind, body in parts
-    )

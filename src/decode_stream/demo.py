@@ -12,8 +12,9 @@ import numpy as np
 from decode_stream.decoders.bundle import save_bundle
 from decode_stream.decoders.manifest import EmbeddingSpace
 from decode_stream.decoders.recipe import Gallery
+from decode_stream.replay_data.pictures import encode_png
 from decode_stream.replay_data.simulate import save_fif, simulate_demo
-from decode_stream.replay_data.stimuli import demo_pictures, encode_png, picture_embedding
+from decode_stream.replay_data.stimuli import demo_pictures, picture_embedding
 
 from .train import train
 

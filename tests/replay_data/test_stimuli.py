@@ -1,10 +1,7 @@
-import struct
-import zlib
-
 import numpy as np
 import pytest
 
-from decode_stream.replay_data.stimuli import demo_pictures, encode_png, picture_embedding
+from decode_stream.replay_data.stimuli import demo_pictures, picture_embedding
 
 
 def test_pictures_differ_and_so_do_their_embeddings() -> None:
@@ -39,20 +36,3 @@ def test_other_shapes_are_refused(shape: tuple[int, ...]) -> None:
 
 def test_a_flat_picture_has_an_embedding() -> None:
     assert np.isfinite(picture_embedding(np.zeros((32, 32, 3), np.uint8))).all()
-
-
-def test_png_holds_the_picture() -> None:
-    picture = demo_pictures()["orange ring"][:, :20]
-    png = encode_png(picture)
-    assert png[:8] == b"\x89PNG\r\n\x1a\n"
-    parts, at = {}, 8
-    while at < len(png):
-        (length,) = struct.unpack(">I", png[at : at + 4])
-        kind, body = png[at + 4 : at + 8], png[at + 8 : at + 8 + length]
-        assert struct.unpack(">I", png[at + 8 + length : at + 12 + length])[0] == zlib.crc32(kind + body)
-        parts[kind], at = body, at + 12 + length
-    assert list(parts) == [b"IHDR", b"IDAT", b"IEND"]
-    assert struct.unpack(">IIBBBBB", parts[b"IHDR"]) == (20, 32, 8, 2, 0, 0, 0)
-    rows = np.frombuffer(zlib.decompress(parts[b"IDAT"]), np.uint8).reshape(32, 61)
-    assert not rows[:, 0].any()
-    np.testing.assert_array_equal(rows[:, 1:].reshape(32, 20, 3), picture)
