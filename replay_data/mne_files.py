@@ -42,7 +42,7 @@ _PARTS = {".vmrk": ".vhdr", ".eeg": ".vhdr", ".fdt": ".set"}
 _CUT_OFF = re.compile(r"truncat|not match|incomplete|unexpected end|corrupt|invalid tag", re.IGNORECASE)
 _CHATTER = re.compile(r"naming convention|does not conform", re.IGNORECASE)
 
-#: Values read at once. mne reads a whole CTF trial for any sample of it, so a block should hold one.
+#: Values read at once, at most: a piece of the recording as its format stores it, where that is not too long.
 _BLOCK_VALUES = 2**23
 
 

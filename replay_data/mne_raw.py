@@ -9,6 +9,8 @@ import numpy as np
 from decode_stream.stream.errors import RecordingError, did_you_mean
 from decode_stream.stream.types import Channel, FloatArray
 
+from .ctf_samples import read_ctf_samples
+
 __all__ = [
     "Break",
     "annotated_breaks",
@@ -45,6 +47,8 @@ def read_samples(raw: Any, picks: Sequence[int], start: int, stop: int) -> Float
     from mne.utils import use_log_level
 
     try:
+        if str(raw.filenames[0]).endswith(".meg4"):
+            return read_ctf_samples(raw, picks, int(start), int(stop))
         with use_log_level("error"):
             data: FloatArray = raw[list(picks), int(start) : int(stop)][0].T
     except Exception as error:
