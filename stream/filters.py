@@ -1,5 +1,6 @@
 """The causal signal chain: the same object filters a live stream and a recording, to the last bit."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import isfinite
@@ -68,6 +69,10 @@ class ChainSpec:
         Notch frequencies, quality factor `notch_q`.
     highpass_hz, lowpass_hz : float or None
         Corner frequencies of a Butterworth filter of order `order`; both together make a band-pass.
+    running_mean_s : float or None
+        From each sample the mean of those before it is taken, in which older ones fade with this time constant. Meant
+        for volumes: it stays within a drift, and stands from the second sample on, where a high-pass settles for
+        minutes.
     center, scale : tuple of float or None
         Robust location and spread of each output channel in the training data; ``(x - center) / scale``.
     """
@@ -81,6 +86,7 @@ class ChainSpec:
     highpass_hz: float | None = None
     lowpass_hz: float | None = None
     order: int = 4
+    running_mean_s: float | None = None
     center: tuple[float, ...] | None = None
     scale: tuple[float, ...] | None = None
 
@@ -97,6 +103,8 @@ class ChainSpec:
                 raise ValueError(f"{name} holds {len(numbers)} numbers for {n_out} output channels.")
         if self.scale is not None and not all(s > 0 for s in self.scale):
             raise ValueError("Every scale must be above 0.")
+        if self.running_mean_s is not None and not self.running_mean_s > 0:
+            raise ValueError(f"A running mean fades over a time above 0 s; got {self.running_mean_s} s.")
         corners = [f for f in (self.highpass_hz, self.lowpass_hz, *self.notch_hz) if f is not None]
         for f_hz in corners:
             if not 0 < f_hz < self.sfreq_hz / 2:
@@ -153,19 +161,22 @@ def _listed(names: Sequence[str]) -> str:
 def _pick(spec: ChainSpec, channels: Sequence[Channel]) -> tuple[npt.NDArray[np.intp], FloatArray]:
     """Find each channel of the chain in the stream by name, with the factor to its unit."""
     names = [channel.name for channel in channels]
-    doubled = sorted({name for name in names if names.count(name) > 1 and name in spec.channels})
+    # Of thousands of voxels each is looked for once.
+    places = {name: place for place, name in enumerate(names)}
+    counts = Counter(names)
+    doubled = [name for name in sorted(spec.channels) if counts[name] > 1]
     if doubled:
         raise StreamError(
-            f"The stream has more than one channel called {', '.join(doubled)}; names must differ."
+            f"The stream has more than one channel called {_listed(doubled)}; names must differ."
         )
-    missing = [name for name in spec.channels if name not in names]
+    missing = [name for name in spec.channels if name not in places]
     if missing:
         raise StreamError(
             f"The stream lacks {len(missing)} of the decoder's {len(spec.channels)} channels: {_listed(missing)}. "
             f"It has: {_listed(names)}.{did_you_mean(missing[0], names)} "
             "Rename the channels at the amplifier, or train a decoder without them."
         )
-    index = np.array([names.index(name) for name in spec.channels])
+    index = np.array([places[name] for name in spec.channels])
     factors = [_factor(channels[i], unit) for i, unit in zip(index, spec.units, strict=True)]
     return index, np.array(factors)
 
@@ -182,7 +193,7 @@ def _factor(channel: Channel, unit: str) -> float:
 
 
 class CausalChain:
-    """Pick, spatial matrix, filters, decimation and scaling, sample by sample and with carried state.
+    """Pick, spatial matrix, filters, decimation, running mean and scaling, sample by sample, with carried state.
 
     The output is the same to the last bit for any chunking, one sample at a time included, because no sum runs
     over the samples of a chunk: the filters step through time, and the spatial matrix is applied to one sample
@@ -202,7 +213,8 @@ class CausalChain:
     decimation : int
         Output sample m is the filtered input at sample index ``m * decimation``.
     settle_samples : int
-        Input samples after a reset until the slowest mode of the filters has decayed to 5 %.
+        Input samples after a reset until the slowest mode of the filters has decayed to 5 %, and there is a mean of
+        earlier samples if one is taken off.
     non_finite : int
         Number of values that were NaN or infinite and were replaced by the channel's last finite value.
 
@@ -222,6 +234,7 @@ class CausalChain:
         self._sos = _sections(spec, sfreq_hz, self.decimation)
         self._steady = signal.sosfilt_zi(self._sos)[None] if len(self._sos) else np.empty((1, 0, 2))
         self._matrix = None if spec.spatial is None else np.array(spec.spatial, dtype=np.float64)
+        self._memory = None if spec.running_mean_s is None else max(1.0, spec.running_mean_s * spec.sfreq_hz)
         self._center = None if spec.center is None else np.array(spec.center)
         self._scale = None if spec.scale is None else np.array(spec.scale)
         self.non_finite = 0
@@ -230,16 +243,19 @@ class CausalChain:
     def reset(self) -> None:
         """Forget the past: the next sample is taken as the steady state before it."""
         self._state: FloatArray | None = None
+        self._mean: FloatArray | None = None
+        self._n_averaged = 0
         self._last = np.zeros(len(self._index))
 
     @property
     def settle_samples(self) -> int:
-        """Input samples after a reset until the slowest mode of the filters has decayed to 5 %."""
+        """Input samples after a reset until the slowest mode has decayed to 5 % and there is a mean to take off."""
+        least = 0 if self._memory is None else self.decimation
         if not len(self._sos):
-            return 0
+            return least
         poles = signal.sos2zpk(self._sos)[1]
         slowest = float(np.abs(poles).max())
-        return int(np.ceil(np.log(0.05) / np.log(slowest))) if slowest > 0 else 0
+        return max(least, int(np.ceil(np.log(0.05) / np.log(slowest))) if slowest > 0 else 0)
 
     def group_delay_s(self, f_hz: float) -> float:
         """Return by how many seconds a component at `f_hz` comes late out of the filters."""
@@ -277,6 +293,8 @@ class CausalChain:
             _filter_in_place(self._sos, by_channel, self._state)
             x = by_channel.T
         x = x[-start % self.decimation :: self.decimation]
+        if self._memory is not None:
+            x = self._less_mean(x, self._memory)
         if self._center is not None:
             x = x - self._center
         if self._scale is not None:
@@ -290,6 +308,18 @@ class CausalChain:
         for i, row in enumerate(x):
             sample[:] = row
             np.dot(self._matrix, sample, out=out[i])
+        return out
+
+    def _less_mean(self, x: FloatArray, memory: float) -> FloatArray:
+        """Take the mean of the earlier samples off each: of all at first, of about the last `memory` later on."""
+        out = np.zeros_like(x)
+        for i, row in enumerate(x):
+            if self._mean is None:
+                self._mean = np.zeros_like(row)
+            else:
+                out[i] = row - self._mean
+            self._n_averaged += 1
+            self._mean += (row - self._mean) / min(self._n_averaged, memory)
         return out
 
     def _replace_non_finite(self, x: FloatArray) -> FloatArray:

@@ -16,6 +16,9 @@ from .types import Chunk, FloatArray, Gap, StreamInfo
 
 __all__ = ["Ingest"]
 
+#: Samples held at least: at one volume in seconds, ten seconds would not hold a trial.
+_LEAST_HELD = 64
+
 
 class Ingest:
     """Everything between the inlet and the windows, without threads and without a clock of its own.
@@ -27,7 +30,7 @@ class Ingest:
     spec : ChainSpec
         The decoder's causal chain.
     hold_s : float
-        Seconds of signal held for late markers.
+        Seconds of signal held for late markers; of volumes, which come seconds apart, no fewer than 64.
     counter_channel : str or None
         Channel that carries a running sample number, if there is one: losses are then exact.
     onset_channel : str or None
@@ -68,12 +71,13 @@ class Ingest:
         self.chain = CausalChain(spec, info.channels, info.sfreq_hz)
         counter = self._column(counter_channel) if counter_channel is not None else None
         self.continuity = Continuity(info.sfreq_hz, speed=info.speed, counter_channel=counter)
-        self.ring = RingBuffer(ceil(hold_s * spec.sfreq_hz), spec.n_out)
+        self.ring = RingBuffer(max(ceil(hold_s * spec.sfreq_hz), _LEAST_HELD), spec.n_out)
         self.flags = Flags()
         self.next_sample = 0
         self.ended = False
         self.onset_channel = self._onset_channel(onset_channel) if onset_channel is not None else None
-        self._columns = [self._column(name) for name in spec.channels]
+        places = {channel.name: place for place, channel in enumerate(info.channels)}
+        self._columns = [places[name] for name in spec.channels]
         self._settle = ceil(self.chain.settle_samples / self.chain.decimation)
         if self._settle:
             self.flags.add(0, self._settle, "settling")

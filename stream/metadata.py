@@ -37,6 +37,9 @@ _TYPE_WORDS = {
     "ieeg": "seeg",
     "seeg": "seeg",
     "dbs": "dbs",
+    "voxel": "voxel",
+    "fmri": "voxel",
+    "bold": "voxel",
 }
 
 

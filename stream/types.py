@@ -28,10 +28,10 @@ IntArray: TypeAlias = npt.NDArray[np.int64]
 Modality: TypeAlias = Literal["eeg", "meg", "fmri"]
 
 #: By modality, the channel types that are decoded from.
-DECODED_TYPES: dict[str, tuple[str, ...]] = {"eeg": ("eeg",), "meg": ("mag", "grad")}
+DECODED_TYPES: dict[str, tuple[str, ...]] = {"eeg": ("eeg",), "meg": ("mag", "grad"), "fmri": ("voxel",)}
 #: By modality, the types that a recording or a stream keeps beside these, for noise cancellation: they pick up the
 #: room and not the head, so nothing is decoded from them.
-REFERENCE_TYPES: dict[str, tuple[str, ...]] = {"eeg": (), "meg": ("ref_meg",)}
+REFERENCE_TYPES: dict[str, tuple[str, ...]] = {"eeg": (), "meg": ("ref_meg",), "fmri": ()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +43,12 @@ class Channel:
     name : str
         Name as the amplifier gives it.
     type : str
-        MNE's word for it: ``eeg``, ``mag``, ``grad``, ``ref_meg``, ``eog``, ``ecg``, ``emg``, ``stim``, ``misc``.
+        MNE's word for it: ``eeg``, ``mag``, ``grad``, ``ref_meg``, ``eog``, ``ecg``, ``emg``, ``stim``, ``misc``;
+        ``voxel`` for fMRI.
     unit : str
-        One of `decode_stream.stream.units.UNITS` (``uV``, ``fT``, ...), or empty where unknown.
+        One of `decode_stream.stream.units.UNITS` (``uV``, ``fT``, ``%``, ...), or empty where unknown or arbitrary.
     position_m : tuple of float or None
-        Sensor position (x, y, z) in metres, head coordinates.
+        Position (x, y, z) in metres: of a sensor in head coordinates, of a voxel in the image's.
     """
 
     name: str

@@ -13,7 +13,7 @@ class Unit(NamedTuple):
     exponent : int
         Power of ten by which it stands above its SI unit.
     si : str
-        Its SI unit: ``V``, ``T`` or ``T/m``.
+        Its SI unit: ``V``, ``T`` or ``T/m``; ``%`` stands for itself.
     word : str
         Its name in the singular.
     """
@@ -34,15 +34,16 @@ UNITS = {
     "fT": Unit(-15, "T", "femtotesla"),
     "T/m": Unit(0, "T/m", "tesla/meter"),
     "fT/cm": Unit(-13, "T/m", "femtotesla/centimeter"),
+    "%": Unit(0, "%", "percent"),  # signal change of a voxel
 }
 
 #: By SI unit, the one in which numbers are of the order of 1 to 1000, which float32 and people like best.
-_HANDY = {"V": "uV", "T": "fT", "T/m": "fT/cm"}
+_HANDY = {"V": "uV", "T": "fT", "T/m": "fT/cm", "%": "%"}
 
 _BY_WORD = {unit.word: symbol for symbol, unit in UNITS.items()} | {"uv": "uV"}
 _BY_EXPONENT = {(unit.exponent, unit.si): symbol for symbol, unit in UNITS.items()}
 #: SI unit of a channel type; all others that measure anything measure volts.
-_SI = {"mag": "T", "ref_meg": "T", "grad": "T/m", "stim": "", "misc": ""}
+_SI = {"mag": "T", "ref_meg": "T", "grad": "T/m", "voxel": "%", "stim": "", "misc": ""}
 
 
 def unit_symbol(text: str, type_: str = "eeg") -> str:
