@@ -154,4 +154,5 @@ def read_ctf_samples(raw: Any, picks: Sequence[int], start: int, stop: int) -> F
         begin = end
     if stop > begin:
         raise ValueError(f"it holds {begin} samples and was asked for {stop}")
-    return np.multiply(out, scales, out=out)
+    out *= scales
+    return out
