@@ -30,6 +30,8 @@ class ReadOptions:
         Unit of the channels, where a file does not say it.
     mask : str or None
         fMRI: which voxels, the name of a region of interest (``nsdgeneral``) or the path of a mask.
+    stream : str or None
+        XDF: which of its streams is the signal, by name.
     """
 
     marker_column: str | None = None
@@ -37,6 +39,7 @@ class ReadOptions:
     modality: str | None = None
     unit: str | None = None
     mask: str | None = None
+    stream: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

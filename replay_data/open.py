@@ -7,7 +7,7 @@ from pathlib import Path
 from decode_stream.stream.errors import RecordingError
 from decode_stream.stream.recording import Recording
 
-from . import csv_files, mne_files, nifti_files, stored
+from . import csv_files, mne_files, nifti_files, nsd, stored
 from .layout import Inspection, Layout, ReadOptions
 
 __all__ = ["LAYOUTS", "fingerprint", "inspect", "open_recording"]
@@ -17,7 +17,7 @@ _SAMPLES = {".vhdr": ".eeg", ".set": ".fdt"}
 _END_BYTES = 1 << 20
 
 #: The layouts known, asked in this order: what is particular comes before what is general.
-LAYOUTS: tuple[Layout, ...] = (stored, csv_files, nifti_files, mne_files)
+LAYOUTS: tuple[Layout, ...] = (stored, nsd, csv_files, nifti_files, mne_files)
 
 
 def open_recording(
@@ -28,6 +28,7 @@ def open_recording(
     modality: str | None = None,
     unit: str | None = None,
     mask: str | None = None,
+    stream: str | None = None,
 ) -> Recording:
     """Return a recording, ready to be read in blocks, whatever file or folder holds it.
 
@@ -35,7 +36,7 @@ def open_recording(
     ----------
     path : str or Path
         A file or folder of one of the `LAYOUTS`.
-    marker_column, exclude_channels, modality, unit, mask
+    marker_column, exclude_channels, modality, unit, mask, stream
         As in `ReadOptions`.
 
     Returns
@@ -50,7 +51,9 @@ def open_recording(
         asked of it.
     """
     path = Path(path).expanduser()
-    return _layout(path).read(path, ReadOptions(marker_column, tuple(exclude_channels), modality, unit, mask))
+    return _layout(path).read(
+        path, ReadOptions(marker_column, tuple(exclude_channels), modality, unit, mask, stream)
+    )
 
 
 def inspect(path: str | Path) -> Inspection:

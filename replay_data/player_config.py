@@ -5,6 +5,8 @@ from uuid import uuid4
 
 from decode_stream.stream.errors import UsageError
 
+from .faults import Faults
+
 __all__ = ["PlayerConfig"]
 
 
@@ -27,7 +29,7 @@ class PlayerConfig:
     speed : float
         How much faster than recorded; the declared rate is multiplied by it.
     chunk_s : float
-        Seconds of LSL time between two pushes.
+        Seconds of LSL time between two pushes; a chunk holds at least one sample.
     wait_for_consumer : bool
         Whether to begin only when somebody listens to the signal, and to the markers if there are any.
     wait_s : float
@@ -36,6 +38,13 @@ class PlayerConfig:
         Format on the wire, ``float32`` or ``double64``.
     linger_s : float
         How long the streams stay open after the last sample for consumers that have not yet closed theirs.
+    marker_format : str
+        ``id`` sends the recording's markers as they are, ``json`` what its table of stimuli says of each, as
+        `decode_stream.stream.marker_text` writes it.
+    trigger_channel : str
+        Name of a channel that is added to the signal and rises at every onset; none where empty.
+    faults : Faults
+        What is to go wrong.
 
     Raises
     ------
@@ -54,6 +63,9 @@ class PlayerConfig:
     wait_s: float = 60.0
     dtype: str = "float32"
     linger_s: float = 5.0
+    marker_format: str = "id"
+    trigger_channel: str = ""
+    faults: Faults = field(default_factory=Faults)
 
     def __post_init__(self) -> None:
         for word, value in (("speed", self.speed), ("chunk length", self.chunk_s)):
@@ -63,3 +75,5 @@ class PlayerConfig:
             raise UsageError(f"A replay starts at 0 s or later; got --start-s {self.start_s:g}.")
         if self.dtype not in ("float32", "double64"):
             raise UsageError(f"A replay is sent as float32 or double64; got {self.dtype!r}.")
+        if self.marker_format not in ("id", "json"):
+            raise UsageError(f"Markers are sent as id or json; got --marker-format {self.marker_format}.")

@@ -16,6 +16,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from decode_stream.stream import errors
 from decode_stream.stream.errors import DecodeStreamError, StreamError
 
@@ -181,7 +183,7 @@ def main() -> int:
 
         quiet_liblsl()
         recording = open_recording(orders["path"], **orders["reading"])
-        player = Player(recording, PlayerConfig(**orders["config"]))
+        player = Player(recording, msgspec.convert(orders["config"], PlayerConfig))
         _answer(name=player.name, source_id=player.source_id, marker_source_id=player.marker_source_id)
         _answer(sent=player.run(stop))
     except DecodeStreamError as error:

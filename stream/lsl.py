@@ -21,6 +21,7 @@ from pylsl.lib import cf_int64, cf_string, fmt2string
 from .connection import OPEN_TIMEOUT_S, Connection, StreamLost, lsl_now, quiet_liblsl
 from .discovery import StreamQuery, find_streams, resolve_stream
 from .errors import StreamError
+from .marker_text import read_marker_text
 from .metadata import read_description
 from .outlets import open_marker_outlet, open_outlet
 from .types import FloatArray, Marker
@@ -157,7 +158,7 @@ class LslInlet(Connection):
 
 
 class MarkerInlet(Connection):
-    """The markers of one stream: text or integers, exactly as sent.
+    """The markers of one stream: text as sent, integers in decimal, and of JSON what it says.
 
     Parameters
     ----------
@@ -203,13 +204,14 @@ class MarkerInlet(Connection):
             arrived_s = lsl_now()
             self._probe(0.0)
         stamps_s = self._correct(raw_s)
-        return [
-            Marker(float(time_s), _label(value), arrived_s)
-            for time_s, value in zip(stamps_s, values[:, 0], strict=True)
-        ]
+        markers = []
+        for time_s, value in zip(stamps_s, values[:, 0], strict=True):
+            said = read_marker_text(_text(value))
+            markers.append(Marker(float(time_s), said.label, arrived_s, said.concept))
+        return markers
 
 
-def _label(value: Any) -> str:
+def _text(value: Any) -> str:
     if isinstance(value, bytes):
         try:
             return value.decode("utf-8")

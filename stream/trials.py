@@ -40,7 +40,7 @@ class Trials:
     n_latencies : int
         Windows of each trial: latencies 0, step, 2 step, ...
     stimuli : mapping of str to int
-        Gallery index by marker label.
+        Gallery index by marker label; a label that it lacks is looked up by the marker's concept.
     offset_s : float
         Constant added to every marker's time.
 
@@ -116,11 +116,13 @@ class Trials:
                 self.duplicate += 1
                 continue
             self._recent.append((at, marker.label))
-            placed.append(self._open(at, marker.label, time_s))
+            placed.append(self._open(at, marker, time_s))
         return placed
 
-    def _open(self, at: int, label: str, time_s: float) -> Trial:
-        trial = Trial(self.seen, at, self._stimuli.get(label, -1), label, time_s)
+    def _open(self, at: int, marker: Marker, time_s: float) -> Trial:
+        label = marker.label
+        stimulus = self._stimuli.get(label, self._stimuli.get(marker.concept, -1))
+        trial = Trial(self.seen, at, stimulus, label, time_s)
         self.seen += 1
         if trial.stimulus < 0:
             self.unknown += 1

@@ -144,14 +144,17 @@ class Marker:
     time_s : float
         LSL time of the event, on this machine's clock.
     label : str
-        Text of the marker; integers in decimal.
+        Text of the marker; integers in decimal. Of a marker in JSON the id, see `decode_stream.stream.marker_text`.
     arrived_s : float
         LSL time at which the marker was in hand.
+    concept : str
+        Name of what the picture shows, where the marker tells it beside the label; else empty.
     """
 
     time_s: float
     label: str
     arrived_s: float
+    concept: str = ""
 
 
 @dataclass(frozen=True, slots=True)

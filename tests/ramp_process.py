@@ -4,6 +4,7 @@ import json
 import sys
 import threading
 
+import msgspec
 import numpy as np
 
 from decode_stream.replay_data.arrays import ArrayRecording
@@ -26,7 +27,7 @@ def main() -> None:
         name="ramp",
     )
     stop = threading.Event()
-    player = Player(recording, PlayerConfig(**orders.get("config", {})))
+    player = Player(recording, msgspec.convert(orders.get("config", {}), PlayerConfig))
     threading.Thread(target=lambda: (sys.stdin.read(), stop.set()), daemon=True).start()
     print(json.dumps([player.source_id, player.marker_source_id]), flush=True)
     player.run(stop)

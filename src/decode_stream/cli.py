@@ -15,6 +15,7 @@ from decode_stream import __version__
 from decode_stream.stream.errors import DecodeStreamError, UsageError
 
 from .config import EvaluateConfig, Modality, SessionConfig, TrainConfig
+from .replay_config import ReplayConfig
 
 __all__ = ["app", "main"]
 
@@ -37,50 +38,17 @@ def session(config: Annotated[SessionConfig | None, _FLAT] = None) -> int:
 
 
 @app.command
-def replay(
-    recording: Path,
-    *,
-    name: str | None = None,
-    source_id: str | None = None,
-    loop: Annotated[bool, Parameter(negative=())] = False,
-    start_s: float = 0.0,
-    speed: float = 1.0,
-    wait: Annotated[bool, Parameter(negative=())] = False,
-    marker_column: str | None = None,
-) -> int:
+def replay(recording: Path, /, *, config: Annotated[ReplayConfig | None, _FLAT] = None) -> int:
     """Publish a recording as LSL streams: its signal, and its markers in a stream of their own.
 
     Parameters
     ----------
     recording
-        Any file MNE reads, or a CSV recorded from LSL.
-    name
-        Name of the signal's stream; by default the file's name.
-    source_id
-        source_id of the signal's stream; by default a new one.
-    loop
-        Start again at the end.
-    start_s
-        Where to start [s].
-    speed
-        How many times faster than recorded: stamps are compressed and the declared rate is multiplied.
-    wait
-        Wait until a consumer listens, so that it gets the first sample.
-    marker_column
-        Marker column of a CSV recording.
+        A recording of any layout. While it plays, p and Enter in the terminal pause it and let it go on.
     """
     from .run import run_replay
 
-    return run_replay(
-        recording,
-        name=name,
-        source_id=source_id,
-        loop=loop,
-        start_s=start_s,
-        speed=speed,
-        wait=wait,
-        marker_column=marker_column,
-    )
+    return run_replay(recording, config or ReplayConfig())
 
 
 @app.command

@@ -13,6 +13,7 @@ from decode_stream.stream.errors import DecodeStreamError, UsageError
 from decode_stream.stream.lsl import quiet_liblsl
 
 from .config import SessionConfig
+from .replay_config import ReplayConfig, parse_stall
 from .session import Session
 from .source import Source
 from .summary import check_writable, session_summary, write_json
@@ -124,25 +125,45 @@ def _print_result(session: Session, console: Console) -> None:
         )
 
 
-def run_replay(
-    recording: Path,
-    *,
-    name: str | None,
-    source_id: str | None,
-    loop: bool,
-    start_s: float,
-    speed: float,
-    wait: bool,
-    marker_column: str | None,
-) -> int:
+def run_replay(recording: Path, config: ReplayConfig) -> int:
     """Publish a recording as LSL streams until it ends or is interrupted; returns the exit code."""
-    from decode_stream.replay_data.player import play
+    from decode_stream.replay_data.faults import Faults
+    from decode_stream.replay_data.play import play
     from decode_stream.replay_data.player_config import PlayerConfig
 
-    config = PlayerConfig(name=name or "", loop=loop, start_s=start_s, speed=speed, wait_for_consumer=wait)
-    if source_id:
-        config = replace(config, source_id=source_id)
+    faults = Faults(
+        drop=config.drop,
+        jitter_ms=config.jitter_ms,
+        clock_offset_s=config.clock_offset_s,
+        clock_drift_ppm=config.clock_drift_ppm,
+        stall=tuple(parse_stall(text) for text in config.stall),
+        permute_channels=config.permute_channels,
+        marker_jitter_ms=config.marker_jitter_ms,
+        seed=config.seed,
+    )
+    player = PlayerConfig(
+        name=config.name,
+        loop=config.loop,
+        start_s=config.start_s,
+        speed=config.speed,
+        wait_for_consumer=config.wait,
+        marker_format=config.marker_format,
+        trigger_channel=config.trigger_channel,
+        faults=faults,
+    )
+    if config.source_id:
+        player = replace(player, source_id=config.source_id)
     quiet_liblsl()
     console = Console(stderr=True)
-    play(recording, config, threading.Event(), console.print, marker_column=marker_column)
+    play(
+        recording,
+        player,
+        threading.Event(),
+        lambda text: console.print(text, highlight=False, markup=False, soft_wrap=True),
+        marker_column=config.marker_column,
+        modality=config.modality,
+        unit=config.unit,
+        mask=config.mask,
+        stream=config.stream,
+    )
     return 0

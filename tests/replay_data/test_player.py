@@ -11,9 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from decode_stream.replay_data.arrays import ArrayRecording
-from decode_stream.replay_data.player import Player, _runs, play
+from decode_stream.replay_data.play import play
+from decode_stream.replay_data.player import Player
 from decode_stream.replay_data.player_config import PlayerConfig
 from decode_stream.replay_data.player_process import play_in_process
+from decode_stream.replay_data.timeline import runs_of
 from decode_stream.stream.errors import RecordingError, StreamError, UsageError
 from decode_stream.stream.lsl import LslInlet, MarkerInlet, StreamLost, StreamQuery, resolve_stream
 from decode_stream.stream.types import Channel, Gap, Marker
@@ -196,7 +198,7 @@ def test_every_sample_has_its_place_on_the_time_line(
     data = np.zeros((n_samples, 1))
     gaps = tuple(Gap(at, lost, "loss", 0.0) for at, lost in sorted(breaks.items()))
     recording = ArrayRecording(data, (Channel("a"),), 100.0, gaps=gaps)
-    runs, span = _runs(recording, start, loop)
+    runs, span = runs_of(recording, start, loop)
     places = {sample: run.at + sample - run.start for run in runs for sample in range(run.start, run.stop)}
     assert list(places) == list(range(start, n_samples))
     for sample, place in places.items():
