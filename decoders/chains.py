@@ -1,18 +1,38 @@
-"""The causal chain by modality: which channels, which rate, which filters, where nothing else is asked for."""
+"""Chain and windows by modality: which channels, rate, filters and times, where nothing else is asked for."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from fractions import Fraction
 
 from decode_stream.stream.errors import UsageError, did_you_mean
 from decode_stream.stream.filters import ChainSpec
 from decode_stream.stream.types import DECODED_TYPES, Channel, Modality, StreamInfo
 from decode_stream.stream.units import handy_unit
-from decode_stream.stream.windows import exact_sfreq
+from decode_stream.stream.windows import WindowSchedule, exact_sfreq
 
-__all__ = ["DECODER_HZ", "design_chain", "pick_channels", "watch_chain", "whole_chain"]
+__all__ = [
+    "DECODER_HZ",
+    "design_chain",
+    "pick_channels",
+    "volume_schedule",
+    "watch_chain",
+    "watch_schedule",
+    "whole_chain",
+]
 
 #: Rate up to which decoders are trained: four times the low-pass, with room for the filter's slope.
-DECODER_HZ: dict[str, float] = {"eeg": 128.0, "meg": 200.0}
+#: Volumes are taken as they come.
+DECODER_HZ: dict[str, float] = {"eeg": 128.0, "meg": 200.0, "fmri": 128.0}
 _BAND_HZ: dict[str, tuple[float, float]] = {"eeg": (1.0, 30.0), "meg": (0.5, 40.0)}
+#: Time constant of the mean that is taken off each voxel, seconds. A drift must go before a decision can rest on a
+#: level. A baseline before each onset would hold the answers to the pictures before it, which last longer than pictures
+#: are apart; a high-pass that is as slow would withhold the first minutes of every run while it settles; the mean of
+#: what came before is there from the second volume on. It is long against blocks of stimuli (20 to 30 s).
+_DRIFT_S = 60.0
+#: When the answer to a picture is read: from so long after its onset, for so long. Seconds. It peaks after 5 to 6 s.
+_VOLUME_LAG_S, _VOLUME_WIDTH_S = 4.0, 4.0
+_LONGEST_S = 120.0
+_MOST_NAMED = 40
 
 
 def pick_channels(
@@ -24,7 +44,7 @@ def pick_channels(
     ----------
     channels : sequence of Channel
         What there is.
-    modality : {"eeg", "meg"} or None
+    modality : {"eeg", "meg", "fmri"} or None
         Only channels of its types; None for all.
     names : sequence of str, optional
         Just these.
@@ -38,8 +58,9 @@ def pick_channels(
         known = {channel.name: channel for channel in channels}
         for name in names:
             if name not in known:
+                some = ", ".join(list(known)[:_MOST_NAMED]) + (", ..." if len(known) > _MOST_NAMED else "")
                 raise UsageError(
-                    f"There is no channel {name!r}; there are: {', '.join(known)}.{did_you_mean(name, known)}"
+                    f"There is no channel {name!r}; there are: {some}.{did_you_mean(name, known)}"
                 )
         return [known[name] for name in names]
     if modality is None:
@@ -78,6 +99,8 @@ def design_chain(
     at_most_hz : float
         The decoder's rate is the highest whole fraction of `sfreq_hz` up to this.
     """
+    if modality == "fmri":
+        return replace(whole_chain(channels, sfreq_hz), running_mean_s=_DRIFT_S)
     rate = _decoder_rate(sfreq_hz, at_most_hz)
     low, high = _BAND_HZ[modality]
     return ChainSpec(
@@ -92,7 +115,8 @@ def design_chain(
 def whole_chain(channels: Sequence[Channel], sfreq_hz: float) -> ChainSpec:
     """Return the chain for signal that was filtered and cut into trials before it came here: it only picks.
 
-    A causal filter would have to settle anew in every trial, which is shorter than that takes.
+    A causal filter would have to settle anew in every trial, which is shorter than that takes. Betas, one sample a
+    trial, have no past at all.
     """
     return ChainSpec(
         channels=tuple(channel.name for channel in channels),
@@ -103,4 +127,44 @@ def whole_chain(channels: Sequence[Channel], sfreq_hz: float) -> ChainSpec:
 
 def watch_chain(info: StreamInfo, modality: Modality | None) -> ChainSpec:
     """Return the chain to look at a stream with when there is no decoder for it."""
+    voxels = any(channel.type in DECODED_TYPES["fmri"] for channel in info.channels)
+    modality = modality or ("fmri" if voxels else None)
     return design_chain(pick_channels(info.channels, modality), info.sfreq_hz, modality or "eeg")
+
+
+def watch_schedule(sfreq_hz: float) -> WindowSchedule:
+    """Return the windows to look at a stream with: 100 ms every 25 ms, or each sample if these are farther apart."""
+    rate = exact_sfreq(sfreq_hz)
+    usual = WindowSchedule(max(rate, Fraction(40)))
+    return WindowSchedule(rate, max(usual.length_s, 1 / rate), max(usual.step_s, 1 / rate))
+
+
+def volume_schedule(
+    sfreq_hz: float, lag_s: float | None = None, width_s: float | None = None
+) -> WindowSchedule:
+    """Return the one window of a trial of fMRI, in whole volumes.
+
+    Parameters
+    ----------
+    sfreq_hz : float
+        Volumes per second.
+    lag_s : float or None
+        Time from the onset until the window begins, 4 s by default: the blood answers late.
+    width_s : float or None
+        Length of the window, 4 s by default; for a block of stimuli its length.
+
+    Raises
+    ------
+    UsageError
+        If the lag is below 0, or the window would not hold a volume or would last for minutes.
+    """
+    lag_s = _VOLUME_LAG_S if lag_s is None else lag_s
+    width_s = _VOLUME_WIDTH_S if width_s is None else width_s
+    if not 0 <= lag_s <= _LONGEST_S or not 0 < width_s <= _LONGEST_S:
+        raise UsageError(
+            f"--lag-s is {lag_s:g} and --width-s {width_s:g}; the lag is 0 or more, the width above 0, and both are "
+            f"at most {_LONGEST_S:g} s."
+        )
+    rate = exact_sfreq(sfreq_hz)
+    n_lag, n_width = round(lag_s * rate), max(1, round(width_s * rate))
+    return WindowSchedule(rate, n_width / rate, 1 / rate, n_lag / rate)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from decode_stream.stream.cutter import CutWindow, WindowCutter
+from decode_stream.stream.cutter import CutWindow, WindowCutter, held_s
 from decode_stream.stream.ingest import Ingest
 from decode_stream.stream.recording import Recording
 from decode_stream.stream.trials import Trials
@@ -225,7 +225,8 @@ def decode_recording(
         With the scores of all trials.
     """
     manifest = bundle.manifest
-    ingest = Ingest(stream_info(recording), manifest.chain, onset_channel=onset_channel)
+    hold_s = held_s(manifest.schedule, manifest.n_latencies, manifest.window)
+    ingest = Ingest(stream_info(recording), manifest.chain, hold_s, onset_channel=onset_channel)
     trials = Trials(manifest.schedule, manifest.n_latencies, stimuli)
     cutter = WindowCutter(ingest, manifest.schedule, manifest.window, trials)
     decoder = Decoder(bundle, encoder, cutter, run)

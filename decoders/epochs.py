@@ -22,8 +22,8 @@ from decode_stream.stream.windows import WindowSchedule
 __all__ = ["TrialSet", "cut_trials", "overlap", "play_into", "robust_scale", "stream_info"]
 
 _BLOCK_S = 2.0
-#: Samples, over all recordings, that location and spread are told from.
-_SCALE_SAMPLES = 100_000
+#: Samples, and values of all channels, over all recordings, that location and spread are told from.
+_SCALE_SAMPLES, _SCALE_VALUES = 100_000, 40_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -220,7 +220,7 @@ def robust_scale(
         cursor = ingest.ring.reader()
         # Every n-th sample is plenty for a quantile and bounds the memory.
         n_out = recording.n_samples * len(recordings) / ingest.chain.decimation
-        thin = max(1, round(n_out / _SCALE_SAMPLES))
+        thin = max(1, round(n_out / min(_SCALE_SAMPLES, _SCALE_VALUES / chain.n_out)))
         for _ in play_into(ingest, recording):
             for piece in cursor.read():
                 start = cursor.position - len(piece)

@@ -66,7 +66,7 @@ class Training:
     Attributes
     ----------
     model : str
-        Family of the encoder: ``channel-attention``, ``lda``.
+        Family of the encoder: ``channel-attention``, ``lda``, ``ridge``.
     recordings : tuple of str
         Names of the recordings, one a run.
     fingerprints : tuple of str
@@ -101,8 +101,10 @@ class Manifest:
         The causal signal chain, the same in training and live.
     length_s, step_s : float
         Window length and step, exact to the decimal as written.
+    lag_s : float
+        Time from a trial's onset until its first window begins, likewise.
     n_latencies : int
-        Windows of each trial, from latency 0 on.
+        Windows of each trial, from the lag on.
     gallery : tuple of str
         Names of the candidates.
     labels : dict of str to str
@@ -127,6 +129,7 @@ class Manifest:
     versions: dict[str, str] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
     schema: int = SCHEMA
+    lag_s: float = 0.0
 
     def __post_init__(self) -> None:
         if len(self.calibration.weights) != self.n_latencies:
@@ -142,8 +145,8 @@ class Manifest:
     @property
     def schedule(self) -> WindowSchedule:
         """The window schedule at the decoder's rate."""
-        length, step = (Fraction(str(s)) for s in (self.length_s, self.step_s))
-        return WindowSchedule(exact_sfreq(self.chain.sfreq_hz), length, step)
+        length, step, lag = (Fraction(str(s)) for s in (self.length_s, self.step_s, self.lag_s))
+        return WindowSchedule(exact_sfreq(self.chain.sfreq_hz), length, step, lag)
 
     def stimuli(self, labels: Mapping[str, str] | None = None) -> dict[str, int]:
         """Return the gallery index for every marker label: the names themselves, and `labels` on top.

@@ -13,7 +13,7 @@ from decode_stream.stream.types import Channel, FloatArray, Modality
 from decode_stream.stream.window_chain import WindowSpec
 from decode_stream.stream.windows import WindowSchedule, exact_sfreq
 
-from .chains import DECODER_HZ, design_chain, pick_channels, whole_chain
+from .chains import DECODER_HZ, design_chain, pick_channels, volume_schedule, whole_chain
 from .epochs import TrialSet, cut_trials, robust_scale
 from .manifest import EmbeddingSpace
 
@@ -22,6 +22,8 @@ __all__ = ["Fit", "Gallery", "Recipe", "Trained", "category_gallery", "cut", "de
 _N_LATENCIES = 21  # the last window ends 600 ms after onset
 # In robust standard deviations: blinks and movements lie far above 12, brain signals below 5.
 _WINDOW = WindowSpec(clamp=5.0, reject_peak=12.0)
+# Of thousands of voxels, one at an edge goes far out whenever the head moves: that withholds no trial.
+_VOLUMES = WindowSpec(clamp=5.0)
 
 #: Takes trials, gallery, norm and seed and returns what decodes.
 Fit = Callable[["TrialSet", "Recipe", int], "Trained"]
@@ -127,6 +129,8 @@ def design(
     *,
     marker_offset_s: float = 0.0,
     onset_channel: str | None = None,
+    lag_s: float | None = None,
+    width_s: float | None = None,
 ) -> Recipe:
     """Return the recipe for recordings of one rate, without scaling.
 
@@ -136,6 +140,8 @@ def design(
         Channels to use; by default all of the modality.
     marker_offset_s, onset_channel : float, str or None
         How the markers are corrected, see `cut_trials`.
+    lag_s, width_s : float or None
+        fMRI: when the window of a trial begins and how long it is, see `volume_schedule`.
 
     Raises
     ------
@@ -157,34 +163,57 @@ def design(
             )
         have = {channel.name for channel in other.channels}
         if missing := [channel.name for channel in channels if channel.name not in have]:
+            some = f"{', '.join(missing[:10])}{', ...' if len(missing) > 10 else ''}"
+            way = (
+                "give one mask for all with --mask"
+                if modality == "fmri"
+                else "name those that all have with --channels"
+            )
             raise RecordingError(
-                f"{other.name} lacks {', '.join(missing)}, which {first.name} has. Leave the recording out, or name "
-                "the channels that all have with --channels."
+                f"{other.name} lacks {len(missing)} channels that {first.name} has: {some}. "
+                f"Leave the recording out, or {way}."
             )
     if first.epoch is None:
         chain = design_chain(channels, first.sfreq_hz, modality, at_most_hz=DECODER_HZ[modality])
     else:
         chain = whole_chain(channels, first.sfreq_hz)
-    schedule = WindowSchedule(exact_sfreq(chain.sfreq_hz))
-    n_latencies = _N_LATENCIES
-    if first.epoch is not None:
-        n_latencies = min(n_latencies, schedule.count(first.epoch.n_times - first.epoch.onset))
-        if n_latencies < 1 or first.epoch.onset < 0:
-            raise RecordingError(
-                f"{first.name} holds {_layout(first)}; a trial must hold a window of "
-                f"{float(schedule.length_s):g} s from the onset on."
-            )
+    schedule, n_latencies = _windows(first, chain.sfreq_hz, modality, lag_s, width_s)
     return Recipe(
         modality,
         tuple(channels),
         chain,
-        _WINDOW,
+        _VOLUMES if modality == "fmri" else _WINDOW,
         schedule,
         n_latencies,
         gallery,
         marker_offset_s,
         onset_channel,
     )
+
+
+def _windows(
+    recording: Recording, sfreq_hz: float, modality: Modality, lag_s: float | None, width_s: float | None
+) -> tuple[WindowSchedule, int]:
+    """Return the schedule of a trial's windows and their number."""
+    if modality == "fmri":
+        # A beta is the answer to its picture already, whenever that was given.
+        betas = recording.epoch is not None and recording.epoch.n_times == 1
+        schedule = volume_schedule(sfreq_hz, *((0.0, 1 / sfreq_hz) if betas else (lag_s, width_s)))
+        n_latencies = 1
+    elif lag_s is not None or width_s is not None:
+        raise UsageError(
+            f"--lag-s and --width-s belong to fmri; the windows of {modality} begin at the onset."
+        )
+    else:
+        schedule, n_latencies = WindowSchedule(exact_sfreq(sfreq_hz)), _N_LATENCIES
+    if recording.epoch is not None:
+        n_latencies = min(n_latencies, schedule.count(recording.epoch.n_times - recording.epoch.onset))
+        if n_latencies < 1 or recording.epoch.onset < 0:
+            raise RecordingError(
+                f"{recording.name} holds {_layout(recording)}; a trial must hold a window of "
+                f"{float(schedule.length_s):g} s from {float(schedule.lag_s):g} s after the onset on."
+            )
+    return schedule, n_latencies
 
 
 def _layout(recording: Recording) -> str:

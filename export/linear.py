@@ -1,4 +1,7 @@
-"""A linear decoder as ONNX, written node by node: no torch is needed."""
+"""Linear decoders as ONNX, written node by node: no torch is needed."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -6,10 +9,14 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from decode_stream.decoders.lda import LinearReadout
+from decode_stream.decoders.ridge import RidgeReadout
 
 from .parity import require_parity
 
-__all__ = ["export_linear"]
+__all__ = ["export_linear", "export_ridge"]
+
+#: Operator, inputs, output and attributes of each node.
+Steps: TypeAlias = Sequence[tuple[str, list[str], str, dict[str, Any]]]
 
 
 def export_linear(readout: LinearReadout, windows: npt.NDArray[np.float32]) -> bytes:
@@ -56,32 +63,87 @@ def _linear_graph(readout: LinearReadout) -> bytes:
         "second": np.array([1], dtype=np.int64),
         "third": np.array([2], dtype=np.int64),
     }
-    steps = [
-        ("Unsqueeze", ["latency_s", "second"], "latency"),
-        ("Div", ["latency", "step_s"], "position"),
-        ("Sub", ["position", "grid"], "offset"),
-        ("Abs", ["offset"], "distance"),
-        ("Sub", ["one", "distance"], "closeness"),
-        ("Relu", ["closeness"], "close"),
-        ("GreaterOrEqual", ["latency", "zero"], "is_known"),
-        ("Where", ["is_known", "close", "zero"], "near"),
-        ("Unsqueeze", ["near", "third"], "near_column"),
-        ("Flatten", ["window"], "samples"),
-        ("Unsqueeze", ["samples", "second"], "samples_row"),
-        ("Mul", ["near_column", "samples_row"], "placed"),
-        ("Flatten", ["placed"], "placed_row"),
-        ("MatMul", ["placed_row", "matrix"], "weighted"),
-        ("MatMul", ["near", "bias"], "constant"),
-        ("Add", ["weighted", "constant"], "embedding"),
+    steps: Steps = [
+        ("Unsqueeze", ["latency_s", "second"], "latency", {}),
+        ("Div", ["latency", "step_s"], "position", {}),
+        ("Sub", ["position", "grid"], "offset", {}),
+        ("Abs", ["offset"], "distance", {}),
+        ("Sub", ["one", "distance"], "closeness", {}),
+        ("Relu", ["closeness"], "close", {}),
+        ("GreaterOrEqual", ["latency", "zero"], "is_known", {}),
+        ("Where", ["is_known", "close", "zero"], "near", {}),
+        ("Unsqueeze", ["near", "third"], "near_column", {}),
+        ("Flatten", ["window"], "samples", {}),
+        ("Unsqueeze", ["samples", "second"], "samples_row", {}),
+        ("Mul", ["near_column", "samples_row"], "placed", {}),
+        ("Flatten", ["placed"], "placed_row", {}),
+        ("MatMul", ["placed_row", "matrix"], "weighted", {}),
+        ("MatMul", ["near", "bias"], "constant", {}),
+        ("Add", ["weighted", "constant"], "embedding", {}),
     ]
+    return _model(steps, constants, n_channels, n_times, n_entries)
+
+
+def export_ridge(readout: RidgeReadout, windows: npt.NDArray[np.float32]) -> bytes:
+    """Write a ridge regression as the encoder of a bundle, and check it on real windows.
+
+    Where the latency is unknown (negative) the embedding is zero, no evidence: the mean of volumes that were not
+    chosen by an onset mixes the answers to several pictures.
+
+    Parameters
+    ----------
+    readout : RidgeReadout
+    windows : array of shape (n_trials, 1, n_channels, n_times), float32
+        Whole trials.
+
+    Returns
+    -------
+    bytes
+        The model: inputs ``window`` (n, n_channels, n_times) and ``latency_s`` (n,), output ``embedding``
+        (n, dimension), all float32.
+
+    Raises
+    ------
+    ExportError
+        If ONNX Runtime's output differs from the readout's.
+    """
+    n_channels, n_times = windows.shape[2:]
+    constants = {
+        "matrix": readout.weights.astype(np.float32),
+        "offset": readout.offset.astype(np.float32),
+        "zero": np.float32(0),
+        "second": np.array([1], dtype=np.int64),
+    }
+    steps: Steps = [
+        ("ReduceMean", ["window"], "answer", {"axes": [2], "keepdims": 0}),
+        ("MatMul", ["answer", "matrix"], "mapped", {}),
+        ("Add", ["mapped", "offset"], "difference", {}),
+        ("GreaterOrEqual", ["latency_s", "zero"], "is_known", {}),
+        ("Unsqueeze", ["is_known", "second"], "is_known_column", {}),
+        ("Where", ["is_known_column", "difference", "zero"], "embedding", {}),
+    ]
+    model = _model(steps, constants, n_channels, n_times, readout.weights.shape[1])
+    latencies_s = np.zeros(len(windows), np.float32)
+    require_parity(model, windows[:, 0], latencies_s, readout.embed(windows)[:, 0])
+    return model
+
+
+def _model(
+    steps: Steps,
+    constants: Mapping[str, Any],
+    n_channels: int,
+    n_times: int,
+    dimension: int,
+) -> bytes:
+    """Return a graph of nodes, one after the other."""
     graph = helper.make_graph(
-        [helper.make_node(kind, inputs, [output], name=output) for kind, inputs, output in steps],
+        [helper.make_node(kind, inputs, [output], name=output, **how) for kind, inputs, output, how in steps],
         "linear_readout",
         [
             helper.make_tensor_value_info("window", TensorProto.FLOAT, ["n", n_channels, n_times]),
             helper.make_tensor_value_info("latency_s", TensorProto.FLOAT, ["n"]),
         ],
-        [helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["n", n_entries])],
+        [helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["n", dimension])],
         [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
     )
     # Old enough for every ONNX Runtime in use.

@@ -10,7 +10,16 @@ from .trials import Trials, TrialWindow
 from .window_chain import WindowChain, WindowSpec
 from .windows import WindowSchedule
 
-__all__ = ["CutWindow", "WindowCutter"]
+__all__ = ["CutWindow", "WindowCutter", "held_s"]
+
+#: A marker may come so late that its trial is still decoded. Seconds.
+_LATE_S = 10.0
+
+
+def held_s(schedule: WindowSchedule, n_latencies: int, spec: WindowSpec) -> float:
+    """Return for how long the signal is held so that a trial is whole although its marker comes ten seconds late."""
+    lead = WindowChain(spec, float(schedule.sfreq_hz)).lead
+    return _LATE_S + float((lead + schedule.stop(n_latencies - 1)) / schedule.sfreq_hz)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -257,6 +257,11 @@ class CausalChain:
         slowest = float(np.abs(poles).max())
         return max(least, int(np.ceil(np.log(0.05) / np.log(slowest))) if slowest > 0 else 0)
 
+    @property
+    def has_filters(self) -> bool:
+        """Whether anything is filtered: a high-pass, a low-pass, a notch, or what goes before a decimation."""
+        return len(self._sos) > 0
+
     def group_delay_s(self, f_hz: float) -> float:
         """Return by how many seconds a component at `f_hz` comes late out of the filters."""
         if not len(self._sos):

@@ -12,7 +12,7 @@ from decode_stream.stream.types import Modality
 
 __all__ = ["EvaluateConfig", "Modality", "Model", "Provider", "SessionConfig", "TrainConfig", "parse_events"]
 
-Model = Literal["channel-attention", "lda"]
+Model = Literal["channel-attention", "lda", "ridge"]
 Provider = Literal["cpu", "cuda", "tensorrt"]
 
 _SOURCE = Group.create_ordered("Source")
@@ -23,8 +23,11 @@ _OUTPUT = Group.create_ordered("Output")
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Markers:
-    """How markers are read, from a stream or from recordings."""
+class _Reading:
+    """How recordings and markers are read, from files or from a stream."""
+
+    mask: Annotated[str | None, Parameter(group=_SOURCE)] = None
+    """fMRI recordings: which voxels, a region of interest by name or the path of a mask."""
 
     events: Annotated[str | None, Parameter(group=_MARKERS)] = None
     """Names of marker codes, as in 1=house,2=face; where there is a bundle, by default those of it."""
@@ -41,7 +44,7 @@ class _Markers:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SessionConfig(_Markers):
+class SessionConfig(_Reading):
     """Settings of a session."""
 
     modality: Annotated[Modality | None, Parameter(group=_SOURCE)] = None
@@ -106,26 +109,45 @@ class SessionConfig(_Markers):
             raise UsageError(
                 "--loop, --start-s and --speed belong to --replay RECORDING; a live stream has none."
             )
-        if self.modality == "fmri":
-            raise UsageError("--modality fmri is not available in this version; it decodes eeg and meg.")
+        if self.mask is not None and not self.replay:
+            raise UsageError(
+                "--mask belongs to --replay RECORDING; a live stream has the voxels that it sends."
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainConfig(_Markers):
+class TrainConfig(_Reading):
     """Settings of a training; the names given to codes are the gallery."""
 
     modality: Annotated[Modality, Parameter(group=_SOURCE)]
     """Which channels are used, and how they are filtered."""
     channels: Annotated[str | None, Parameter(group=_SOURCE)] = None
     """Channels to use, separated by commas; by default all of the modality."""
-    model: Annotated[Model, Parameter(group=_DECODER)] = "channel-attention"
-    """The encoder."""
+    model: Annotated[Model | None, Parameter(group=_DECODER)] = None
+    """The encoder; by default channel-attention for eeg and meg, ridge for fmri."""
+    lag_s: Annotated[float | None, Parameter(group=_DECODER)] = None
+    """fmri: time from the onset until the answer is read, 4 s by default [s]."""
+    width_s: Annotated[float | None, Parameter(group=_DECODER)] = None
+    """fmri: for how long it is read, 4 s by default; for blocks their length [s]."""
     seed: Annotated[int, Parameter(group=_DECODER)] = 0
     """Of everything random."""
     out: Annotated[Path, Parameter(group=_OUTPUT)]
     """The bundle's folder, or a file that ends in .zip."""
     overwrite: Annotated[bool, Parameter(group=_OUTPUT, negative=())] = False
     """Replace a bundle that stands there."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.model is not None and (self.model == "ridge") != (self.modality == "fmri"):
+            raise UsageError(
+                f"--model {self.model} does not decode {self.modality}; eeg and meg have channel-attention and "
+                "lda, fmri has ridge."
+            )
+
+    @property
+    def encoder(self) -> Model:
+        """The encoder asked for, or the modality's own."""
+        return self.model or ("ridge" if self.modality == "fmri" else "channel-attention")
 
     @property
     def channel_names(self) -> tuple[str, ...] | None:
@@ -134,7 +156,7 @@ class TrainConfig(_Markers):
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateConfig(_Markers):
+class EvaluateConfig(_Reading):
     """Settings of an evaluation; names of codes are by default those of the bundle."""
 
     bundle: Annotated[Path, Parameter(group=_DECODER)]

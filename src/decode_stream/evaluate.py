@@ -37,7 +37,7 @@ def evaluate_bundle(paths: Sequence[Path], config: EvaluateConfig) -> int:
     scores = Scores(len(decoder_bundle.manifest.gallery))
     rows: list[dict[str, Any]] = []
     for run, path in enumerate(paths):
-        recording = open_recording(path, marker_column=config.marker_column)
+        recording = open_recording(path, marker_column=config.marker_column, mask=config.mask)
         try:
             decoder = decode_recording(
                 decoder_bundle,

@@ -8,16 +8,19 @@ import numpy.typing as npt
 from decode_stream.decoders.decoder import Belief, Decoder
 from decode_stream.decoders.scoring import Scores, wilson
 from decode_stream.gui.snapshot import Accuracy, Match, Progress, SignalView
+from decode_stream.stream.filters import CausalChain
 from decode_stream.stream.ingest import Ingest
 from decode_stream.stream.types import FloatArray, IntArray
 
 from .pipeline import Pipeline
+from .timing import duration_text
 
 __all__ = ["AccuracyTrace", "best_matches", "chain_notes", "progress", "protocol", "signal_view"]
 
 _N_MATCHES = 5
 _MAX_POINTS = 300
-#: A trial's belief is shown for so long after its last window before free-running ones take over. Seconds.
+#: A trial's belief is shown for so long after its last window before free-running ones take over, and for as long as
+#: the longest time from its onset to a window's end. Seconds.
 _TRIAL_SHOWN_S = 1.0
 
 
@@ -88,7 +91,7 @@ def best_matches(decoder: Decoder | None) -> tuple[tuple[Match, ...], str, str]:
     matches = tuple(Match(names[i], float(belief.probability[i])) for i in best)
     if belief.trial is None:
         return matches, "free-running, latency unknown", ""
-    of = f"trial {belief.trial.number + 1}, up to {1e3 * belief.end_s:.0f} ms after onset"
+    of = f"trial {belief.trial.number + 1}, up to {duration_text(belief.end_s)} after onset"
     return matches, of, names[belief.trial.stimulus]
 
 
@@ -98,7 +101,9 @@ def _newest(decoder: Decoder | None) -> Belief | None:
     trial, free = decoder.trial_belief, decoder.free_belief
     if trial is None or free is None:
         return trial or free
-    fresh = free.stop - trial.stop < _TRIAL_SHOWN_S * float(decoder.cutter.schedule.sfreq_hz)
+    schedule = decoder.cutter.schedule
+    shown = max(_TRIAL_SHOWN_S * schedule.sfreq_hz, schedule.stop(decoder.manifest.n_latencies - 1))
+    fresh = free.stop - trial.stop < shown
     return trial if fresh else free
 
 
@@ -107,18 +112,25 @@ def chain_notes(ingest: Ingest) -> tuple[str, ...]:
     chain, channels = ingest.chain, ingest.info.channels
     spec = chain.spec
     names = [channel.name for channel in channels]
+    used = set(spec.channels)
     unit = {channel.name: channel.unit for channel in channels}
-    notes = [
-        f"Filters: {1e3 * chain.group_delay_s(10.0):.0f} ms late at 10 Hz, settled "
-        f"{chain.settle_samples / chain.sfreq_hz:.1f} s after a start or a gap."
-    ]
-    if [name for name in names if name in spec.channels] != list(spec.channels):
+    notes = [_filter_note(chain)]
+    if [name for name in names if name in used] != list(spec.channels):
         notes.append(f"The stream's {len(spec.channels)} channels were put into the decoder's order.")
     if len(names) > len(spec.channels):
         notes.append(f"{len(names) - len(spec.channels)} of {len(names)} channels are not used.")
     converted = {(unit[n], u) for n, u in zip(spec.channels, spec.units, strict=True) if unit[n] != u}
     notes += [f"{old} converted to {new}." for old, new in sorted(converted)]
     return tuple(notes)
+
+
+def _filter_note(chain: CausalChain) -> str:
+    settled = f"settled {chain.settle_samples / chain.sfreq_hz:.1f} s after a start or a gap"
+    if chain.spec.running_mean_s is not None:
+        return f"A mean that fades over {chain.spec.running_mean_s:g} s is taken off each channel, {settled}."
+    if not chain.has_filters:
+        return "No filters."
+    return f"Filters: {1e3 * chain.group_delay_s(10.0):.0f} ms late at 10 Hz, {settled}."
 
 
 def progress(pipeline: Pipeline | None, n_gaps: int) -> Progress:
@@ -149,7 +161,7 @@ def signal_view(pipeline: Pipeline, seconds: float, onsets: tuple[tuple[int, str
     """Return a copy of the newest seconds of the filtered signal, or None before the first sample."""
     ring, spec = pipeline.ingest.ring, pipeline.ingest.chain.spec
     stop = ring.stop
-    start = max(ring.start, stop - round(seconds * spec.sfreq_hz))
+    start = max(ring.start, stop - max(1, round(seconds * spec.sfreq_hz)))
     view = ring.view(start, stop)
     if view is None:
         return None

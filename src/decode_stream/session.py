@@ -7,28 +7,29 @@ from collections.abc import Callable
 from itertools import pairwise
 
 from decode_stream.decoders.bundle import Bundle
+from decode_stream.decoders.chains import watch_schedule
 from decode_stream.decoders.decoder import Decoder
 from decode_stream.decoders.runtime import Encoder
 from decode_stream.gui.snapshot import SignalView, Snapshot
-from decode_stream.stream.cutter import WindowCutter
+from decode_stream.stream.cutter import WindowCutter, held_s
 from decode_stream.stream.filters import ChainSpec
 from decode_stream.stream.ingest import Ingest
 from decode_stream.stream.lsl import StreamLost, lsl_now
 from decode_stream.stream.trials import Trials
 from decode_stream.stream.types import Event, Gap, StreamInfo
 from decode_stream.stream.window_chain import WindowSpec
-from decode_stream.stream.windows import WindowSchedule, exact_sfreq
 
 from .config import SessionConfig, parse_events
 from .picture import AccuracyTrace, best_matches, chain_notes, progress, signal_view
 from .pipeline import Pipeline
 from .source import Source
-from .timing import Arrivals, StageTimes
+from .timing import Arrivals, StageTimes, duration_text
 
 __all__ = ["Session"]
 
 _PULL_S = 0.05
-_HOPS_TO_STALL = 5
+#: A stream stalls when nothing came for so long, and where hops are seconds long, as of volumes, for so many of them.
+_LEAST_STALL_S, _HOPS_TO_STALL = 0.5, 2.5
 #: A timed session of a stream that stalls ends so many seconds after its time. Seconds.
 _GRACE_S = 10.0
 
@@ -193,20 +194,25 @@ class Session:
         config = self.config
         manifest = self.bundle.manifest if self.bundle else None
         chain = manifest.chain if manifest else self._watch_chain(info)
-        schedule = manifest.schedule if manifest else WindowSchedule(exact_sfreq(chain.sfreq_hz))
-        ingest = Ingest(
-            info, chain, counter_channel=config.counter_channel, onset_channel=config.onset_channel
-        )
+        schedule = manifest.schedule if manifest else watch_schedule(chain.sfreq_hz)
         n_latencies = manifest.n_latencies if manifest else 1
+        window = manifest.window if manifest else WindowSpec()
+        ingest = Ingest(
+            info,
+            chain,
+            held_s(schedule, n_latencies, window),
+            counter_channel=config.counter_channel,
+            onset_channel=config.onset_channel,
+        )
         trials = Trials(schedule, n_latencies, self._stimuli, config.marker_offset_ms / 1e3 / info.speed)
-        cutter = WindowCutter(ingest, schedule, manifest.window if manifest else WindowSpec(), trials)
+        cutter = WindowCutter(ingest, schedule, window, trials)
         decoder = None
         if self.bundle and self.encoder:
             # A loop shows the same trials again: they are new evidence for nobody.
             turn = None if info.loop_samples is None else ingest.to_decoder(info.loop_samples)
             decoder = Decoder(self.bundle, self.encoder, cutter, clock=lsl_now, score_until=turn)
             decoder.scores.caveat = self.caveat
-        self._stall_s = max(0.5, _HOPS_TO_STALL * float(schedule.step_s))
+        self._stall_s = max(_LEAST_STALL_S, _HOPS_TO_STALL * float(schedule.step_s) / info.speed)
         return Pipeline(ingest, cutter, decoder)
 
     def _take_samples(self, pipeline: Pipeline) -> None:
@@ -238,9 +244,9 @@ class Session:
     def _tell_gaps(self, gaps: list[Gap]) -> None:
         self.n_gaps += len(gaps)
         for gap in gaps:
-            length_ms = 1e3 * gap.n_lost / self._source.info.sfreq_hz
+            length = duration_text(gap.n_lost / self._source.info.sfreq_hz)
             texts = {
-                "loss": f"{gap.n_lost} samples ({length_ms:.0f} ms) lost",
+                "loss": f"{gap.n_lost} samples ({length}) lost",
                 "reset": "the time stamps jumped; filters start anew",
                 "reconnect": f"after the reconnection {gap.n_lost} samples are missing; filters start anew",
             }

@@ -108,7 +108,9 @@ class Source:
             raise
         speed = f", {self.info.speed:g} times as fast" if self.info.speed != 1 else ""
         info = self.info
-        self.words = f"{info.name!r} {info.type}, {len(info.channels)} ch @ {info.sfreq_hz:g} Hz{speed}"
+        # People know volumes by the time between them.
+        rate = f"@ {info.sfreq_hz:g} Hz" if info.sfreq_hz >= 2 else f"every {1 / info.sfreq_hz:.4g} s"
+        self.words = f"{info.name!r} {info.type}, {len(info.channels)} ch {rate}{speed}"
         return info
 
     def _play(self, path: Path) -> PlayerProcess:
@@ -120,9 +122,10 @@ class Source:
                 start_s=config.start_s,
                 speed=config.speed,
                 wait_for_consumer=True,
-                type=(config.modality or "eeg").upper(),
+                type=config.modality.upper() if config.modality else "",
             ),
             marker_column=config.marker_column,
+            mask=config.mask,
         )
 
     def _query(self) -> StreamQuery:

@@ -1,13 +1,18 @@
-"""How long each stage takes, over the last ten seconds and the whole session."""
+"""How long each stage takes, over the last 400 windows and the whole session."""
 
 from array import array
 from collections import deque
 
 import numpy as np
 
-__all__ = ["Arrivals", "StageTimes"]
+__all__ = ["Arrivals", "StageTimes", "duration_text"]
 
 _RECENT = 400  # hops of 25 ms in ten seconds
+
+
+def duration_text(time_s: float) -> str:
+    """Return a duration in words: milliseconds below two seconds, seconds from there on."""
+    return f"{1e3 * time_s:.0f} ms" if time_s < 2 else f"{time_s:.1f} s"
 
 
 class Arrivals:
@@ -43,7 +48,7 @@ class StageTimes:
         self._recent.append(1e3 * duration_s)
 
     def recent_ms(self) -> tuple[float, float] | None:
-        """Return median and 99th percentile of the last ten seconds, or None before the first."""
+        """Return median and 99th percentile of the last 400 durations, or None before the first."""
         values = list(self._recent)
         if not values:
             return None

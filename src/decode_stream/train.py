@@ -37,6 +37,8 @@ def train(
     channels: Sequence[str] | None = None,
     marker_offset_s: float = 0.0,
     onset_channel: str | None = None,
+    lag_s: float | None = None,
+    width_s: float | None = None,
     seed: int = 0,
     fingerprints: Sequence[str] = (),
     report: Callable[[str], None] = lambda text: None,
@@ -47,7 +49,9 @@ def train(
     ----------
     recordings : sequence of Recording
         One a run: each is held out once to calibrate the evidence. A single one is split into five successive parts.
-    model : {"channel-attention", "lda"}
+    model : {"channel-attention", "lda", "ridge"}
+    lag_s, width_s : float or None
+        fMRI: when the window of a trial begins after its onset, and how long it is; see `volume_schedule`.
     fingerprints : sequence of str
         What tells each recording from others, where they come from files.
     report : callable
@@ -69,7 +73,14 @@ def train(
         recordings = _parts(recordings[0])
     fit = fitter(model)
     recipe = design(
-        recordings, modality, channels, gallery, marker_offset_s=marker_offset_s, onset_channel=onset_channel
+        recordings,
+        modality,
+        channels,
+        gallery,
+        marker_offset_s=marker_offset_s,
+        onset_channel=onset_channel,
+        lag_s=lag_s,
+        width_s=width_s,
     )
     _check_enough(_marked(recordings, gallery), recordings, gallery)
     held_out = cross_fit(recipe, recordings, fit, seed, report)
@@ -93,6 +104,7 @@ def train(
         window=recipe.window,
         length_s=float(recipe.schedule.length_s),
         step_s=float(recipe.schedule.step_s),
+        lag_s=float(recipe.schedule.lag_s),
         n_latencies=recipe.n_latencies,
         space=gallery.space,
         gallery=gallery.names,
@@ -146,7 +158,16 @@ def _check_enough(labels: IntArray, recordings: Sequence[Recording], gallery: Ga
 
 def _versions() -> dict[str, str]:
     found = {}
-    for package in ("decode-stream", "numpy", "scipy", "torch", "onnx", "onnxscript", "scikit-learn"):
+    for package in (
+        "decode-stream",
+        "numpy",
+        "scipy",
+        "torch",
+        "onnx",
+        "onnxscript",
+        "scikit-learn",
+        "himalaya",
+    ):
         try:
             found[package] = version(package)
         except PackageNotFoundError:
@@ -161,6 +182,10 @@ def fitter(model: Model) -> Fit:
             from .fit_lda import fit_lda_encoder
 
             return fit_lda_encoder
+        if model == "ridge":
+            from .fit_ridge import fit_ridge_encoder
+
+            return fit_ridge_encoder
         from .fit_channel_attention import fit_channel_attention
 
         return fit_channel_attention
@@ -220,7 +245,9 @@ def train_bundle(paths: Sequence[Path], config: TrainConfig) -> int:
     out = config.out
     _check_out(out, config.overwrite)
     _check_different(paths)
-    recordings = [open_recording(path, marker_column=config.marker_column) for path in paths]
+    recordings = [
+        open_recording(path, marker_column=config.marker_column, mask=config.mask) for path in paths
+    ]
     fingerprints = [fingerprint(path) for path in paths]
     _check_no_copies(paths, fingerprints)
     for recording in recordings:
@@ -239,11 +266,13 @@ def train_bundle(paths: Sequence[Path], config: TrainConfig) -> int:
             recordings,
             name=out.name.removesuffix(".zip").removesuffix(".bundle"),
             modality=config.modality,
-            model=config.model,
+            model=config.encoder,
             gallery=gallery,
             channels=config.channel_names,
             marker_offset_s=config.marker_offset_ms / 1e3,
             onset_channel=config.onset_channel,
+            lag_s=config.lag_s,
+            width_s=config.width_s,
             seed=config.seed,
             fingerprints=fingerprints,
             report=report,
@@ -254,7 +283,7 @@ def train_bundle(paths: Sequence[Path], config: TrainConfig) -> int:
     runs = f"{len(recordings)} runs" if len(recordings) > 1 else f"{_N_PARTS} parts of {recordings[0].name}"
     auc = f", AUC {numbers['auc']:.3f}" if "auc" in numbers else ""
     print(
-        f"{out}: {config.model}, {bundle.manifest.training.n_trials} trials of {runs}, "
+        f"{out}: {config.encoder}, {bundle.manifest.training.n_trials} trials of {runs}, "
         f"{len(bundle.encoder) / 1e3:.0f} kB\n"
         f"held out in turn: top-1 {numbers['top1']:.3f} (95 % {low:.3f} to {high:.3f}, {scores.interval_name}; chance "
         f"{numbers['chance']:.3f}; n = {scores.n}){auc}, log loss {numbers['log_loss']:.3f}"

@@ -1,0 +1,124 @@
+"""Ridge regression from volumes to embeddings: the plain decoder of fMRI. Needs no torch."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from decode_stream.stream.errors import UsageError
+from decode_stream.stream.types import FloatArray, IntArray
+
+__all__ = ["RidgeReadout", "answers", "fit_ridge", "targets"]
+
+#: Penalties tried, as multiples of the number of voxels: the mean eigenvalue of a trial's standardised voxels.
+_PENALTIES = tuple(float(10.0**power) for power in np.arange(-3.0, 4.01, 0.5))
+_N_FOLDS = 5
+
+
+@dataclass(frozen=True, eq=False)
+class RidgeReadout:
+    """A linear map from the mean of a trial's volumes to how its picture's embedding differs from the mean one.
+
+    Only the difference is told: what all pictures share moves the evidence of all alike, and a shrunken answer that
+    kept it would say little more than which entry of the gallery is nearest to the mean.
+
+    Attributes
+    ----------
+    weights : array of shape (n_channels, dimension), float64
+    offset : array of shape (dimension,), float64
+        So that the mean answer in training gives no difference.
+    penalties : array of shape (dimension,), float64
+        The penalty chosen for each dimension.
+    """
+
+    weights: npt.NDArray[np.float64]
+    offset: npt.NDArray[np.float64]
+    penalties: npt.NDArray[np.float64]
+
+    def embed(self, windows: FloatArray) -> npt.NDArray[np.float64]:
+        """Return the embeddings of trials of one window each.
+
+        Parameters
+        ----------
+        windows : array of shape (n_trials, 1, n_channels, n_times)
+
+        Returns
+        -------
+        array of shape (n_trials, 1, dimension), float64
+        """
+        return (answers(windows) @ self.weights + self.offset)[:, None]
+
+
+def answers(windows: FloatArray) -> npt.NDArray[np.float64]:
+    """Return the mean volume of each trial's window, shape (n_trials, n_channels), float64.
+
+    Parameters
+    ----------
+    windows : array of shape (n_trials, 1, n_channels, n_times)
+        May be mapped from a file; it is read trial by trial.
+    """
+    means = np.empty((len(windows), windows.shape[2]))
+    for mean, window in zip(means, windows, strict=True):
+        window[0].mean(axis=1, dtype=np.float64, out=mean)
+    return means
+
+
+def targets(gallery: FloatArray, labels: IntArray, norm: str) -> npt.NDArray[np.float64]:
+    """Return the embedding that each trial is to give, shape (n_trials, dimension), float64.
+
+    Parameters
+    ----------
+    gallery : array of shape (n_entries, dimension)
+    labels : array of shape (n_trials,), int64
+        Gallery entry of each trial.
+    norm : {"unit", "none"}
+        Under ``"unit"`` entries are compared by their direction, so that is what is learnt.
+    """
+    entries = gallery.astype(np.float64)
+    if norm == "unit":
+        entries /= np.maximum(np.linalg.norm(entries, axis=1, keepdims=True), 1e-12)
+    return entries[labels]
+
+
+def fit_ridge(features: FloatArray, embeddings: FloatArray, runs: IntArray) -> RidgeReadout:
+    """Fit a ridge regression with one penalty a dimension, chosen by leaving runs out.
+
+    Solved through one singular value decomposition a fold (himalaya; Dupré la Tour et al. 2022, NeuroImage 264:119728).
+
+    Parameters
+    ----------
+    features : array of shape (n_trials, n_channels)
+        The answer to each picture, channels of about the same spread.
+    embeddings : array of shape (n_trials, dimension)
+        The embedding of each picture.
+    runs : array of shape (n_trials,), int64
+        Run of each trial; each is left out once. Of a single run, each of five successive parts is.
+
+    Returns
+    -------
+    RidgeReadout
+
+    Raises
+    ------
+    UsageError
+        If there are fewer than ten trials.
+    """
+    from himalaya.ridge import RidgeCV
+    from sklearn.model_selection import KFold, PredefinedSplit
+
+    n, n_channels = features.shape
+    if n < 2 * _N_FOLDS:
+        raise UsageError(
+            f"Ridge regression chooses its penalty on trials left out: it needs {2 * _N_FOLDS} at least, "
+            f"and there are {n}. Train on more runs."
+        )
+    names, places = np.unique(runs, return_inverse=True)
+    folds = PredefinedSplit(places) if len(names) > 1 else KFold(_N_FOLDS)
+    # Penalties one after the other: all at once hold a map each, which of whole brains is gigabytes.
+    solving = {"warn": False, "n_alphas_batch": 1}
+    penalties = n_channels * np.array(_PENALTIES)
+    ridge = RidgeCV(penalties, fit_intercept=True, solver_params=solving, cv=folds)
+    ridge.fit(features.astype(np.float64), embeddings.astype(np.float64))
+    weights = np.asarray(ridge.coef_, dtype=np.float64)
+    chosen = np.asarray(ridge.best_alphas_, dtype=np.float64)
+    return RidgeReadout(weights, -(features.mean(axis=0) @ weights), chosen)
