@@ -99,9 +99,11 @@ def draw_embeddings(
     about = (spread * (of_concept + of_image)).reshape(-1, shape[2])
     looks = np.sqrt(geometry.mean_cosine) * axes[0] + about @ axes[1:]
     looks /= np.linalg.norm(looks, axis=1, keepdims=True)
-    return looks.astype(np.float32)
+    drawn: npt.NDArray[np.float32] = looks.astype(np.float32)
+    return drawn
 
 
 def join_parts(layout: FloatArray, meaning: FloatArray) -> npt.NDArray[np.float32]:
     """Return embeddings whose first dimensions are layout and whose others are meaning."""
-    return np.concatenate([layout, meaning], axis=1, dtype=np.float32)
+    joined: npt.NDArray[np.float32] = np.concatenate([layout, meaning], axis=1, dtype=np.float32)
+    return joined

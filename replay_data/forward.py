@@ -269,19 +269,21 @@ def load_forward(path: Path) -> ForwardModel:
             for i, name in enumerate(header.noise)
         )
         artefacts = Artefacts(
-            *(arrays[f"artefact.{name}"] for name in _ARTEFACTS), header.blinks_per_minute, header.line_hz
+            **{name: arrays[f"artefact.{name}"] for name in _ARTEFACTS},
+            blinks_per_minute=header.blinks_per_minute,
+            line_hz=header.line_hz,
         )
         return ForwardModel(
-            header.modality,
-            header.channels,
-            header.sfreq_hz,
-            header.n_layout,
-            header.components,
-            *(arrays[name] for name in _ARRAYS),
-            noise,
-            artefacts,
-            header.seed,
-            header.notes,
+            modality=header.modality,
+            channels=header.channels,
+            sfreq_hz=header.sfreq_hz,
+            n_layout=header.n_layout,
+            components=header.components,
+            **{name: arrays[name] for name in _ARRAYS},
+            noise=noise,
+            artefacts=artefacts,
+            seed=header.seed,
+            notes=header.notes,
         )
     except OSError as error:
         raise RecordingError(f"{path} cannot be read: {error.strerror or error}.") from error

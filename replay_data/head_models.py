@@ -11,11 +11,12 @@ import numpy.typing as npt
 
 from decode_stream.stream.types import Channel, FloatArray
 
+from .things_eeg_names import CHANNELS_63
+
 __all__ = [
     "CENTRE_M",
     "CTF_CHANNELS",
     "RADIUS_M",
-    "THINGS_EEG_CHANNELS",
     "brain_dipoles",
     "eeg_channels",
     "eeg_lead_field",
@@ -31,23 +32,14 @@ _HELMET_M = 0.121
 _HELMET_RIM = np.radians(117.0)
 
 
-#: The 63 electrodes of THINGS-EEG2; Fz is the reference.
-THINGS_EEG_CHANNELS = (
-    *("Fp1", "Fp2", "AF7", "AF3", "AFz", "AF4", "AF8", "F7", "F5", "F3", "F1"),
-    *("F2", "F4", "F6", "F8", "FT9", "FT7", "FC5", "FC3", "FC1", "FCz"),
-    *("FC2", "FC4", "FC6", "FT8", "FT10", "T7", "C5", "C3", "C1", "Cz", "C2"),
-    *("C4", "C6", "T8", "TP9", "TP7", "CP5", "CP3", "CP1", "CPz", "CP2"),
-    *("CP4", "CP6", "TP8", "TP10", "P7", "P5", "P3", "P1", "Pz", "P2", "P4"),
-    *("P6", "P8", "PO7", "PO3", "POz", "PO4", "PO8", "O1", "Oz", "O2"),
-)
-
+#: Of THINGS-EEG2.
 EEG_REFERENCE = "Fz"
 #: Gradiometers of the CTF 275 helmet that THINGS-MEG does not have.
 _CTF_MISSING = ("MLF25", "MRF43", "MRO11", "MRO13")
 CTF_CHANNELS = 271
 
 
-def eeg_channels(names: tuple[str, ...] = THINGS_EEG_CHANNELS) -> tuple[Channel, ...]:
+def eeg_channels(names: tuple[str, ...] = CHANNELS_63) -> tuple[Channel, ...]:
     """Return EEG channels in microvolts at the places of the standard 10-05 montage.
 
     Raises
@@ -129,8 +121,8 @@ def eeg_lead_field(
     """
     import mne
 
-    places = {channel.name: channel.position_m for channel in channels}
-    places.setdefault(EEG_REFERENCE, _montage()[EEG_REFERENCE])
+    places = {EEG_REFERENCE: _montage()[EEG_REFERENCE]}
+    places |= {channel.name: channel.position_m for channel in channels if channel.position_m is not None}
     info = mne.create_info(list(places), 1000.0, "eeg")
     for described, place in zip(info["chs"], places.values(), strict=True):
         described["loc"][:6] = (*place, *places[EEG_REFERENCE])

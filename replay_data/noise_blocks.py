@@ -198,7 +198,8 @@ class ArtefactBlocks:
         """Return block `number`, shape (n_times, n_channels)."""
         times_s = (number * self._n_times + np.arange(self._n_times)) / self._sfreq_hz
         line = 2 * np.pi * self._artefacts.line_hz * times_s
-        data = np.outer(np.cos(line), self._line_cos) - np.outer(np.sin(line), self._line_sin)
+        data: npt.NDArray[np.float64] = np.outer(np.cos(line), self._line_cos)
+        data -= np.outer(np.sin(line), self._line_sin)
         slow = 2 * np.pi * np.outer(times_s, self._drifts_hz)
         data += np.cos(slow) @ self._drift_cos - np.sin(slow) @ self._drift_sin
         reach_s = 5 * _BLINK_WIDTH_S

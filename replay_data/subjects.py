@@ -242,16 +242,17 @@ def _noise(
 
 
 def _compact(field: FloatArray) -> npt.NDArray[np.float64]:
-    """Return fewer sources that give the channels the same covariance, but for one part in 10^8."""
+    """Return fewer sources that give the channels the same covariance, but for one part in 10^6."""
     _, sizes, axes = np.linalg.svd(field, full_matrices=False)
-    kept = sizes > 1e-4 * sizes[0]
+    kept = sizes > 1e-3 * sizes[0]
     compact: npt.NDArray[np.float64] = sizes[kept, None] * axes[kept]
     return compact
 
 
 def _to_size(topographies: FloatArray, size: float) -> npt.NDArray[np.float32]:
     rms = np.sqrt((topographies**2).sum(axis=0).mean())
-    return (topographies * size / rms).astype(np.float32)
+    sized: npt.NDArray[np.float32] = (topographies * size / rms).astype(np.float32)
+    return sized
 
 
 def _one_over_f(sfreq_hz: float) -> npt.NDArray[np.float64]:

@@ -262,6 +262,11 @@ class CausalChain:
         """Whether anything is filtered: a high-pass, a low-pass, a notch, or what goes before a decimation."""
         return len(self._sos) > 0
 
+    @property
+    def sos(self) -> FloatArray:
+        """All filters at the stream's rate as second-order sections, shape (n_sections, 6)."""
+        return self._sos
+
     def group_delay_s(self, f_hz: float) -> float:
         """Return by how many seconds a component at `f_hz` comes late out of the filters."""
         if not len(self._sos):
