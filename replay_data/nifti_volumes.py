@@ -2,6 +2,7 @@
 
 import gzip
 import tempfile
+import weakref
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ import numpy.typing as npt
 from decode_stream.stream.errors import RecordingError
 from decode_stream.stream.types import FloatArray, IntArray
 
-__all__ = ["NiftiImage", "NiftiVoxels", "open_nifti", "read_volume", "reading"]
+__all__ = ["NiftiImage", "NiftiVoxels", "no_room", "open_nifti", "read_volume", "reading"]
 
 _SECONDS = {"sec": 1.0, "msec": 1e-3, "usec": 1e-6}
 _MILLIMETRES = {"meter": 1e3, "mm": 1.0, "micron": 1e-3}
@@ -153,7 +154,9 @@ class NiftiVoxels:
         self._n_gathered = 0
         if image.path.suffix == ".gz":
             self._packed = _open(image.path)
-            self._gathered = tempfile.TemporaryFile(prefix="decode-stream-")  # noqa: SIM115 - lives as long as self
+            self._gathered = tempfile.TemporaryFile(prefix="decode-stream-")  # noqa: SIM115
+            for file in (self._packed, self._gathered):
+                weakref.finalize(self, file.close)
         else:
             n_grid = int(np.prod(image.shape))
             with reading(image.path):
@@ -192,11 +195,16 @@ class NiftiVoxels:
                     self._gathered.write(volume[self._places].tobytes())
                     self._gathered.flush()
                 except OSError as error:
-                    raise RecordingError(
-                        f"The voxels of {image.path} cannot be kept in {tempfile.gettempdir()}: {error.strerror}. "
-                        "Make room there, or name another folder in the environment variable TMPDIR."
-                    ) from error
+                    raise RecordingError(no_room(image.path, error)) from error
                 self._n_gathered += 1
+
+
+def no_room(path: Path, error: OSError) -> str:
+    """Say that the temporary folder cannot hold the voxels of a file."""
+    return (
+        f"The voxels of {path} cannot be kept in {tempfile.gettempdir()}: {error.strerror}. Make room there, or name "
+        "another folder in the environment variable TMPDIR."
+    )
 
 
 @contextmanager

@@ -126,8 +126,7 @@ def select_voxels(
     channels = voxel_channels(voxels, affine_mm, unit)
     if not options.exclude_channels and options.modality in (None, "fmri"):
         return voxels, channels
-    modality = None if options.modality == "fmri" else options.modality
-    kept = select_channels(channels, source, options.exclude_channels, modality)
+    kept = select_channels(channels, source, options.exclude_channels, options.modality)
     return voxels[list(kept)], tuple(channels[place] for place in kept)
 
 
