@@ -74,7 +74,8 @@ def open_arrays(path: Path) -> Any:
         value = read_pickle(file)
         if isinstance(value, int) and value == _OLD_TORCH:
             raise RecordingError(
-                f"{path} was saved in PyTorch's form before 1.6, which is not read. Load it with PyTorch and save it again."
+                f"{path} was saved in PyTorch's form before 1.6, which is not read. Load it with PyTorch and save it "
+                "again."
             )
         return value
     raise RecordingError(

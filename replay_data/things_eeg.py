@@ -9,8 +9,8 @@
 | ``{train,test}.npy`` | NeuroBridge's trials | by place |
 
 Ids are the dataset's numbers of the pictures, 1-based and counted apart for training (1 to 16540, ten a concept) and
-test (1 to 200): `split` says which. Targets, pictures that the person was to respond to, have the id -1. `repeat` is not
-given: presentations are spread over sessions, and no file knows of the others.
+test (1 to 200): `split` says which. Targets, pictures that the person was to respond to, have the id -1. `repeat` is
+not given: presentations are spread over sessions, and no file knows of the others.
 """
 
 from pathlib import Path

@@ -48,7 +48,7 @@ def is_of_the_dataset(path: Path, place: Place) -> bool:
 
 
 def _is_eeg(path: Path, place: Place) -> bool:
-    """Return whether a file called train or test holds EEG trials; a damaged one may, and reading it says what it is."""
+    """Return whether a file called train or test holds EEG trials; a damaged one may, and reading it says so."""
     if starts_as(path) not in _STARTS[place.variant]:
         return False
     try:
@@ -57,7 +57,8 @@ def _is_eeg(path: Path, place: Place) -> bool:
         return place.subject is not None
     if isinstance(held, np.ndarray) and place.subject is None and not info_of(path).is_file():
         return False
-    shape = np.shape(held.get(DATA_KEYS[place.variant]) if isinstance(held, dict) else held)
+    array = held.get(DATA_KEYS[place.variant]) if isinstance(held, dict) else held
+    shape: tuple[int, ...] = array.shape if isinstance(array, np.ndarray) else ()
     return len(shape) == N_AXES[place.variant] and shape[-2] <= _MOST_CHANNELS
 
 
