@@ -79,9 +79,10 @@ def open_nifti(path: Path) -> NiftiImage:
     """
     import nibabel
     from nibabel.filebasedimages import ImageFileError
+    from nibabel.imageglobals import LoggingOutputSuppressor
     from nibabel.spatialimages import HeaderDataError
 
-    with reading(path):
+    with reading(path), LoggingOutputSuppressor():
         try:
             image: Any = nibabel.load(path)
         except (ImageFileError, HeaderDataError) as error:
