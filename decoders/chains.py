@@ -27,8 +27,9 @@ _BAND_HZ: dict[str, tuple[float, float]] = {"eeg": (1.0, 30.0), "meg": (0.5, 40.
 #: Time constant of the mean that is taken off each voxel, seconds. A drift must go before a decision can rest on a
 #: level. A baseline before each onset would hold the answers to the pictures before it, which last longer than pictures
 #: are apart; a high-pass that is as slow would withhold the first minutes of every run while it settles; the mean of
-#: what came before is there from the second volume on. It is long against blocks of stimuli (20 to 30 s).
-_DRIFT_S = 60.0
+#: what came before is there from the second volume on. Its memory is long, so that the blocks just shown, which last
+#: 20 to 30 s, weigh little in it.
+_DRIFT_S = 150.0
 #: When the answer to a picture is read: from so long after its onset, for so long. Seconds. It peaks after 5 to 6 s.
 _VOLUME_LAG_S, _VOLUME_WIDTH_S = 4.0, 4.0
 _LONGEST_S = 120.0
