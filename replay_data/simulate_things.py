@@ -90,7 +90,7 @@ EEG_SCALES: dict[Scale, EegScale] = {
     "full": EegScale(1654, 200, 4, 5, 2, 20),
 }
 MEG_SCALES: dict[Scale, MegScale] = {
-    "small": MegScale(12, 4, 12, 1, 2),
+    "small": MegScale(6, 3, 12, 1, 1),
     "full": MegScale(1854, 200, 12, 10, 200),
 }
 
@@ -142,7 +142,9 @@ def things_meg_pictures(
     looks = _draw(((n, _MEG_IMAGES + 1), (1, 1)), meaning, seed)
     # Test concepts lie evenly among the others.
     tested = set(np.linspace(0, n - 1, n_test).round().astype(int).tolist())
-    rows, ids, kept = [], [], []
+    rows: list[tuple[str, str, str]] = []
+    ids: list[int] = []
+    kept: list[int] = []
     for c, name in enumerate(names[:n]):
         for k in range(_MEG_IMAGES + (c in tested)):
             kept.append(c * (_MEG_IMAGES + 1) + k)
@@ -181,8 +183,8 @@ def simulate_things_eeg(
 ) -> list[SimulatedRecording]:
     """Return every recording of a subject of THINGS-EEG2.
 
-    Training images come in halves by concept: one half in odd sessions, the other in even ones. Sequences that would not
-    be full are filled with images that come once more, as in the dataset.
+    Training images come in halves by concept: one half in odd sessions, the other in even ones. Sequences that would
+    not be full are filled with images that come once more, as in the dataset.
 
     Parameters
     ----------
@@ -215,9 +217,9 @@ def simulate_things_eeg(
         rng = np.random.default_rng(np.random.SeedSequence([seed, subject, 3, session]))
         half = halves[(session - 1) % _EEG_SPLIT_SESSIONS]
         order = _shuffled(half, counts.train_repeats, rng)
-        blocks = [
-            (f"train_part-{k:02d}", k, block)
-            for k, block in enumerate(np.array_split(order, counts.n_parts), 1)
+        blocks: list[tuple[str, int | None, IntArray]] = [
+            (f"train_part-{k:02d}", k, part)
+            for k, part in enumerate(np.array_split(order, counts.n_parts), start=1)
         ]
         blocks.append(("test", None, _shuffled(test, counts.test_repeats, rng)))
         for task, run, block in blocks:

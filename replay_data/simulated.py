@@ -1,7 +1,8 @@
 """Recordings of a simulated subject, generated while they are read."""
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -124,14 +125,18 @@ class SimulatedRecording:
             if simulation.artefacts
             else None
         )
-        self._drives = forward.drives(simulation.embeddings)
         self._courses = forward.courses.astype(np.float64).T[:, forward.component]
         self._topographies = forward.topographies.astype(np.float64)
 
-    @property
+    @cached_property
     def drives(self) -> npt.NDArray[np.float64]:
         """How strongly each presentation drives each source, shape (n_presentations, n_sources)."""
-        return self._drives[self.simulation.shown]
+        pictures, place = np.unique(self.simulation.shown, return_inverse=True)
+        return self.simulation.forward.drives(self.simulation.embeddings[pictures])[place]
+
+    def without_artefacts(self) -> "SimulatedRecording":
+        """Return the same recording, evoked responses and Gaussian noise only, for the ideal observer."""
+        return SimulatedRecording(replace(self.simulation, artefacts=False), self._kept)
 
     def read(self, start: int, stop: int) -> FloatArray:
         """Return the samples [start, stop), shape (stop - start, n_channels), float64."""
@@ -156,11 +161,11 @@ class SimulatedRecording:
     def _evoked(self, number: int) -> npt.NDArray[np.float64]:
         """Return the sum of all responses in one block."""
         start, n = number * self._n_block, self._n_block
-        onset, shown = self.stimuli.onset, self.simulation.shown
+        onset, drives = self.stimuli.onset, self.drives
         activity = np.zeros((n, len(self._topographies)))
         first, last = np.searchsorted(onset, [start - len(self._courses) + 1, start + n])
         for i in range(first, last):
             at = int(onset[i]) - start
             mine = activity[max(0, at) : at + len(self._courses)]
-            mine += self._courses[max(0, -at) :][: len(mine)] * self._drives[shown[i]]
+            mine += self._courses[max(0, -at) :][: len(mine)] * drives[i]
         return activity @ self._topographies
