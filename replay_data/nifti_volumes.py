@@ -87,7 +87,7 @@ def open_nifti(path: Path) -> NiftiImage:
             image: Any = nibabel.load(path)
         except (ImageFileError, HeaderDataError) as error:
             raise RecordingError(
-                f"{path} is no NIfTI file, or is damaged: {error}. Copy it again."
+                f"{path} is no NIfTI file, or is damaged or cut off. Copy it again."
             ) from error
     if not isinstance(image, nibabel.Nifti1Image) or isinstance(image, nibabel.Cifti2Image):
         raise RecordingError(

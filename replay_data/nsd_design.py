@@ -1,4 +1,4 @@
-"""Which picture NSD showed in which trial, the splits that papers use, and the pictures themselves."""
+"""Which picture NSD showed in which trial, and the splits that papers use."""
 
 import csv
 from dataclasses import dataclass, replace
@@ -16,20 +16,21 @@ from .nsd_facts import CORE_RUNS, PROTOCOLS, SUBJECTS, TRIALS_PER_RUN, download
 
 __all__ = [
     "DESIGN",
-    "PICTURES",
+    "RESPONSES",
     "STIM_INFO",
     "NsdDesign",
     "NsdTrials",
     "design_trials",
-    "nsd_picture",
     "protocol_split",
     "read_design",
+    "response_trials",
     "subject_trials",
 ]
 
 DESIGN = Path("nsddata/experiments/nsd/nsd_expdesign.mat")
 STIM_INFO = Path("nsddata/experiments/nsd/nsd_stim_info_merged.csv")
-PICTURES = Path("nsddata_stimuli/stimuli/nsd/nsd_stimuli.hdf5")
+#: By subject.
+RESPONSES = "nsddata/ppdata/subj{:02d}/behav/responses.tsv"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -162,11 +163,11 @@ def subject_trials(root: Path, subject: int) -> NsdTrials | None:
     RecordingError
         If one of these files is damaged.
     """
-    responses = root / f"nsddata/ppdata/subj{subject:02d}/behav/responses.tsv"
+    responses = root / RESPONSES.format(subject)
     if (root / DESIGN).is_file():
         trials = design_trials(read_design(root / DESIGN), subject)
     elif responses.is_file():
-        trials = _responses_trials(responses)
+        trials = response_trials(responses)
     else:
         return None
     if (root / STIM_INFO).is_file() and trials.table.id is not None:
@@ -205,44 +206,6 @@ def protocol_split(
     return used & (trials.split == "train"), used & (trials.split == "test")
 
 
-def nsd_picture(path: Path, nsd_id: int) -> npt.NDArray[np.uint8]:
-    """Return one picture of ``nsd_stimuli.hdf5``, shape (height, width, 3), uint8; nothing else is read.
-
-    Parameters
-    ----------
-    path : Path
-        The file, or the dataset's folder.
-    nsd_id : int
-        From 0.
-
-    Raises
-    ------
-    RecordingError
-        If the file is missing or damaged, or holds no such picture.
-    """
-    import h5py
-
-    file_path = path / PICTURES if path.is_dir() else path
-    if not file_path.is_file():
-        raise RecordingError(
-            f"{file_path} does not exist. It is downloaded from {download(None, PICTURES)} (40 GB)."
-        )
-    try:
-        with h5py.File(file_path) as file:
-            brick = file.get("imgBrick")
-            if not isinstance(brick, h5py.Dataset) or brick.ndim != 4 or brick.dtype != np.uint8:
-                raise RecordingError(
-                    f"{file_path} has no 'imgBrick' of pictures (n, height, width, 3), uint8."
-                )
-            if not 0 <= nsd_id < len(brick):
-                raise RecordingError(
-                    f"{file_path} holds the pictures 0 to {len(brick) - 1}, and not {nsd_id}. Ids count from 0."
-                )
-            return np.asarray(brick[nsd_id])
-    except OSError as error:
-        raise RecordingError(f"{file_path} is damaged or cut off: {error}. Download it again.") from error
-
-
 def _repeats(place: IntArray) -> IntArray:
     """Return how often each entry has stood there up to and with itself, from 1."""
     order = np.argsort(place, kind="stable")
@@ -252,7 +215,14 @@ def _repeats(place: IntArray) -> IntArray:
     return counts
 
 
-def _responses_trials(path: Path) -> NsdTrials:
+def response_trials(path: Path) -> NsdTrials:
+    """Return the trials that a subject's ``responses.tsv`` tells of: ids, sessions, runs and repeats.
+
+    Raises
+    ------
+    RecordingError
+        If the file is missing or damaged.
+    """
     needed = ("SESSION", "RUN", "73KID")
     columns = _columns(path, needed, "\t")
     try:

@@ -214,7 +214,10 @@ def download(root: Path | None, path: Path | str) -> str:
     inside = Path(path)
     if root is not None and inside.is_relative_to(root):
         inside = inside.relative_to(root)
-    return f"s3://natural-scenes-dataset/{inside.as_posix()}"
+    # Of a file outside the dataset's folders, only the name is that of the download.
+    return (
+        f"s3://natural-scenes-dataset/{f'.../{inside.name}' if inside.is_absolute() else inside.as_posix()}"
+    )
 
 
 def core_run(subject: int, session: int, run: int) -> int | None:

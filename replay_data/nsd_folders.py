@@ -10,8 +10,9 @@ from decode_stream.stream.errors import RecordingError
 from .layout import Finding, Inspection, describe
 from .nifti_volumes import open_nifti
 from .nsd_betas import hdf5_shape
-from .nsd_design import DESIGN, PICTURES, STIM_INFO, design_trials, read_design
-from .nsd_facts import GRIDS, SUBJECTS, NsdFile, core_run, download, nsd_file, nsd_root
+from .nsd_design import DESIGN, RESPONSES, STIM_INFO, design_trials, read_design, response_trials
+from .nsd_facts import CORE_RUNS, GRIDS, SUBJECTS, NsdFile, core_run, download, nsd_file, nsd_root
+from .nsd_pictures import PICTURES
 from .nsd_regions import label_names, region_files
 from .voxels import VoxelRecording, read_mask
 
@@ -31,7 +32,7 @@ def folder_words(path: Path) -> str:
     if inside == ".":
         return "NSD, the dataset's folder"
     # What has been computed elsewhere and put in such a folder is left to the readers of its own form.
-    return f"NSD, {inside}" if recordings_in(path) or path.name in _TOPS else ""
+    return f"NSD, {inside}" if path.name in _TOPS or recordings_in(path) else ""
 
 
 def recordings_in(path: Path) -> list[Path]:
@@ -135,10 +136,18 @@ def _group_findings(label: str, files: list[NsdFile]) -> list[Finding]:
         late = (
             " The last three were released in August 2023." if set(lacking) & {recorded - 2, recorded} else ""
         )
-        findings.append(Finding("missing", f"{label}: session {_listed(lacking)} not here: {where}.{late}"))
+        findings.append(
+            Finding("missing", f"{label}: sessions not here: {_listed(lacking)}, such as {where}.{late}")
+        )
+    for session in sorted(sessions) if files[0].kind == "timeseries" else ():
+        runs = {core_run(file.subject or 0, session, file.run) for file in files if file.session == session}
+        if absent := sorted(set(range(1, CORE_RUNS + 1)) - runs):
+            findings.append(
+                Finding("missing", f"{label}: runs of session {session} not here: {_listed(absent)}.")
+            )
     if beyond := sorted(session for session in sessions if session > recorded):
         findings.append(
-            Finding("wrong", f"{label}: session {_listed(beyond)} was never recorded of this subject.")
+            Finding("wrong", f"{label}: sessions never recorded of this subject: {_listed(beyond)}.")
         )
     return findings
 
@@ -160,10 +169,29 @@ def _root_findings(root: Path, subjects: set[int]) -> list[Finding]:
         else:
             findings.append(Finding("missing", f"{part.name}, {use}: {download(root, part)}."))
     for subject in sorted(subjects):
-        part = Path(f"nsddata/ppdata/subj{subject:02d}/behav/responses.tsv")
-        if not (root / part).is_file():
-            findings.append(Finding("missing", f"{part.name} of subject {subject}: {download(root, part)}."))
+        answers = RESPONSES.format(subject)
+        if not (root / answers).is_file():
+            findings.append(
+                Finding("missing", f"responses.tsv of subject {subject}: {download(root, answers)}.")
+            )
+        elif (root / DESIGN).is_file():
+            findings += _answers_findings(root, subject)
     return findings
+
+
+def _answers_findings(root: Path, subject: int) -> list[Finding]:
+    """Check that a subject's answers were given to the pictures that the design has."""
+    try:
+        shown = design_trials(read_design(root / DESIGN), subject).table.id
+        answered = response_trials(root / RESPONSES.format(subject)).table.id
+    except RecordingError as error:
+        return [Finding("wrong", str(error))]
+    if shown is None or answered is None or not np.array_equal(answered, shown[: len(answered)]):
+        text = f"responses.tsv of subject {subject} names other pictures than {DESIGN.name}: is it another subject's?"
+        return [Finding("wrong", text)]
+    return [
+        Finding("ok", f"responses.tsv of subject {subject}: {len(answered)} trials, as the design has them.")
+    ]
 
 
 def _mask_findings(

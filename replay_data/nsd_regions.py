@@ -75,7 +75,7 @@ def find_mask(
     """
     if asked == "all":
         return np.ones(grid, dtype=np.bool_), None
-    name, _, wanted = (asked or _DEFAULT).partition("=")
+    name, _, wanted = (asked, "", "") if asked and is_a_path(asked) else (asked or _DEFAULT).partition("=")
     path = Path(name).expanduser() if is_a_path(name) else _region_path(file, name)
     if asked is None:
         notes.append(f"The voxels are those of {_DEFAULT}; another mask can be asked for, or 'all'.")

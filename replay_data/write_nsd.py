@@ -14,8 +14,8 @@ from decode_stream.stream.errors import RecordingError
 from decode_stream.stream.recording import Recording
 from decode_stream.stream.types import FloatArray, IntArray
 
-from .nsd_design import PICTURES
 from .nsd_facts import BETA_SCALE, TR_S, TRIAL_S
+from .nsd_pictures import PICTURES
 from .whole import written_whole
 from .write_nifti import write_nifti
 

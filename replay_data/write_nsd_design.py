@@ -9,7 +9,7 @@ import numpy as np
 
 from decode_stream.stream.types import IntArray
 
-from .nsd_design import DESIGN, STIM_INFO, NsdDesign, design_trials
+from .nsd_design import DESIGN, RESPONSES, STIM_INFO, NsdDesign, design_trials
 from .nsd_facts import TRIAL_S
 from .whole import written_whole
 
@@ -119,7 +119,7 @@ def write_responses(root: Path, design: NsdDesign, subject: int, n_sessions: int
     session, run, nsd_id, repeat, slot = (np.asarray(column) for column in columns)
     kept = session <= n_sessions
     with (
-        written_whole(root / f"nsddata/ppdata/subj{subject:02d}/behav/responses.tsv") as path,
+        written_whole(root / RESPONSES.format(subject)) as path,
         _table(path, "\t") as row,
     ):
         row(_RESPONSES)
