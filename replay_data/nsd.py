@@ -4,6 +4,7 @@ Betas are trials of one sample. Time series are the only part that a live sessio
 from the whole session, afterwards.
 """
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,6 +32,7 @@ _PARTS = {
     "nsd_expdesign.mat": "NSD's experimental design",
     "nsd_stim_info_merged.csv": "NSD's table of pictures",
 }
+_SURFACE = re.compile(r"[lr]h\.betas_session\d\d\.(hdf5|mgh)")
 
 
 def recognise(path: Path) -> str:
@@ -38,7 +40,7 @@ def recognise(path: Path) -> str:
     if path.is_dir():
         return folder_words(path)
     file = nsd_file(path)
-    return file.words if file else _PARTS.get(path.name, "")
+    return file.words if file else _part(path)
 
 
 def read(path: Path, options: ReadOptions) -> VoxelRecording:
@@ -58,16 +60,17 @@ def read(path: Path, options: ReadOptions) -> VoxelRecording:
         if len(held) != 1:
             names = ", ".join(str(inside.relative_to(path)) for inside in held[:5])
             raise RecordingError(
-                f"{path} holds {len(held)} recordings"
-                + (f": {names}{', ...' if len(held) > 5 else ''}. Give one of them." if held else ".")
+                f"{path} holds {len(held)} recordings: {names}{', ...' if len(held) > 5 else ''}. Give one of them."
+                if held
+                else f"{path} holds neither betas nor time series of NSD. Inspect it to see which download has them."
             )
         path = held[0]
     refuse_options(str(path), unit=options.unit, marker_column=options.marker_column)
     file = nsd_file(path)
     if file is None:
         raise RecordingError(
-            f"{path} is {_PARTS[path.name]}, not a recording. Give betas_sessionNN.hdf5 or "
-            "timeseries_sessionNN_runNN.nii.gz."
+            f"{path} is {_part(path)}, not a recording of volumes. Give betas_sessionNN.hdf5 or "
+            "timeseries_sessionNN_runNN.nii.gz of func1pt8mm or func1mm."
         )
     if file.subject is not None and file.session > SUBJECTS.get(file.subject, SUBJECTS[1]).sessions:
         raise RecordingError(
@@ -83,8 +86,13 @@ def inspect(path: Path) -> Inspection:
         return inspect_folder(path, recognise(path))
     file = nsd_file(path)
     if file is None:
-        return inspect_file(path, _PARTS[path.name])
+        return inspect_file(path, _part(path))
     return inspect_file(path, file.words, read(path, ReadOptions()))
+
+
+def _part(path: Path) -> str:
+    """Return what a file of NSD is that is no recording of volumes, or an empty string."""
+    return "NSD betas on the surface" if _SURFACE.fullmatch(path.name) else _PARTS.get(path.name, "")
 
 
 def _read_betas(file: NsdFile, options: ReadOptions) -> VoxelRecording:

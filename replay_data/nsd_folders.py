@@ -252,6 +252,8 @@ def _part_facts(path: Path) -> list[tuple[str, str]]:
         except (OSError, KeyError) as error:
             raise RecordingError(f"{path} is damaged or cut off: {error}. Download it again.") from error
         return [("pictures", f"{shape[0]} of {shape[1]} x {shape[2]} pixels")]
+    if path.name != STIM_INFO.name:
+        return []
     with path.open("rb") as file:
         return [("rows", f"{sum(1 for _ in file) - 1} pictures")]
 

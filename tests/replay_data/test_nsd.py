@@ -234,6 +234,15 @@ def cut_design(sample: Sample) -> Path:
     return sample.beta_file()
 
 
+def on_the_surface(sample: Sample) -> Path:
+    return sample.beta_file().rename(sample.beta_file().with_name("lh.betas_session01.hdf5"))
+
+
+def empty_folder(sample: Sample) -> Path:
+    shutil.rmtree(sample.root / "nsddata_betas/ppdata")
+    return sample.root / "nsddata_betas"
+
+
 def odd_run_design(sample: Sample) -> Path:
     (sample.series_file().parent.parent / "design/design_session01_run01.tsv").write_text("<html>\n")
     return sample.series_file()
@@ -256,6 +265,11 @@ def odd_run_design(sample: Sample) -> Path:
         (surface, "has no dataset 'betas'"),
         (huge, r"has the grid \(7, 6, 5\) and .* the grid \(30000, 30000, 30000\)"),
         (cut_design, r"nsd_expdesign\.mat .*(cannot be read|damaged)"),
+        (
+            on_the_surface,
+            "is NSD betas on the surface, not a recording of volumes. .* of func1pt8mm or func1mm",
+        ),
+        (empty_folder, "holds neither betas nor time series of NSD. Inspect it"),
         (odd_run_design, "is no column of whole numbers"),
     ],
 )
