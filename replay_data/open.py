@@ -7,7 +7,7 @@ from pathlib import Path
 from decode_stream.stream.errors import RecordingError
 from decode_stream.stream.recording import Recording
 
-from . import csv_files, mne_files, nifti_files, nsd, stored, things_eeg, things_meg
+from . import csv_files, mne_files, nifti_files, nsd, stored, things_eeg, things_meg, xdf_files
 from .layout import Inspection, Layout, ReadOptions
 
 __all__ = ["LAYOUTS", "fingerprint", "inspect", "open_recording"]
@@ -17,7 +17,16 @@ _SAMPLES = {".vhdr": ".eeg", ".set": ".fdt"}
 _END_BYTES = 1 << 20
 
 #: The layouts known, asked in this order: what is particular comes before what is general.
-LAYOUTS: tuple[Layout, ...] = (stored, things_meg, nsd, things_eeg, csv_files, nifti_files, mne_files)
+LAYOUTS: tuple[Layout, ...] = (
+    stored,
+    things_meg,
+    nsd,
+    things_eeg,
+    xdf_files,
+    csv_files,
+    nifti_files,
+    mne_files,
+)
 
 
 def open_recording(
@@ -51,7 +60,12 @@ def open_recording(
         asked of it.
     """
     path = Path(path).expanduser()
-    return _layout(path).read(
+    layout = _layout(path)
+    if stream is not None and layout is not xdf_files:
+        raise RecordingError(
+            f"{path} is no XDF file: it holds one signal, and a stream cannot be chosen in it."
+        )
+    return layout.read(
         path, ReadOptions(marker_column, tuple(exclude_channels), modality, unit, mask, stream)
     )
 

@@ -1,11 +1,15 @@
 """What the time stamps of a recorded stream tell: its sampling rate, and where samples are missing."""
 
+from collections.abc import Sequence
+from itertools import pairwise
+
 import numpy as np
+import numpy.typing as npt
 
 from decode_stream.stream.errors import RecordingError
 from decode_stream.stream.types import FloatArray, Gap
 
-__all__ = ["USUAL_RATES_HZ", "find_gaps", "measured_sfreq"]
+__all__ = ["USUAL_RATES_HZ", "find_gaps", "measured_sfreq", "sample_places"]
 
 #: Rates that amplifiers are set to; a measured rate this near one of them means it.
 USUAL_RATES_HZ = (
@@ -131,3 +135,46 @@ def _departure(late_s: FloatArray, at: int, width: int) -> FloatArray:
 def _shift(late_s: FloatArray, at: int, width: int) -> float:
     """Return by how much the samples from `at` on are later than those before it."""
     return float(np.median(late_s[at : at + width]) - np.median(late_s[max(0, at - width) : at]))
+
+
+def sample_places(
+    times_s: FloatArray, stamps_s: FloatArray, sfreq_hz: float, gaps: Sequence[Gap]
+) -> npt.NDArray[np.int64]:
+    """Return the sample nearest to each time, by the line that the stamps lie on.
+
+    Between resets the device samples on one grid, through losses too, so that one line fits the stamps of all samples
+    there and their jitter averages out.
+
+    Parameters
+    ----------
+    times_s : array of shape (n_times,), float64
+        Times on the stamps' clock.
+    stamps_s : array of shape (n_samples,), float64
+        Time stamps in seconds, in the order of the samples.
+    sfreq_hz : float
+        Sampling rate.
+    gaps : sequence of Gap
+        As `find_gaps` returns them.
+
+    Returns
+    -------
+    array of shape (n_times,), int64
+        -1 for a time before the first sample, after the last, or where samples are missing. A time that occurred twice,
+        because the clock was set back, means the later one.
+    """
+    places = np.full(len(times_s), -1, dtype=np.int64)
+    resets = [gap.start for gap in gaps if gap.kind == "reset"]
+    for begin, end in pairwise((0, *resets, len(stamps_s))):
+        grid = np.arange(end - begin)
+        for gap in gaps:
+            if gap.kind == "loss" and begin < gap.start < end:
+                grid[gap.start - begin :] += gap.n_lost
+        mine_s = stamps_s[begin:end] - stamps_s[begin]
+        slope_s, level_s = (
+            np.polyfit(grid, mine_s, 1) if end - begin > 2 else (1 / sfreq_hz, float(mine_s[0]))
+        )
+        wanted = np.floor((times_s - stamps_s[begin] - level_s) / slope_s + 0.5)
+        at = np.minimum(np.searchsorted(grid, wanted), len(grid) - 1)
+        here = grid[at] == wanted
+        places[here] = begin + at[here]
+    return places

@@ -3,9 +3,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from decode_stream.replay_data.stamps import USUAL_RATES_HZ, find_gaps, measured_sfreq
+from decode_stream.replay_data.stamps import USUAL_RATES_HZ, find_gaps, measured_sfreq, sample_places
 from decode_stream.stream.errors import RecordingError
-from decode_stream.stream.types import FloatArray
+from decode_stream.stream.types import FloatArray, Gap
 
 
 def bursty(n: int, sfreq_hz: float, seed: int = 0) -> FloatArray:
@@ -81,3 +81,22 @@ def test_chunks_that_share_a_stamp_have_a_rate() -> None:
 def test_stamps_that_do_not_advance_are_refused(stamps_s: list[float]) -> None:
     with pytest.raises(RecordingError, match="that advance"):
         measured_sfreq(np.array(stamps_s))
+
+
+def test_times_find_their_sample_through_jitter_losses_and_resets() -> None:
+    rng = np.random.default_rng(0)
+    # 20 samples lost at 600; a minute passed, or the clock was set, at 1500.
+    grid = np.delete(np.arange(2520), np.s_[600:620])
+    true_s = 100.0 + grid / 250 + 60.0 * (np.arange(2500) >= 1500)
+    stamps_s = true_s + rng.normal(0, 5e-4, 2500)
+    gaps = (Gap(600, 20, "loss", 2.48), Gap(1500, 0, "reset", 66.08))
+    samples = np.array([0, 599, 600, 1499, 1500, 2499])
+    np.testing.assert_array_equal(sample_places(true_s[samples] + 1e-3, stamps_s, 250.0, gaps), samples)
+    outside_s = np.array([99.99, 100.0 + 610 / 250, 150.0, 172.0])
+    assert sample_places(outside_s, stamps_s, 250.0, gaps).tolist() == [-1, -1, -1, -1]
+
+
+def test_a_time_that_occurred_twice_means_the_later_sample() -> None:
+    stamps_s = 50.0 + np.r_[np.arange(500), np.arange(500)] / 100
+    gaps = (Gap(500, 0, "reset", 0.0),)
+    assert sample_places(np.array([51.0]), stamps_s, 100.0, gaps).tolist() == [600]
