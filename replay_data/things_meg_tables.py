@@ -150,7 +150,8 @@ def _picture(path: str) -> tuple[str, str]:
     folder, _, name = path.rpartition("/")
     if not name or folder.startswith("images_catch"):
         return "", path
-    concept = name.rpartition(".")[0].rpartition("_")[0]
+    own = folder.rpartition("/")[2]
+    concept = name.rpartition(".")[0].rpartition("_")[0] if own.startswith("images_test") else own
     return concept, f"{concept}/{name}"
 
 
