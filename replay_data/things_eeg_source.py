@@ -152,9 +152,9 @@ def _ids(behaviour: Path) -> IntArray:
     try:
         table: Any = scipy.io.loadmat(behaviour)["data"][0][0][2]["tot_img_number"][0]
         ids = np.array([int(np.asarray(number).item()) for number in table], dtype=np.int64)
-    except OSError as error:
-        raise RecordingError(f"{behaviour} cannot be read: {error.strerror or error}.") from error
-    except Exception as error:  # scipy raises whatever a damaged file makes of it
+    except Exception as error:  # scipy raises whatever a damaged file makes of it, OSError too
+        if isinstance(error, OSError) and error.strerror:
+            raise RecordingError(f"{behaviour} cannot be read: {error.strerror}.") from error
         raise RecordingError(
             f"{behaviour} is not a behavioural file of THINGS-EEG2 or is damaged: {error!r}. Get it again: "
             f"{DOWNLOADS['source']}."

@@ -21,6 +21,7 @@ __all__ = [
     "IMAGES_DOWNLOAD",
     "METADATA",
     "N_IMAGES",
+    "N_WITHIN",
     "ImageTable",
     "concept_name",
     "find_image_table",
@@ -29,6 +30,8 @@ __all__ = [
 
 METADATA = "image_metadata.npy"
 IMAGES_DOWNLOAD = "OSF 3jk45, component Image set (https://osf.io/y63gw)"
+#: How many images a concept has, by split.
+N_WITHIN = {"train": 10, "test": 1}
 #: How many images the whole dataset has, by split.
 N_IMAGES = {"train": 16540, "test": 200}
 _FOLDERS = {"train": "training_images", "test": "test_images"}
