@@ -1,0 +1,146 @@
+"""A tiny model of open_clip with random weights stands for the large ones: the same classes and files."""
+
+import json
+import pickle
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from decode_stream.decoders import open_clip_images
+from decode_stream.decoders.open_clip_images import open_clip_target
+from decode_stream.stream.errors import UsageError
+
+CONFIG = {
+    "embed_dim": 16,
+    "vision_cfg": {"image_size": 32, "layers": 1, "width": 32, "head_width": 16, "patch_size": 8},
+    "text_cfg": {"context_length": 8, "vocab_size": 50, "width": 16, "heads": 2, "layers": 1},
+}
+PICTURES = [np.random.default_rng(i).integers(256, size=(40 + i, 50, 3), dtype=np.uint8) for i in range(3)]
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Register the model, and return a file of random weights of it."""
+    import open_clip
+    import torch
+    from safetensors.torch import save_file
+
+    folder = tmp_path_factory.mktemp("clip")
+    (folder / "tiny-test.json").write_text(json.dumps(CONFIG))
+    open_clip.add_model_config(folder / "tiny-test.json")
+    torch.manual_seed(0)
+    file = folder / "tiny.safetensors"
+    state = open_clip.create_model("tiny-test").state_dict()
+    save_file({name: value.contiguous() for name, value in state.items()}, file)
+    return file
+
+
+def test_embeddings_are_those_of_the_library(weights: Path) -> None:
+    import open_clip
+    import torch
+    from PIL import Image
+
+    target = open_clip_target(f"open_clip:tiny-test:{weights}")
+    embeddings = target.encode(PICTURES)
+    model, _, prepare = open_clip.create_model_and_transforms("tiny-test", pretrained=str(weights))
+    with torch.inference_mode():
+        batch = torch.stack([prepare(Image.fromarray(picture)) for picture in PICTURES])
+        direct = model.eval().encode_image(batch).numpy()
+    assert (embeddings.shape, embeddings.dtype) == ((3, 16), np.float32)
+    np.testing.assert_allclose(embeddings, direct, rtol=1e-4, atol=1e-5)
+    assert not np.allclose(np.linalg.norm(embeddings, axis=1), 1)  # un-normalised
+    assert (target.space.dimension, target.space.norm, target.space.layer) == (16, "unit", "image embedding")
+    assert target.encode([]).shape == (0, 16)
+
+
+def test_other_weights_are_another_space(weights: Path, tmp_path: Path) -> None:
+    from safetensors.numpy import load_file, save_file
+
+    state = load_file(weights)
+    state["visual.proj"] = state["visual.proj"] + 1
+    save_file(state, tmp_path / "other.safetensors")
+    (tmp_path / "copy.safetensors").write_bytes(weights.read_bytes())
+    first, copy, other = (
+        open_clip_target(f"open_clip:tiny-test:{file}").space
+        for file in (weights, tmp_path / "copy.safetensors", tmp_path / "other.safetensors")
+    )
+    assert first == copy
+    assert first != other
+
+
+def test_the_file_beside_the_weights_says_how_pictures_are_prepared(weights: Path, tmp_path: Path) -> None:
+    file = tmp_path / "model.safetensors"
+    file.write_bytes(weights.read_bytes())
+    plain = open_clip_target(f"open_clip:tiny-test:{file}").encode(PICTURES)
+    said = {"model_cfg": CONFIG, "preprocess_cfg": {"mean": [0.5] * 3, "std": [0.5] * 3}}
+    (tmp_path / "open_clip_config.json").write_text(json.dumps(said))
+    assert abs(open_clip_target(f"open_clip:tiny-test:{file}").encode(PICTURES) - plain).max() > 1e-3
+    (tmp_path / "open_clip_config.json").write_text("[]")
+    with pytest.raises(UsageError, match="cannot be read.*should hold model_cfg and preprocess_cfg"):
+        open_clip_target(f"open_clip:tiny-test:{file}")
+
+
+def test_the_tag_in_the_name_says_how_pictures_are_prepared() -> None:
+    import open_clip
+
+    def prepared(model: str, file: str) -> open_clip_images._Preparation:
+        return open_clip_images._preparation(open_clip, model, Path("/nowhere") / file)
+
+    assert prepared("ViT-L-14", "ViT-L-14.laion2b_s32b_b82k.safetensors").mean == (0.5, 0.5, 0.5)
+    assert prepared("ViT-L-14", "openai.pt").quick_gelu
+    assert not prepared("ViT-L-14", "laion400m_e32.pt").quick_gelu
+    # Where all published weights agree, any name will do.
+    assert prepared("ViT-B-16-SigLIP", "w.safetensors").resize_mode == "squash"
+    with pytest.raises(UsageError, match="do not all take their pictures alike.*laion2b_s32b_b82k"):
+        prepared("ViT-L-14", "model.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("open_clip", "write open_clip:MODEL:WEIGHTS"),
+        ("open_clip:ViT-B-32", "write open_clip:MODEL:WEIGHTS"),
+        ("open_clip:ViT-B-32:", "write open_clip:MODEL:WEIGHTS"),
+        ("open_clip:vit-b32:/w.pt", "knows no model 'vit-b32'. Did you mean 'ViT-B-32'?"),
+        ("open_clip:ViT-B-32:/nowhere/w.pt", "no weights at /nowhere/w.pt. Nothing is downloaded"),
+        ("open_clip:ViT-B-32:laion2b_s34b_b79k", "no weights at laion2b_s34b_b79k. Nothing is downloaded"),
+        ("open_clip:roberta-ViT-B-32:/w.pt", "from the Hugging Face hub, and nothing is downloaded"),
+    ],
+)
+def test_what_cannot_be_had_is_told(name: str, words: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        open_clip_target(name)
+    assert words in str(refused.value)
+
+
+def test_files_that_are_not_the_weights_are_refused(weights: Path, tmp_path: Path) -> None:
+    from safetensors.numpy import save_file
+
+    cut, strange = tmp_path / "cut.safetensors", tmp_path / "strange.safetensors"
+    cut.write_bytes(weights.read_bytes()[:2000])
+    save_file({"something": np.zeros(3)}, strange)
+    empty = tmp_path / "empty.pt"
+    empty.touch()
+    for file in (cut, strange, empty):
+        with pytest.raises(UsageError, match=f"{file.name} cannot be loaded as the weights of tiny-test"):
+            open_clip_target(f"open_clip:tiny-test:{file}")
+
+
+def test_a_file_that_wants_to_run_something_is_refused(weights: Path, tmp_path: Path) -> None:
+    class Evil:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return Path.touch, (tmp_path / "ran",)  # type: ignore[return-value]
+
+    file = tmp_path / "evil.pt"
+    file.write_bytes(pickle.dumps({"state_dict": Evil()}))
+    with pytest.raises(UsageError, match=r"evil\.pt holds more than weights, and running .* is refused"):
+        open_clip_target(f"open_clip:tiny-test:{file}")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_without_the_library_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "open_clip", None)
+    with pytest.raises(UsageError, match="open_clip, which is not installed.*decode-stream\\[train\\]"):
+        open_clip_target("open_clip:ViT-B-32:/w.pt")
