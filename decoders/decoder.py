@@ -85,6 +85,8 @@ class Decoder:
         Every trial decided so far.
     trial_belief, free_belief : Belief or None
         The newest of each kind.
+    decided_belief : Belief or None
+        The newest of a trial after its last window.
     windows : dict of str to int
         Trial-locked windows ``decoded`` and ``withheld``.
     withheld : int
@@ -110,6 +112,7 @@ class Decoder:
         self.scores = Scores(len(manifest.gallery))
         self.trial_belief: Belief | None = None
         self.free_belief: Belief | None = None
+        self.decided_belief: Belief | None = None
         self.windows = {"decoded": 0, "withheld": 0}
         self.free_decoded = 0
         self.withheld = self.repeated = 0
@@ -175,6 +178,8 @@ class Decoder:
             end_s = (window.stop - trial.onset) / float(self.cutter.schedule.sfreq_hz)
             self.trial_belief = Belief(self._evidence.belief(trial.number), window.stop, trial, end_s)
         if k + 1 == self.manifest.n_latencies:
+            if similarities is not None:
+                self.decided_belief = self.trial_belief
             self._score(trial)
 
     def _score(self, trial: Trial) -> None:

@@ -14,6 +14,13 @@ from .words import CHANCE, GRID, TRACE, accuracy_text, chance_text
 
 __all__ = ["AccuracyPanel", "round_up"]
 
+_BY_LATENCY_MS = "by latency: each window alone, ms from onset to its end"
+_BY_LATENCY_S = "by latency: each window alone, seconds from onset to its end"
+#: Latencies beyond this are told in seconds.
+_LATEST_MS_S = 5.0
+#: So many latencies or fewer are drawn as dots too.
+_FEW = 12
+
 _BAND = "#23465C"  # the trace's colour at a third over the panel's ground; opaque, since that paints faster
 
 
@@ -48,16 +55,20 @@ class AccuracyPanel(Panel):
         self._newest = pyqtgraph.ScatterPlotItem(size=7, pen=None, brush=TRACE)
         for item in (self._band, self._low, self._high):
             self.running.addItem(item, ignoreBounds=True)
-        captions = ("over scored trials", "by latency: each window alone, ms from onset to its end")
+        self._captions = [
+            label("caption", text, elided=True) for text in ("over scored trials", _BY_LATENCY_MS)
+        ]
         for k, plot in enumerate(self._plots):
             plot.getAxis("left").setTickPen(GRID)
             plot.getAxis("left").setGrid(255)
             plot.getAxis("left").setZValue(-1)  # or the grid would lie on the line of chance
             for item in (self._lines[k], self._curves[k], self._words[k]):
                 plot.addItem(item, ignoreBounds=True)
-            self.content.addWidget(label("caption", captions[k], elided=True))
+            self.content.addWidget(self._captions[k])
             self.content.addWidget(plot, 1)
+        self._latencies = pyqtgraph.ScatterPlotItem(size=5, pen=None, brush=TRACE)
         self.running.addItem(self._newest, ignoreBounds=True)
+        self.by_latency.addItem(self._latencies, ignoreBounds=True)
         self.show_accuracy(Accuracy())
 
     @property
@@ -80,6 +91,11 @@ class AccuracyPanel(Panel):
         self._draw_running(accuracy)
         self._draw_by_latency(accuracy)
         return True
+
+    def latency_points(self) -> tuple[tuple[float, float], ...]:
+        """Return latency and accuracy of the dots that are drawn now."""
+        x, y = self._latencies.getData()
+        return tuple(zip(x.tolist(), y.tolist(), strict=True))
 
     def set_fonts(self) -> None:
         """Take over the type size of the window."""
@@ -106,10 +122,16 @@ class AccuracyPanel(Panel):
 
     def _draw_by_latency(self, accuracy: Accuracy) -> None:
         known = np.isfinite(accuracy.top1_by_latency)
-        latency_ms, top1 = 1e3 * accuracy.latency_s[known], accuracy.top1_by_latency[known]
-        end_ms = round_up(max(float(latency_ms[-1]) if len(latency_ms) else 0.0, 100.0))
-        self._set_ranges(1, end_ms, top1, accuracy.chance)
-        self._curves[1].setData(latency_ms, top1)
+        latency_s, top1 = accuracy.latency_s[known], accuracy.top1_by_latency[known]
+        last_s = float(latency_s[-1]) if len(latency_s) else 0.0
+        slow = last_s > _LATEST_MS_S
+        set_text(self._captions[1], _BY_LATENCY_S if slow else _BY_LATENCY_MS)
+        shown = latency_s if slow else 1e3 * latency_s
+        self._set_ranges(1, round_up(last_s if slow else max(1e3 * last_s, 100.0)), top1, accuracy.chance)
+        self._curves[1].setData(shown, top1)
+        # A line through few latencies hides where they are, and through one it cannot be seen.
+        few = len(shown) if len(shown) <= _FEW else 0
+        self._latencies.setData(shown[:few], top1[:few])
 
     def _set_ranges(self, k: int, end: float, values: np.ndarray[Any, Any], chance: float) -> None:
         # Full height for few alternatives; a round part of it where 200 alternatives keep all values low.

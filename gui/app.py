@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 
 from .snapshot import Puller
 
@@ -52,7 +53,13 @@ def _reason(stderr: str) -> str:
     return f"{reason}.{_LINUX_HINT}" if sys.platform.startswith("linux") else reason
 
 
-def run_window(session_puller: Puller, title: str, *, close_at_end: bool = False) -> int:
+def run_window(
+    session_puller: Puller,
+    title: str,
+    *,
+    close_at_end: bool = False,
+    shown: Callable[[], None] = lambda: None,
+) -> int:
     """Show a session until its window is closed; closing it asks the session to stop.
 
     Parameters
@@ -63,6 +70,8 @@ def run_window(session_puller: Puller, title: str, *, close_at_end: bool = False
         Title of the window.
     close_at_end : bool
         Close by itself when the session has ended; otherwise the end stays on the screen.
+    shown : callable, optional
+        Is called once, when the window has been drawn and answers.
 
     Returns
     -------
@@ -83,7 +92,7 @@ def run_window(session_puller: Puller, title: str, *, close_at_end: bool = False
     known = QApplication.instance()
     application = known if isinstance(known, QApplication) else QApplication(["decode-stream"])
     apply_theme(application)
-    window = MainWindow(session_puller, title, close_at_end=close_at_end)
+    window = MainWindow(session_puller, title, close_at_end=close_at_end, shown=shown)
     window.show()
     code = application.exec()
     # pyqtgraph's items must be gone before the interpreter ends, or Qt frees them a second time.

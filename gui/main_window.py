@@ -1,4 +1,4 @@
-"""The window of a session: signal left, matches and accuracy right, status below."""
+"""The window of a session: what is shown and what is decoded on top, signal and accuracy below, then the status."""
 
 import time
 from collections.abc import Callable
@@ -10,14 +10,18 @@ from PySide6.QtWidgets import QMessageBox, QSplitter, QVBoxLayout, QWidget
 from .accuracy_panel import AccuracyPanel
 from .actions import ACTIONS, help_text
 from .matches_panel import MatchesPanel
-from .signal_panel import SPAN_S, SignalPanel
+from .pictures import Pictures
+from .signal_panel import SignalPanel
 from .snapshot import Puller
 from .status_bar import StatusBar
+from .stimulus_panel import StimulusPanel
 from .theme import style_sheet, text_scale
 
 __all__ = ["REFRESH_MS", "MainWindow"]
 
 REFRESH_MS = 33
+_HALVES = (1, 2)
+_NO_LIMIT_PX = (1 << 24) - 1  # Qt's own
 
 
 class MainWindow(QWidget):
@@ -31,6 +35,8 @@ class MainWindow(QWidget):
         Title of the window.
     close_at_end : bool
         Close when the session has ended; otherwise the end stays on the screen.
+    shown : callable, optional
+        Is called once, when the window has been drawn and answers.
 
     Attributes
     ----------
@@ -38,16 +44,26 @@ class MainWindow(QWidget):
         What stopped the drawing, if anything did; Ctrl-C in the terminal is one.
     """
 
-    def __init__(self, puller: Puller, title: str, *, close_at_end: bool = False) -> None:
+    def __init__(
+        self,
+        puller: Puller,
+        title: str,
+        *,
+        close_at_end: bool = False,
+        shown: Callable[[], None] = lambda: None,
+    ) -> None:
         super().__init__()
         self.failure: BaseException | None = None
         self._puller = puller
         self._close_at_end = close_at_end
+        self._shown: Callable[[], None] | None = shown
         self._scale = 0.0
         self.setWindowTitle(title)
         self.setAccessibleName(title)
+        pictures = Pictures(puller.picture)
+        self.stimulus_panel = StimulusPanel(pictures)
+        self.matches_panel = MatchesPanel(pictures)
         self.signal_panel = SignalPanel()
-        self.matches_panel = MatchesPanel()
         self.accuracy_panel = AccuracyPanel()
         self.status_bar = StatusBar()
         self._lay_out()
@@ -60,10 +76,12 @@ class MainWindow(QWidget):
 
     def refresh(self) -> None:
         """Pull once and draw what changed."""
-        snapshot = self._puller.snapshot()
-        self.status_bar.show_snapshot(snapshot, time.monotonic())
-        self.signal_panel.show_signal(self._puller.signal(SPAN_S))
-        self.matches_panel.show_snapshot(snapshot)
+        snapshot, now_s = self._puller.snapshot(), time.monotonic()
+        self._set_band(with_pictures=snapshot.has_pictures)
+        self.status_bar.show_snapshot(snapshot, now_s)
+        self.stimulus_panel.show_snapshot(snapshot)
+        self.matches_panel.show_snapshot(snapshot, now_s)
+        self.signal_panel.show_signal(self._puller.signal(self.signal_panel.span_s))
         self.accuracy_panel.show_accuracy(snapshot.accuracy)
         if snapshot.state == "ended" and self._close_at_end:
             self.close()
@@ -75,7 +93,7 @@ class MainWindow(QWidget):
         if scale != self._scale:
             self._scale = scale
             self.setStyleSheet(style_sheet(scale))
-            for panel in (self.signal_panel, self.matches_panel, self.accuracy_panel, self.status_bar):
+            for panel in (self.matches_panel, self.signal_panel, self.accuracy_panel, self.status_bar):
                 panel.ensurePolished()
                 panel.set_fonts()
 
@@ -91,29 +109,29 @@ class MainWindow(QWidget):
         # An exception must not be lost in the loop: it closes the window and `run_window` raises it again.
         try:
             self.refresh()
+            if self._shown is not None:
+                self._shown()
+                self._shown = None
         except BaseException as error:
             self.failure = error
             self.close()
 
     def _lay_out(self) -> None:
-        right = QSplitter(Qt.Orientation.Vertical)
-        right.addWidget(self.matches_panel)
-        right.addWidget(self.accuracy_panel)
-        right.setSizes([180, 450])
-        middle = QSplitter(Qt.Orientation.Horizontal)
-        middle.addWidget(self.signal_panel)
-        middle.addWidget(right)
-        middle.setSizes([800, 464])
-        for splitter, stretches in ((right, (2, 5)), (middle, (5, 3))):
-            splitter.setHandleWidth(8)
-            splitter.setChildrenCollapsible(False)
-            for k, stretch in enumerate(stretches):
-                splitter.setStretchFactor(k, stretch)
+        self._band = _split(Qt.Orientation.Horizontal, (self.stimulus_panel, self.matches_panel), (2, 9))
+        below = _split(Qt.Orientation.Horizontal, (self.signal_panel, self.accuracy_panel), (5, 3))
+        self._halves = _split(Qt.Orientation.Vertical, (self._band, below), _HALVES)
         rows = QVBoxLayout(self)
         rows.setContentsMargins(8, 8, 8, 4)
         rows.setSpacing(4)
-        rows.addWidget(middle, 1)
+        rows.addWidget(self._halves, 1)
         rows.addWidget(self.status_bar)
+
+    def _set_band(self, *, with_pictures: bool) -> None:
+        """Give the upper row the height of its text alone where there are no pictures."""
+        height = _NO_LIMIT_PX if with_pictures else self._band.minimumSizeHint().height()
+        if self._band.maximumHeight() != height:
+            self._band.setMaximumHeight(height)
+            self._halves.setSizes([1000 * share for share in _HALVES])
 
     def _add_actions(self) -> None:
         signal = self.signal_panel
@@ -146,3 +164,15 @@ class MainWindow(QWidget):
         sheet = QMessageBox(QMessageBox.Icon.NoIcon, "Keys", help_text(), parent=self)
         sheet.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         sheet.open()
+
+
+def _split(direction: Qt.Orientation, parts: tuple[QWidget, ...], shares: tuple[int, ...]) -> QSplitter:
+    """Return the parts side by side or one above the other, parted in these shares until they are dragged."""
+    splitter = QSplitter(direction)
+    splitter.setHandleWidth(8)
+    splitter.setChildrenCollapsible(False)
+    for k, (part, share) in enumerate(zip(parts, shares, strict=True)):
+        splitter.addWidget(part)
+        splitter.setStretchFactor(k, share)
+    splitter.setSizes([1000 * share for share in shares])
+    return splitter

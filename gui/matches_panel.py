@@ -1,16 +1,19 @@
-"""The most probable entries of the gallery, ranked, as bars with names and per cent."""
+"""The most probable entries of the gallery side by side: picture, name, bar and per cent, best first."""
 
 from PySide6.QtCore import QRectF, Qt
 from PySide6.QtGui import QColor, QPainter, QPaintEvent
-from PySide6.QtWidgets import QGridLayout, QLabel, QSizePolicy, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
 
 from .panel import Panel, label, set_text
+from .pictures import Pictures, Thumbnail
 from .snapshot import Match, Snapshot
-from .words import GRID, TRACE, TRUTH, matches_text
+from .words import GRID, TRACE, TRUTH, match_name, matches_text, percent_text
 
-__all__ = ["N_MATCHES", "Bar", "MatchesPanel"]
+__all__ = ["HOLD_S", "N_MATCHES", "Bar", "MatchesPanel"]
 
 N_MATCHES = 5
+#: Pictures that change more often than three times a second cannot be read, and may harm (WCAG 2.2, 2.3.1).
+HOLD_S = 0.34
 
 
 class Bar(QWidget):
@@ -43,50 +46,97 @@ class Bar(QWidget):
         painter.end()
 
 
+class _Card(QWidget):
+    """One match."""
+
+    def __init__(self, pictures: Pictures) -> None:
+        super().__init__()
+        self._pictures = pictures
+        self.picture = Thumbnail(centred=False)
+        self.name = label("value", elided=True)
+        self.name.setIndent(3)
+        self.share = label("value")
+        self.share.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        self._bar = Bar()
+        row = QHBoxLayout()
+        row.setContentsMargins(3, 0, 0, 0)
+        row.setSpacing(8)
+        row.addWidget(self._bar, 1)
+        row.addWidget(self.share)
+        rows = QVBoxLayout(self)
+        rows.setContentsMargins(0, 0, 0, 0)
+        rows.setSpacing(2)
+        rows.addWidget(self.picture, 1)
+        rows.addWidget(self.name)
+        rows.addLayout(row)
+
+    def show_match(self, match: Match | None, truth: str, *, with_picture: bool) -> None:
+        """Draw a match; nothing for None, in the same room."""
+        right = match is not None and bool(truth) and match.name == truth
+        self.picture.setVisible(with_picture)
+        self._bar.setVisible(match is not None)
+        set_text(self.name, match_name(match, truth) if match else "")
+        set_text(self.share, percent_text(match.probability) if match else "")
+        if match is None:
+            self.picture.show_picture(None)
+            return
+        picture = self._pictures.of(match.name) if with_picture else None
+        self.picture.show_picture(picture, "no picture", TRUTH if right else None)
+        self._bar.set_bar(match.probability, TRUTH if right else TRACE)
+
+
 class MatchesPanel(Panel):
     """Draws the ranked matches of a snapshot; marks the stimulus that was shown, where that is known."""
 
-    def __init__(self) -> None:
-        super().__init__("Top matches")
-        grid = QGridLayout()
-        grid.setHorizontalSpacing(10)
-        grid.setVerticalSpacing(2)
-        grid.setColumnStretch(1, 1)
-        grid.setColumnStretch(2, 1)
-        self._rows: list[tuple[QLabel, QLabel, Bar, QLabel]] = []
-        for row in range(N_MATCHES):
-            cells = (label("muted", f"{row + 1}"), label("value", elided=True), Bar(), label("value"))
-            cells[3].setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-            for column, cell in enumerate(cells):
-                grid.addWidget(cell, row, column)
-            grid.setRowStretch(row, 1)
-            self._rows.append(cells)
-        self.content.addLayout(grid, 1)
+    def __init__(self, pictures: Pictures) -> None:
+        super().__init__("Best matches")
+        self._drawn_s = float("-inf")
+        self._cards = tuple(_Card(pictures) for _ in range(N_MATCHES))
+        row = QHBoxLayout()
+        row.setSpacing(14)
+        for card in self._cards:
+            row.addWidget(card, 1)
+        self.content.addLayout(row, 1)
         self.truth = label("truth")
         self.top.addWidget(self.truth)
         self._set_widths()
-        for row in range(N_MATCHES):
-            self._show_row(row, None, "")
 
-    def show_snapshot(self, snapshot: Snapshot) -> None:
-        """Draw the matches of a snapshot; nothing before there is evidence."""
+    def show_snapshot(self, snapshot: Snapshot, now_s: float) -> bool:
+        """Draw the matches of a snapshot if the last ones have been seen long enough.
+
+        Parameters
+        ----------
+        now_s : float
+            Time on a monotonic clock, seconds.
+
+        Returns
+        -------
+        bool
+            Whether they were drawn.
+        """
+        if now_s - self._drawn_s < HOLD_S:
+            return False
+        self._drawn_s = now_s
         matches = snapshot.matches[:N_MATCHES]
         set_text(self.note, matches_text(snapshot))
-        for row in range(N_MATCHES):
-            self._show_row(row, matches[row] if row < len(matches) else None, snapshot.truth)
-        # Beside ranked rows a check mark says it; the name is spelled out where it is in none of them.
+        for k, card in enumerate(self._cards):
+            match = matches[k] if k < len(matches) else None
+            card.show_match(match, snapshot.truth, with_picture=snapshot.has_pictures)
+        truth = f"shown: {snapshot.truth}" if snapshot.truth and matches else ""
+        # Beside ranked matches a check mark says it; the name is spelled out where it is none of them.
         ranked = any(match.name == snapshot.truth for match in matches)
-        shown = (
-            "" if not (snapshot.truth and matches) else "✓ shown" if ranked else f"shown: {snapshot.truth}"
-        )
-        set_text(self.truth, shown)
+        set_text(self.truth, "✓ shown" if truth and ranked else truth)
         told = ", ".join(f"{match.name} {match.probability:.0%}" for match in matches)
-        truth = f"shown: {snapshot.truth}" if shown else ""
         self.describe("; ".join(part for part in (matches_text(snapshot), told, truth) if part))
+        return True
 
     def row_texts(self) -> tuple[tuple[str, str], ...]:
-        """Return name and per cent of the rows that are filled."""
-        return tuple((name.text(), share.text()) for _, name, _, share in self._rows if name.text())
+        """Return name and per cent of the matches that are drawn."""
+        return tuple((card.name.text(), card.share.text()) for card in self._cards if card.name.text())
+
+    def n_pictures(self) -> int:
+        """Return how many pictures are drawn."""
+        return sum(card.picture.has_picture for card in self._cards)
 
     def set_fonts(self) -> None:
         """Take over the type size of the window."""
@@ -94,18 +144,5 @@ class MatchesPanel(Panel):
 
     def _set_widths(self) -> None:
         # Fixed widths: no new layout when 9.9 % becomes 10.0 %.
-        for _, _, _, share in self._rows:
-            share.setFixedWidth(share.fontMetrics().horizontalAdvance("100.0 %") + 2)
-
-    def _show_row(self, row: int, match: Match | None, truth: str) -> None:
-        rank, name, bar, share = self._rows[row]
-        for cell in (rank, bar):
-            cell.setVisible(match is not None)
-        if match is None:
-            set_text(name, "")
-            set_text(share, "")
-            return
-        right = bool(truth) and match.name == truth
-        set_text(name, f"✓ {match.name}" if right else match.name)
-        set_text(share, f"{match.probability:.1%}".replace("%", " %"))
-        bar.set_bar(match.probability, TRUTH if right else TRACE)
+        for card in self._cards:
+            card.share.setFixedWidth(card.share.fontMetrics().horizontalAdvance("100.0 %") + 2)

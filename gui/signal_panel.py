@@ -1,4 +1,4 @@
-"""The newest seconds of the signal: sixteen channels a page, with the stimuli drawn in."""
+"""The newest of the signal: sixteen channels a page, or means of thousands of voxels, with the stimuli drawn in."""
 
 import bisect
 import itertools
@@ -11,13 +11,14 @@ from PySide6.QtCore import Qt
 
 from .panel import Panel, new_plot, set_axis_font, set_text
 from .snapshot import SignalView
-from .traces import SPACINGS, envelope, fitting_spacing, stack
-from .words import MARKER, MARKER_LINE, TRACE, unit_text
+from .traces import SPACINGS, block_means, envelope, fitting_spacing, stack
+from .words import MARKER, MARKER_LINE, TRACE, is_slow, signal_span_s, unit_text
 
-__all__ = ["CHANNELS_PER_PAGE", "SPAN_S", "SignalPanel"]
+__all__ = ["CHANNELS_PER_PAGE", "SignalPanel"]
 
 CHANNELS_PER_PAGE = 16
-SPAN_S = 5.0
+#: More channels than this are shown as means of blocks: nobody turns so many pages.
+_MOST_PAGED = 512
 
 # A stimulus followed too soon by the next has a line and no label: fewer letters than this say nothing.
 _LEAST_LETTERS = 4
@@ -25,7 +26,17 @@ _N_LABELS = 24
 
 
 class SignalPanel(Panel):
-    """Draws a `SignalView`: stacked traces, breaks where samples are missing, a line at each stimulus."""
+    """Draws a `SignalView`: stacked traces, breaks where samples are missing, a line at each stimulus.
+
+    Attributes
+    ----------
+    page : int
+        The page of channels that is shown, from 0.
+    held : bool
+        Whether the picture is held.
+    span_s : float
+        How far back the traces go; grows to a minute with the first view of a slow stream. Seconds.
+    """
 
     def __init__(self) -> None:
         super().__init__("Signal")
@@ -36,14 +47,15 @@ class SignalPanel(Panel):
         self._view: SignalView | None = None
         self._rows: tuple[str, ...] = ()
         self._bottom, self._top = 0.0, 1.0
+        self.span_s = 0.0
         self.plot = new_plot("Signal traces")
-        self.plot.setXRange(-SPAN_S, 0.0, padding=0.003)
-        self.plot.getAxis("bottom").setTicks([[(-float(s), f"-{s} s" if s else "now") for s in range(6)]])
         self.plot.getAxis("left").setTicks([[]])
+        self._set_span(signal_span_s(0))
         self._lines = pyqtgraph.PlotCurveItem(pen=MARKER_LINE, connect="pairs", skipFiniteCheck=True)
         self._traces = pyqtgraph.PlotCurveItem(pen=TRACE, connect="finite")
+        self._dots = pyqtgraph.ScatterPlotItem(size=4, pen=None, brush=TRACE)
         self._labels = [pyqtgraph.TextItem(color=MARKER, anchor=(0.0, 0.0)) for _ in range(_N_LABELS)]
-        for item in (self._lines, self._traces, *self._labels):
+        for item in (self._lines, self._traces, self._dots, *self._labels):
             self.plot.addItem(item, ignoreBounds=True)
         self.content.addWidget(self.plot, 1)
         set_text(self.note, "no signal yet")
@@ -52,7 +64,7 @@ class SignalPanel(Panel):
     def n_pages(self) -> int:
         """Number of pages; at least 1."""
         n_channels = len(self._view.names) if self._view else 0
-        return max(1, -(-n_channels // CHANNELS_PER_PAGE))
+        return 1 if n_channels > _MOST_PAGED else max(1, -(-n_channels // CHANNELS_PER_PAGE))
 
     @property
     def spacing(self) -> float | None:
@@ -102,22 +114,46 @@ class SignalPanel(Panel):
         set_axis_font(self.plot, self)
         for text in self._labels:
             text.setFont(self.font())
-        self.plot.getAxis("left").setWidth(self.fontMetrics().averageCharWidth() * 9)
+        self.plot.getAxis("left").setWidth(self.fontMetrics().averageCharWidth() * 11)
 
     def _draw(self) -> None:
         view = self._view
         if view is None:
             return
-        first = self.page * CHANNELS_PER_PAGE
-        data = view.data[:, first : first + CHANNELS_PER_PAGE]
-        self._set_rows(view.names[first : first + CHANNELS_PER_PAGE])
+        self._set_span(signal_span_s(view.sfreq_hz))
+        data, names, caption = self._shown(view)
+        self._set_rows(names)
         self._set_scale(data)
         self._set_heights()
         offset, values = envelope(data, view.stop - len(data), 2 * max(self.plot.width(), 100))
         time_s = (offset - (len(data) - 1)) / view.sfreq_hz
-        self._traces.setData(*stack(time_s, values, self._spacing or 1.0))
+        x, y = stack(time_s, values, self._spacing or 1.0)
+        self._traces.setData(x, y)
+        # Where samples come seconds apart each is a dot: the first is seen, and a line between two is no measurement.
+        known = np.isfinite(y) if is_slow(view.sfreq_hz) else np.zeros(len(y), bool)
+        self._dots.setData(x[known], y[known])
         self._draw_stimuli(view)
-        self._tell(view, first, data.shape[1])
+        self._tell(view, caption)
+
+    def _shown(self, view: SignalView) -> tuple[npt.NDArray[np.float32], tuple[str, ...], str]:
+        """Return what stands in the rows, their names, and in words what they are."""
+        n = len(view.names)
+        if n > _MOST_PAGED:
+            means, edges = block_means(view.data, CHANNELS_PER_PAGE)
+            names = tuple(f"{a + 1}-{b}" for a, b in itertools.pairwise(edges.tolist()))
+            return means, names, f"{n} {view.kind}, each row the mean of about {round(n / CHANNELS_PER_PAGE)}"
+        first = self.page * CHANNELS_PER_PAGE
+        names = view.names[first : first + CHANNELS_PER_PAGE]
+        caption = f"{view.kind} {first + 1} to {first + len(names)} of {n}"
+        return view.data[:, first : first + CHANNELS_PER_PAGE], names, caption
+
+    def _set_span(self, span_s: float) -> None:
+        if span_s == self.span_s:
+            return
+        self.span_s = span_s
+        self.plot.setXRange(-span_s, 0.0, padding=0.003)
+        ticks_s = np.arange(0.0, span_s + 1, 1.0 if span_s <= 10 else 10.0)
+        self.plot.getAxis("bottom").setTicks([[(-t, f"-{t:g} s" if t else "now") for t in ticks_s]])
 
     def _set_rows(self, names: tuple[str, ...]) -> None:
         if names == self._rows:
@@ -145,7 +181,7 @@ class SignalPanel(Panel):
     def _draw_stimuli(self, view: SignalView) -> None:
         newest = view.stop - 1
         times_s = [((onset - newest) / view.sfreq_hz, text) for onset, text in view.onsets]
-        times_s = sorted(item for item in times_s if -SPAN_S <= item[0] <= 0)
+        times_s = sorted(item for item in times_s if -self.span_s <= item[0] <= 0)
         x = np.repeat([time_s for time_s, _ in times_s], 2)
         y = np.tile([self._bottom, self._top], len(times_s))
         self._lines.setData(x, y)
@@ -160,9 +196,9 @@ class SignalPanel(Panel):
     def _places(self, times_s: list[tuple[float, str]]) -> list[tuple[float, str]]:
         """Return time and text of the labels, shortened to end before the next line or left out."""
         metrics = self.fontMetrics()
-        px_per_s = self.plot.getViewBox().width() / SPAN_S
+        px_per_s = self.plot.getViewBox().width() / self.span_s
         places = []
-        ends_s = [time_s for time_s, _ in times_s[1:]] + [SPAN_S]
+        ends_s = [time_s for time_s, _ in times_s[1:]] + [self.span_s]
         for (time_s, text), end_s in zip(times_s, ends_s, strict=False):
             room_px = int((end_s - time_s) * px_per_s) - metrics.averageCharWidth()
             if room_px >= _LEAST_LETTERS * metrics.averageCharWidth():
@@ -170,12 +206,9 @@ class SignalPanel(Panel):
                 places.append((time_s, shown))
         return places[-_N_LABELS:]
 
-    def _tell(self, view: SignalView, first: int, n_shown: int) -> None:
+    def _tell(self, view: SignalView, caption: str) -> None:
         scale = f"{self._spacing:g} {unit_text(view.unit)} per row" if self._spacing else "flat"
-        words = [
-            f"channels {first + 1} to {first + n_shown} of {len(view.names)}",
-            f"{scale}{' (auto)' if self._automatic else ''}",
-        ]
+        words = [caption, f"{scale}{' (auto)' if self._automatic else ''}"]
         if self.n_pages > 1:
             words.insert(1, f"page {self.page + 1} of {self.n_pages}")
         if self.held:

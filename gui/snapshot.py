@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from decode_stream.stream.types import Event
 
-__all__ = ["STATES", "Accuracy", "Match", "Progress", "Puller", "SignalView", "Snapshot"]
+__all__ = ["STATES", "Accuracy", "Match", "Progress", "Puller", "SignalView", "Snapshot", "Stimulus"]
 
 #: Every state a session can be in, in the order of a session's life.
 STATES = ("idle", "searching", "connected", "decoding", "stalled", "lost", "ended")
@@ -26,6 +26,22 @@ class Match:
 
     name: str
     probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class Stimulus:
+    """What is shown now.
+
+    Attributes
+    ----------
+    name : str
+        Its name in the gallery; what its marker says where the gallery lacks it.
+    known : bool
+        Whether the gallery holds it.
+    """
+
+    name: str
+    known: bool
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -91,7 +107,9 @@ class SignalView:
     stop : int
         Sample index behind the newest sample: tells a view whether anything is new.
     onsets : tuple of (int, str)
-        Sample index and label of the stimuli within the span.
+        Sample index and name of the stimuli within the span.
+    kind : str
+        What the channels are, in the plural: ``"channels"``, ``"voxels"``.
     """
 
     data: npt.NDArray[np.float32]
@@ -100,6 +118,7 @@ class SignalView:
     sfreq_hz: float
     stop: int
     onsets: tuple[tuple[int, str], ...] = ()
+    kind: str = "channels"
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +153,10 @@ class Snapshot:
         Seconds since the state began.
     source : str
         The stream in words: ``"'Muse' EEG, 5 ch @ 256 Hz"``.
+    sfreq_hz : float
+        Rate that the stream declares, in recording time; 0 before there is a stream.
+    modality : str
+        What is measured: ``"eeg"``, ``"meg"``, ``"fmri"``, or empty where that is not known.
     speed : float
         How much faster than recorded a replay runs; rates count in recording time.
     duration_s : float
@@ -145,9 +168,14 @@ class Snapshot:
     matches : tuple of Match
         Best matches, most probable first.
     matches_of : str
-        What `matches` speak of: ``"trial 12, 0.35 s after onset"``, ``"free-running, no marker"``, or empty.
+        What `matches` speak of: ``"trial 12, up to 350 ms after onset"``, ``"free-running, latency unknown"``; or
+        empty.
     truth : str
-        Name of the stimulus shown, if known; else empty.
+        Name of the stimulus that `matches` speak of, if known; else empty.
+    stimulus : Stimulus or None
+        What is shown now, if anything is and a marker told so.
+    has_pictures : bool
+        Whether the bundle holds pictures of its gallery, see `Puller.picture`.
     provider : str
         What runs the decoder: ``"CPU"``, ``"CUDA"``.
     bundle : str
@@ -159,6 +187,8 @@ class Snapshot:
     state: str
     state_for_s: float
     source: str = ""
+    sfreq_hz: float = 0.0
+    modality: str = ""
     speed: float = 1.0
     duration_s: float = 0.0
     age_ms: float | None = None
@@ -168,6 +198,8 @@ class Snapshot:
     matches: tuple[Match, ...] = ()
     matches_of: str = ""
     truth: str = ""
+    stimulus: Stimulus | None = None
+    has_pictures: bool = False
     provider: str = ""
     bundle: str = ""
     events: tuple[Event, ...] = ()
@@ -185,6 +217,10 @@ class Puller(Protocol):
 
     def signal(self, seconds: float) -> SignalView | None:
         """Return the newest `seconds` of signal, or None before the first sample."""
+        ...
+
+    def picture(self, name: str) -> bytes | None:
+        """Return the picture of a gallery entry as an image file (PNG), or None where there is none."""
         ...
 
     def stop(self) -> None:

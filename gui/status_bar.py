@@ -10,15 +10,18 @@ from .words import (
     STATE_MARKS,
     TEXT,
     WARNING,
+    age_text,
     clock_text,
     drops,
     event_text,
+    is_slow,
     latency_text,
     rare_drops,
+    rate_text,
     state_text,
 )
 
-__all__ = ["RateMeter", "StatusBar"]
+__all__ = ["IntervalMeter", "RateMeter", "StatusBar"]
 
 _FIELDS = (
     ("stream", 10),
@@ -61,6 +64,28 @@ class RateMeter:
         return tuple((new - old) / elapsed_s for new, old in zip(counts, then, strict=True))
 
 
+class IntervalMeter:
+    """Tells how fast a count grows that steps seconds apart: from step to step, where a span would cut between them.
+
+    Parameters
+    ----------
+    n_steps : int
+        How many of the last steps it looks at.
+    """
+
+    def __init__(self, n_steps: int = 10) -> None:
+        self._steps: deque[tuple[float, int]] = deque(maxlen=n_steps + 1)
+
+    def update(self, now_s: float, count: int) -> float | None:
+        """Add a count and return its growth per second; None before its second step."""
+        if count and (not self._steps or count != self._steps[-1][1]):
+            self._steps.append((now_s, count))
+        if len(self._steps) < 2:
+            return None
+        (then_s, then), (last_s, last) = self._steps[0], self._steps[-1]
+        return (last - then) / (last_s - then_s)
+
+
 class StatusBar(QWidget):
     """Two rows: the state and the facts of the stream; the latest event and the latencies."""
 
@@ -68,6 +93,7 @@ class StatusBar(QWidget):
         super().__init__()
         self.setAccessibleName("Status")
         self._rate = RateMeter()
+        self._interval = IntervalMeter()
         self.state = label("state")
         self.latest_event = label("muted", elided=True)
         self.rare = label("value")
@@ -75,14 +101,16 @@ class StatusBar(QWidget):
         self.latency.setToolTip("median / 99th percentile of every stage")
         self.rare.setStyleSheet(f"color: {WARNING};")
         self.fields: dict[str, QLabel] = {}
+        self._captions: dict[str, QLabel] = {}
         grid = QGridLayout()
         grid.setHorizontalSpacing(16)
         grid.setVerticalSpacing(0)
         for column, (name, stretch) in enumerate(_FIELDS):
             value = label("value", elided=name in ("stream", "bundle", "provider"))
             value.setAccessibleName(name)
-            self.fields[name] = value
-            grid.addWidget(label("caption", name), 0, column)
+            caption = label("caption", name)
+            self.fields[name], self._captions[name] = value, caption
+            grid.addWidget(caption, 0, column)
             grid.addWidget(value, 1, column)
             grid.setColumnStretch(column, stretch)
         top = QHBoxLayout()
@@ -108,7 +136,7 @@ class StatusBar(QWidget):
         set_text(fields["stream"], snapshot.source or "—")
         set_text(fields["time"], clock_text(snapshot.duration_s))
         self._show_rates(snapshot, now_s)
-        set_text(fields["age"], "—" if snapshot.age_ms is None else f"{snapshot.age_ms:.0f} ms")
+        set_text(fields["age"], age_text(snapshot))
         for name, count in drops(snapshot.progress):
             set_text(fields[name], str(count))
             _set_colour(fields[name], WARNING if count else TEXT)
@@ -126,12 +154,18 @@ class StatusBar(QWidget):
 
     def _show_rates(self, snapshot: Snapshot, now_s: float) -> None:
         progress = snapshot.progress
-        rates = self._rate.update(now_s, progress.received, progress.windows_decoded)
-        known = rates is not None and snapshot.state != "ended"
-        if rates:
-            rates = rates[0] / snapshot.speed, rates[1] / snapshot.speed
-        set_text(self.fields["rate"], f"{rates[0]:.0f} Hz" if known and rates else "—")
-        set_text(self.fields["windows"], f"{rates[1]:.1f} /s" if known and rates and snapshot.bundle else "—")
+        per_s = self._rate.update(now_s, progress.received, progress.windows_decoded)
+        windows = f"{per_s[1] / snapshot.speed:.1f} /s" if per_s else "—"
+        rate_hz = per_s[0] if per_s else None
+        if is_slow(snapshot.sfreq_hz):
+            # Windows come as seldom as the samples do: their number says more than their rate.
+            windows = str(progress.windows_decoded)
+            rate_hz = self._interval.update(now_s, progress.received)
+        caption, rate = rate_text(snapshot, (rate_hz or 0.0) / snapshot.speed)
+        known = rate_hz is not None and snapshot.state != "ended"
+        set_text(self._captions["rate"], caption)
+        set_text(self.fields["rate"], rate if known else "—")
+        set_text(self.fields["windows"], windows if known and snapshot.bundle else "—")
 
 
 def _set_colour(target: QLabel, colour: str) -> None:

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["SPACINGS", "envelope", "fitting_spacing", "stack"]
+__all__ = ["SPACINGS", "block_means", "envelope", "fitting_spacing", "stack"]
 
 #: Spacings between neighbouring traces: 1, 2 and 5 in every decade, in the unit of the signal.
 SPACINGS = tuple(digit * 10.0**decade for decade in range(-18, 10) for digit in (1.0, 2.0, 5.0))
@@ -51,6 +51,30 @@ def envelope(
     offset[0::2] = edges
     offset[1::2] = (edges + np.append(edges[1:], n_samples) - 1) / 2
     return offset, values
+
+
+def block_means(
+    data: npt.NDArray[np.float32], n_blocks: int
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.intp]]:
+    """Return the means over `n_blocks` blocks of neighbouring channels, as even as can be.
+
+    Parameters
+    ----------
+    data : array of shape (n_samples, n_channels), float32
+        The signal; NaN where samples never came.
+    n_blocks : int
+        At most the number of channels.
+
+    Returns
+    -------
+    means : array of shape (n_samples, n_blocks), float32
+        NaN where a channel of the block is.
+    edges : array of shape (n_blocks + 1,), int
+        Block k holds the channels [edges[k], edges[k + 1]).
+    """
+    edges = np.linspace(0, data.shape[1], n_blocks + 1).round().astype(np.intp)
+    sums = np.add.reduceat(data, edges[:-1], axis=1)
+    return (sums / np.diff(edges)).astype(np.float32), edges
 
 
 def stack(

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from decode_stream.stream.types import Event
 
-from .snapshot import Accuracy, Progress, Snapshot
+from .snapshot import Accuracy, Match, Progress, Snapshot
 
 __all__ = [
     "BACKGROUND",
@@ -13,6 +13,7 @@ __all__ = [
     "MARKER",
     "MARKER_LINE",
     "MUTED",
+    "SLOW_HZ",
     "STATE_MARKS",
     "SURFACE",
     "TEXT",
@@ -21,14 +22,23 @@ __all__ = [
     "WARNING",
     "StateMark",
     "accuracy_text",
+    "age_text",
     "chance_text",
     "clock_text",
     "drops",
     "event_text",
+    "is_slow",
     "latency_text",
+    "match_name",
     "matches_text",
+    "percent_text",
     "rare_drops",
+    "rate_text",
+    "sample_word",
+    "signal_span_s",
     "state_text",
+    "stimulus_note",
+    "stimulus_text",
     "unit_text",
 ]
 
@@ -44,6 +54,9 @@ CHANCE = "#E69F00"
 MARKER = "#CC79A7"
 MARKER_LINE = "#70485F"  # half of MARKER over SURFACE: lines stay behind the traces
 WARNING = "#E69F00"
+
+#: Below this rate a stream is told of in samples and seconds: volumes of a scanner come every one to three seconds.
+SLOW_HZ = 10.0
 
 
 class StateMark(NamedTuple):
@@ -72,6 +85,44 @@ def state_text(snapshot: Snapshot) -> str:
     if snapshot.state in ("searching", "lost"):
         return f"{text} {snapshot.state_for_s:.0f} s"
     return text
+
+
+def is_slow(sfreq_hz: float) -> bool:
+    """Return whether single samples of a stream can be followed by eye; False while its rate is not known (0)."""
+    return 0 < sfreq_hz < SLOW_HZ
+
+
+def sample_word(modality: str | None) -> str:
+    """Return what a moment of all channels is called: ``"sample"``, in fMRI ``"volume"``."""
+    return "volume" if modality == "fmri" else "sample"
+
+
+def signal_span_s(sfreq_hz: float) -> float:
+    """Return how far back a view shows the signal: tens of volumes where one takes seconds. Seconds."""
+    return 60.0 if is_slow(sfreq_hz) else 5.0
+
+
+def rate_text(snapshot: Snapshot, rate_hz: float) -> tuple[str, str]:
+    """Return what is told of the rate and its value: ``("rate", "250 Hz")``, ``("1 volume every", "1.33 s")``.
+
+    Parameters
+    ----------
+    rate_hz : float
+        Samples a second; 0 tells that none come.
+    """
+    if not is_slow(snapshot.sfreq_hz):
+        return "rate", f"{rate_hz:.0f} Hz"
+    return f"1 {sample_word(snapshot.modality)} every", f"{1 / rate_hz:.2f} s" if rate_hz else "—"
+
+
+def age_text(snapshot: Snapshot) -> str:
+    """Return the age of the newest sample, in seconds where that is what counts: ``"4 ms"``, ``"0.8 s"``."""
+    age_ms = snapshot.age_ms
+    if age_ms is None:
+        return "—"
+    if is_slow(snapshot.sfreq_hz) or age_ms >= 1000:
+        return f"{age_ms / 1e3:.1f} s"
+    return f"{age_ms:.0f} ms"
 
 
 def clock_text(time_s: float) -> str:
@@ -139,3 +190,26 @@ def matches_text(snapshot: Snapshot) -> str:
     if snapshot.matches:
         return snapshot.matches_of
     return "no evidence yet" if snapshot.bundle else "watching only: no bundle"
+
+
+def match_name(match: Match, truth: str) -> str:
+    """Return the name of a match, with a check mark where it is the truth."""
+    return f"✓ {match.name}" if truth and match.name == truth else match.name
+
+
+def percent_text(fraction: float) -> str:
+    """Return a fraction in per cent: ``"86.6 %"``."""
+    return f"{100 * fraction:.1f} %"
+
+
+def stimulus_text(snapshot: Snapshot) -> str:
+    """Return the name of what is shown now, or why there is none."""
+    if snapshot.stimulus is not None:
+        return snapshot.stimulus.name
+    return "nothing shown" if snapshot.progress.trials_seen else "no marker yet"
+
+
+def stimulus_note(snapshot: Snapshot) -> str:
+    """Return why a stimulus that is shown now can be no match, or an empty string."""
+    unknown = snapshot.stimulus is not None and not snapshot.stimulus.known and snapshot.bundle
+    return "not in the gallery" if unknown else ""

@@ -5,23 +5,39 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
+from decode_stream.decoders.bundle import Bundle
 from decode_stream.decoders.decoder import Belief, Decoder
 from decode_stream.decoders.scoring import Scores, wilson
-from decode_stream.gui.snapshot import Accuracy, Match, Progress, SignalView
+from decode_stream.gui.snapshot import Accuracy, Match, Progress, SignalView, Stimulus
 from decode_stream.stream.filters import CausalChain
 from decode_stream.stream.ingest import Ingest
-from decode_stream.stream.types import FloatArray, IntArray
+from decode_stream.stream.types import FloatArray, IntArray, Modality, Trial
 
 from .pipeline import Pipeline
 from .timing import duration_text
 
-__all__ = ["AccuracyTrace", "best_matches", "chain_notes", "progress", "protocol", "signal_view"]
+__all__ = [
+    "AccuracyTrace",
+    "best_matches",
+    "chain_notes",
+    "progress",
+    "protocol",
+    "shown_now",
+    "signal_view",
+    "trial_name",
+]
 
 _N_MATCHES = 5
 _MAX_POINTS = 300
 #: A trial's belief is shown for so long after its last window before free-running ones take over, and for as long as
 #: the longest time from its onset to a window's end. Seconds.
 _TRIAL_SHOWN_S = 1.0
+#: No marker tells when a picture goes. It is taken to be gone after so long, if no other came: THINGS shows a picture
+#: for 0.1 or 0.5 s, NSD for 3 s. Seconds.
+_STIMULUS_SHOWN_S = {"eeg": 1.0, "meg": 1.0, "fmri": 3.0}
+#: No marker tells when a picture goes. It is taken to be gone after so long, if no other came: THINGS shows a picture
+#: for 0.1 or 0.5 s, NSD for 3 s. Seconds.
+_STIMULUS_SHOWN_S = {"eeg": 1.0, "meg": 1.0, "fmri": 3.0}
 
 
 def protocol(scores: Scores) -> str:
@@ -95,10 +111,35 @@ def best_matches(decoder: Decoder | None) -> tuple[tuple[Match, ...], str, str]:
     return matches, of, names[belief.trial.stimulus]
 
 
+def trial_name(trial: Trial, bundle: Bundle | None) -> str:
+    """Return what a trial shows: its name in the gallery, or what its marker says where the gallery lacks it."""
+    return trial.label if bundle is None or trial.stimulus < 0 else bundle.manifest.gallery[trial.stimulus]
+
+
+def shown_now(
+    trial: Trial, bundle: Bundle | None, now_s: float, speed: float, modality: Modality | None
+) -> Stimulus | None:
+    """Return the stimulus of the newest trial, or None where it is gone.
+
+    Parameters
+    ----------
+    now_s : float
+        LSL time.
+    speed : float
+        How much faster than recorded a replay runs.
+    """
+    if (now_s - trial.onset_s) * speed > _STIMULUS_SHOWN_S[modality or "eeg"]:
+        return None
+    return Stimulus(trial_name(trial, bundle), bundle is not None and trial.stimulus >= 0)
+
+
 def _newest(decoder: Decoder | None) -> Belief | None:
     if decoder is None:
         return None
     trial, free = decoder.trial_belief, decoder.free_belief
+    if decoder.scores.overlapping and decoder.decided_belief is not None:
+        # Where trials overlap the newest window belongs to another of them every few milliseconds.
+        trial = decoder.decided_belief
     if trial is None or free is None:
         return trial or free
     schedule = decoder.cutter.schedule
@@ -175,4 +216,7 @@ def signal_view(pipeline: Pipeline, seconds: float, onsets: tuple[tuple[int, str
         sfreq_hz=spec.sfreq_hz,
         stop=stop,
         onsets=tuple((at, label) for at, label in onsets if at >= start),
+        kind="voxels"
+        if all(channel.type == "voxel" for channel in pipeline.ingest.info.channels)
+        else "channels",
     )

@@ -11,16 +11,17 @@ from decode_stream.decoders.chains import watch_schedule
 from decode_stream.decoders.decoder import Decoder
 from decode_stream.decoders.runtime import Encoder
 from decode_stream.gui.snapshot import SignalView, Snapshot
+from decode_stream.gui.words import sample_word, signal_span_s
 from decode_stream.stream.cutter import WindowCutter, held_s
 from decode_stream.stream.filters import ChainSpec
 from decode_stream.stream.ingest import Ingest
 from decode_stream.stream.lsl import StreamLost, lsl_now
 from decode_stream.stream.trials import Trials
-from decode_stream.stream.types import Event, Gap, StreamInfo
+from decode_stream.stream.types import Event, Gap, StreamInfo, Trial
 from decode_stream.stream.window_chain import WindowSpec
 
 from .config import SessionConfig, parse_events
-from .picture import AccuracyTrace, best_matches, chain_notes, progress, signal_view
+from .picture import AccuracyTrace, best_matches, chain_notes, progress, shown_now, signal_view, trial_name
 from .pipeline import Pipeline
 from .source import Source
 from .timing import Arrivals, StageTimes, duration_text
@@ -80,6 +81,7 @@ class Session:
         self.encoder = Encoder(bundle, config.provider) if bundle else None
         # Names that the gallery lacks are told before a stream is looked for.
         self._stimuli = bundle.manifest.stimuli(parse_events(config.events)) if bundle else {}
+        self._sample_word = sample_word(config.modality)
         self._source = source
         source.tell = self.tell
         self._watch_chain = watch_chain
@@ -100,6 +102,7 @@ class Session:
         self._tell_onsets_at = 5  # markers; then 20, 80, ...
         self._threads: list[threading.Thread] = []
         self._onsets_shown: deque[tuple[int, str]] = deque(maxlen=64)
+        self._newest_trial: Trial | None = None
 
     # Life
 
@@ -200,7 +203,7 @@ class Session:
         ingest = Ingest(
             info,
             chain,
-            held_s(schedule, n_latencies, window),
+            max(held_s(schedule, n_latencies, window), signal_span_s(chain.sfreq_hz)),
             counter_channel=config.counter_channel,
             onset_channel=config.onset_channel,
         )
@@ -236,7 +239,7 @@ class Session:
         self._tell_gaps(gaps)
         state, since_s = self._state
         if state == "stalled":
-            self.tell("resumed", f"samples again after {lsl_now() - since_s:.1f} s")
+            self.tell("resumed", f"{self._sample_word}s again after {lsl_now() - since_s:.1f} s")
         if state in ("connected", "stalled", "lost"):
             self._set_state("decoding" if pipeline.decoder else "connected")
         self._tell_news()
@@ -246,16 +249,16 @@ class Session:
         for gap in gaps:
             length = duration_text(gap.n_lost / self._source.info.sfreq_hz)
             texts = {
-                "loss": f"{gap.n_lost} samples ({length}) lost",
+                "loss": f"{gap.n_lost} {self._sample_word}s ({length}) lost",
                 "reset": "the time stamps jumped; filters start anew",
-                "reconnect": f"after the reconnection {gap.n_lost} samples are missing; filters start anew",
+                "reconnect": f"after the reconnection {gap.n_lost} {self._sample_word}s are missing; filters start anew",
             }
             self.tell("gap", texts[gap.kind])
 
     def _watch_for_stall(self) -> None:
         silent_s = lsl_now() - (self._arrived_s or self._state[1])
         if silent_s > self._stall_s and self._state[0] not in ("stalled", "lost"):
-            self.tell("stalled", f"no samples for {silent_s:.1f} s")
+            self.tell("stalled", f"no {self._sample_word}s for {silent_s:.1f} s")
             self._set_state("stalled")
 
     def _reconnect(self, ingest: Ingest) -> None:
@@ -307,7 +310,9 @@ class Session:
         trials = cutter.trials
         before = trials.missed, trials.refused, len(trials.unknown_labels), decoder.repeated if decoder else 0
         for trial in trials.place(ingest.onset, ingest.ring.stop):
-            self._onsets_shown.append((trial.onset, trial.label))
+            self._onsets_shown.append((trial.onset, trial_name(trial, self.bundle)))
+            if self._newest_trial is None or trial.onset >= self._newest_trial.onset:
+                self._newest_trial = trial
         if decoder is None:
             cutter.free()
             return
@@ -352,18 +357,25 @@ class Session:
         """Return the newest seconds of the filtered signal, or None before the first samples."""
         return signal_view(self.pipeline, seconds, tuple(self._onsets_shown)) if self.pipeline else None
 
+    def picture(self, name: str) -> bytes | None:
+        """Return the picture of a gallery entry, if the bundle has one."""
+        return self.bundle.thumbnails.get(name) if self.bundle else None
+
     def snapshot(self) -> Snapshot:
         """Return the session as it stands."""
         now_s = lsl_now()
         state, since_s = self._state
         decoder = self.pipeline.decoder if self.pipeline else None
+        info, trial = self._source.info, self._newest_trial
         matches, of, truth = best_matches(decoder)
         recent = [(name, stage.recent_ms()) for name, stage in self.stages.items()]
         return Snapshot(
             state=state,
             state_for_s=now_s - since_s,
             source=self._source.words,
-            speed=self._source.info.speed,
+            sfreq_hz=info.sfreq_hz,
+            modality=self.config.modality or "",
+            speed=info.speed,
             duration_s=self.pipeline.duration_s if self.pipeline else 0.0,
             age_ms=None
             if self._newest_stamp_s is None or state == "ended"
@@ -374,6 +386,10 @@ class Session:
             matches=matches,
             matches_of=of,
             truth=truth,
+            stimulus=None
+            if trial is None or state == "ended"
+            else shown_now(trial, self.bundle, now_s, info.speed, self.config.modality),
+            has_pictures=bool(self.bundle and self.bundle.thumbnails),
             provider=self.encoder.provider if self.encoder else "",
             bundle=self.bundle.manifest.name if self.bundle else "",
             events=self.events[-50:],

@@ -15,14 +15,19 @@ from decode_stream.gui.words import (
     TRUTH,
     WARNING,
     accuracy_text,
+    age_text,
     chance_text,
     clock_text,
     drops,
     event_text,
     latency_text,
+    match_name,
     matches_text,
+    percent_text,
     rare_drops,
     state_text,
+    stimulus_note,
+    stimulus_text,
 )
 
 __all__ = ["picture", "progress_line", "run_terminal"]
@@ -58,7 +63,7 @@ def run_terminal(
 
 
 def picture(snapshot: Snapshot) -> Group:
-    """Return a snapshot as rich draws it: state, counts, matches, accuracy, latency, latest event."""
+    """Return a snapshot as rich draws it: state, counts, latency, accuracy, stimulus, matches, latest event."""
     counts = " · ".join(f"{name} {count}" for name, count in drops(snapshot.progress))
     rare = rare_drops(snapshot.progress)
     facts = Table.grid(padding=(0, 2))
@@ -69,6 +74,7 @@ def picture(snapshot: Snapshot) -> Group:
     facts.add_row("dropped", Text(counts + (f" · {rare}" if rare else ""), _drop_style(snapshot)))
     facts.add_row("latency", Text(latency_text(snapshot.latency_ms) or "—"))
     facts.add_row("accuracy", Text(_accuracy_line(snapshot)))
+    facts.add_row("stimulus", Text(_stimulus(snapshot)))
     facts.add_row("matches", _matches(snapshot))
     facts.add_row("latest", Text(event_text(snapshot.events[-1]) if snapshot.events else "—"))
     return Group(_state_line(snapshot), facts)
@@ -82,6 +88,8 @@ def progress_line(snapshot: Snapshot) -> str:
     parts.append(rare_drops(snapshot.progress))
     if snapshot.accuracy.n:
         parts.append(_accuracy_line(snapshot))
+    if snapshot.matches:
+        parts.append(_best_match(snapshot))
     if snapshot.events:
         parts.append(event_text(snapshot.events[-1]))
     return " | ".join(part for part in parts if part)
@@ -113,7 +121,7 @@ def _run_lines(puller: Puller, console: Console, wait: Callable[[float], None]) 
 
 def _state_line(snapshot: Snapshot) -> Text:
     line = Text(state_text(snapshot), f"bold {STATE_MARKS[snapshot.state].colour}")
-    age = "" if snapshot.age_ms is None else f"age {snapshot.age_ms:.0f} ms"
+    age = "" if snapshot.age_ms is None else f"age {age_text(snapshot)}"
     for part in (snapshot.source, clock_text(snapshot.duration_s), age):
         if part:
             line.append(f"   {part}", "default not bold")
@@ -140,12 +148,28 @@ def _drop_style(snapshot: Snapshot) -> str:
     return WARNING if dropped else ""
 
 
+def _stimulus(snapshot: Snapshot) -> str:
+    note = stimulus_note(snapshot)
+    return f"{stimulus_text(snapshot)} ({note})" if note else stimulus_text(snapshot)
+
+
+def _best_match(snapshot: Snapshot) -> str:
+    """Return the first match in a few words, with the truth where that is another."""
+    best = snapshot.matches[0]
+    told = f"{matches_text(snapshot)}: {match_name(best, snapshot.truth)} {percent_text(best.probability)}"
+    return told if snapshot.truth in ("", best.name) else f"{told}, shown: {snapshot.truth}"
+
+
 def _matches(snapshot: Snapshot) -> Group:
-    lines = [Text(matches_text(snapshot), "bright_black")]
-    for match in snapshot.matches[:_N_MATCHES]:
-        right = bool(snapshot.truth) and match.name == snapshot.truth
-        name = f"✓ {match.name}" if right else f"  {match.name}"
-        line = Text(f"{name[:24]:<24} {match.probability:6.1%} ".replace("%", " %"))
+    matches, truth = snapshot.matches[:_N_MATCHES], snapshot.truth
+    head = Text(matches_text(snapshot), "bright_black")
+    if truth and matches and all(match.name != truth for match in matches):
+        head.append(f", shown: {truth}", TRUTH)
+    lines = [head]
+    for match in matches:
+        right = bool(truth) and match.name == truth
+        name = match_name(match, truth) if right else f"  {match.name}"
+        line = Text(f"{name[:24]:<24} {percent_text(match.probability):>7} ")
         line.append("━" * round(match.probability * _BAR_CELLS), TRUTH if right else TRACE)
         lines.append(line)
     return Group(*lines)

@@ -8,7 +8,8 @@ import pytest
 
 from decode_stream.decoders.decoder import Belief
 from decode_stream.decoders.scoring import Scores, TrialScore, wilson
-from decode_stream.picture import AccuracyTrace, best_matches, progress, signal_view
+from decode_stream.gui.snapshot import Stimulus
+from decode_stream.picture import AccuracyTrace, best_matches, progress, shown_now, signal_view, trial_name
 from decode_stream.pipeline import Pipeline
 from decode_stream.stream.filters import ChainSpec
 from decode_stream.stream.ingest import Ingest
@@ -25,6 +26,7 @@ def decoder_with(hits: np.ndarray, *, overlapping: bool = False, n_entries: int 
         cutter=SimpleNamespace(schedule=WindowSchedule(exact_sfreq(200.0))),
         trial_belief=None,
         free_belief=None,
+        decided_belief=None,
     )
     for hit in hits:
         add(decoder, bool(hit))
@@ -149,6 +151,53 @@ def test_before_the_first_window_there_is_no_match() -> None:
     assert best_matches(None) == ((), "", "")
     assert best_matches(decoder_with(np.empty(0))) == ((), "", "")
     assert progress(None, 0).received == 0
+
+
+def test_where_trials_overlap_the_matches_stay_with_the_last_one_decided() -> None:
+    decoder = believes(
+        decoder_with(np.empty(0), n_entries=7, overlapping=True), trial_stop=140, free_stop=None
+    )
+    decided = Belief(np.eye(7)[3], 130, Trial(3, 60, 3, "3", 0.0), 0.35)
+    assert best_matches(decoder)[1].startswith("trial 5")  # none is decided yet
+    decoder.decided_belief = decided
+    matches, of, truth = best_matches(decoder)
+    assert (matches[0].name, of, truth) == ("d", "trial 4, up to 350 ms after onset", "d")
+    decoder.scores.overlapping = False
+    assert best_matches(decoder)[1].startswith("trial 5")
+
+
+# Stimulus
+
+
+GALLERY: Any = SimpleNamespace(manifest=SimpleNamespace(gallery=("face", "house")))
+
+
+def test_a_trial_is_called_as_in_the_gallery_or_as_its_marker_says() -> None:
+    known, unknown = Trial(0, 100, 1, "2", 5.0), Trial(1, 200, -1, "77", 6.0)
+    assert (trial_name(known, GALLERY), trial_name(unknown, GALLERY)) == ("house", "77")
+    assert trial_name(known, None) == "2"
+
+
+@pytest.mark.parametrize(
+    ("modality", "age_s", "speed", "is_shown"),
+    [
+        ("eeg", 0.0, 1.0, True),
+        ("eeg", 0.9, 1.0, True),
+        ("eeg", 1.1, 1.0, False),
+        ("meg", 0.3, 4.0, False),
+        (None, 0.9, 1.0, True),
+        ("fmri", 2.9, 1.0, True),
+        ("fmri", 3.1, 1.0, False),
+    ],
+)
+def test_a_stimulus_goes_after_a_while(modality: Any, age_s: float, speed: float, is_shown: bool) -> None:
+    now = shown_now(Trial(0, 100, 1, "2", 50.0), GALLERY, 50.0 + age_s, speed, modality)
+    assert now == (Stimulus("house", True) if is_shown else None)
+
+
+def test_a_stimulus_that_the_gallery_lacks_is_not_known() -> None:
+    assert shown_now(Trial(0, 9, -1, "77", 1.0), GALLERY, 1.5, 1.0, "eeg") == Stimulus("77", False)
+    assert shown_now(Trial(0, 9, -1, "77", 1.0), None, 1.5, 1.0, "eeg") == Stimulus("77", False)
 
 
 # Signal

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from decode_stream.gui.snapshot import Accuracy, Match, Progress, Snapshot
+from decode_stream.gui.snapshot import Accuracy, Match, Progress, Snapshot, Stimulus
 from decode_stream.stream.types import Event
 from decode_stream.terminal import picture, progress_line, run_terminal
 
@@ -31,7 +31,7 @@ DECODING = Snapshot(
         "Wilson, pointwise",
     ),
     matches=(Match("face", 0.83), Match("house", 0.17)),
-    matches_of="trial 40, 0.35 s after onset",
+    matches_of="trial 40, up to 350 ms after onset",
     truth="face",
     provider="CPU",
     bundle="faces",
@@ -50,6 +50,9 @@ class Played:
 
     def signal(self, seconds: float) -> None:
         return None
+
+    def picture(self, name: str) -> None:
+        raise AssertionError("a terminal shows no pictures")
 
     def stop(self) -> None:
         raise AssertionError("a view that only looks on stopped the session")
@@ -117,8 +120,30 @@ def test_plain_output_is_one_line_every_five_seconds():
 def test_a_line_holds_counts_accuracy_and_the_latest_event():
     assert progress_line(DECODING) == (
         "◆ decoding | 2:05 | 4986 of 4990 windows decoded, 0 of 0 trials scored | lost 12 | withheld 4"
-        " | top-1 0.70 [0.55, 0.82] · n = 40 · chance 0.50 · single trial, 2-way | 0:42 gap: 12 samples lost"
+        " | top-1 0.70 [0.55, 0.82] · n = 40 · chance 0.50 · single trial, 2-way"
+        " | trial 40, up to 350 ms after onset: ✓ face 83.0 % | 0:42 gap: 12 samples lost"
     )
+
+
+def shown(snapshot: Snapshot) -> str:
+    console = Console(file=io.StringIO(), width=120)
+    console.print(picture(snapshot))
+    return console.file.getvalue()
+
+
+def test_the_stimulus_and_a_truth_that_is_not_ranked_are_named():
+    assert "no marker yet" in shown(DECODING)
+    assert "stimulus  house" in shown(replace(DECODING, stimulus=Stimulus("house", True)))
+    assert "4711 (not in the gallery)" in shown(replace(DECODING, stimulus=Stimulus("4711", False)))
+    wrong = replace(DECODING, truth="chair")
+    assert "trial 40, up to 350 ms after onset, shown: chair" in shown(wrong)
+    assert "face 83.0 %, shown: chair" in progress_line(wrong)
+
+
+def test_the_age_of_volumes_is_told_in_seconds():
+    scan = replace(DECODING, modality="fmri", sfreq_hz=0.75, age_ms=812.0)
+    assert "age 0.8 s" in shown(scan)
+    assert "age 4 ms" in shown(DECODING)
 
 
 def test_names_are_text_and_not_markup():

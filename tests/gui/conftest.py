@@ -1,13 +1,15 @@
 """Synthetic sessions in every state, and windows that are closed before the test ends."""
 
+import io
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from decode_stream.gui.snapshot import Accuracy, Match, Progress, SignalView, Snapshot
+from decode_stream.gui.snapshot import Accuracy, Match, Progress, SignalView, Snapshot, Stimulus
 from decode_stream.stream.types import Event
 
 SFREQ_HZ = 250.0
@@ -63,6 +65,8 @@ def make_snapshot(state: str) -> Snapshot:
         waiting,
         state_for_s=2.34,
         source="'Muse' EEG, 5 ch @ 256 Hz",
+        sfreq_hz=256.0,
+        modality="eeg",
         duration_s=125.0,
         age_ms=4.2,
         latency_ms=(("arrive", 1.1, 4.2), ("decode", 1.2, 3.4), ("belief", 0.1, 0.2)),
@@ -74,7 +78,7 @@ def make_snapshot(state: str) -> Snapshot:
     return replace(
         connected,
         matches=(Match("face", 0.83), Match("house", 0.17)),
-        matches_of="trial 120, 0.35 s after onset",
+        matches_of="trial 120, up to 350 ms after onset",
         truth="face",
         accuracy=make_accuracy(),
         progress=Progress(
@@ -92,12 +96,42 @@ def make_snapshot(state: str) -> Snapshot:
     )
 
 
+def make_volumes(n: int = 45, n_voxels: int = 3000) -> SignalView:
+    rng = np.random.default_rng(n)
+    data = rng.standard_normal((n, n_voxels)).astype(np.float32)
+    names = tuple(f"{k},2,3" for k in range(n_voxels))
+    return SignalView(data, names, "scaled", 0.75, n, tuple((k, "face") for k in range(0, n, 3)), "voxels")
+
+
+def make_scan() -> Snapshot:
+    """A decoding session of volumes."""
+    return replace(
+        make_snapshot("decoding"),
+        source="'scanner' fMRI, 3000 ch every 1.333 s",
+        sfreq_hz=0.75,
+        modality="fmri",
+        age_ms=812.0,
+        progress=Progress(received=60, windows_due=58, windows_decoded=57, trials_seen=15, trials_scored=12),
+        matches_of="trial 12, up to 8.0 s after onset",
+        stimulus=Stimulus("face", True),
+    )
+
+
+def make_picture(colour: str, width: int = 48, height: int = 48) -> bytes:
+    """A PNG file of one colour."""
+    file = io.BytesIO()
+    Image.new("RGB", (width, height), colour).save(file, "png")
+    return file.getvalue()
+
+
 class FakePuller:
     """A session that is whatever the test says."""
 
     def __init__(self, snapshot: Snapshot, signal: SignalView | None = None) -> None:
         self.now = snapshot
         self.view = signal
+        self.pictures: dict[str, bytes] = {}
+        self.asked: list[str] = []
         self.n_stops = 0
         self.n_pulls = 0
 
@@ -107,6 +141,10 @@ class FakePuller:
 
     def signal(self, seconds: float) -> SignalView | None:
         return self.view
+
+    def picture(self, name: str) -> bytes | None:
+        self.asked.append(name)
+        return self.pictures.get(name)
 
     def stop(self) -> None:
         self.n_stops += 1
@@ -155,5 +193,11 @@ def open_window(application) -> Iterator[Callable]:
 def fakes():
     """Makers of synthetic sessions: tests import nothing from each other."""
     return SimpleNamespace(
-        Puller=FakePuller, signal=make_signal, accuracy=make_accuracy, snapshot=make_snapshot
+        Puller=FakePuller,
+        signal=make_signal,
+        volumes=make_volumes,
+        accuracy=make_accuracy,
+        snapshot=make_snapshot,
+        scan=make_scan,
+        picture=make_picture,
     )

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from decode_stream.gui.traces import SPACINGS, envelope, fitting_spacing, stack
+from decode_stream.gui.traces import SPACINGS, block_means, envelope, fitting_spacing, stack
 
 
 def test_few_samples_stay_as_they_are():
@@ -66,3 +66,19 @@ def test_spacing_fits_the_typical_channel(scale):
 def test_a_flat_signal_has_no_spacing():
     assert fitting_spacing(np.zeros((100, 3), np.float32)) is None
     assert fitting_spacing(np.full((100, 3), np.nan, np.float32)) is None
+
+
+def test_blocks_hold_every_channel_once():
+    data = np.arange(2 * 1001, dtype=np.float32).reshape(2, 1001)
+    means, edges = block_means(data, 16)
+    assert (edges[0], edges[-1], len(edges)) == (0, 1001, 17)
+    assert set(np.diff(edges)) == {62, 63}
+    np.testing.assert_allclose(means[1, 3], data[1, edges[3] : edges[4]].mean())
+    assert means.dtype == np.float32
+
+
+def test_a_lost_sample_stays_lost_in_the_means():
+    data = np.ones((3, 40), np.float32)
+    data[1] = np.nan
+    means, _ = block_means(data, 4)
+    assert np.isnan(means).any(axis=1).tolist() == [False, True, False]

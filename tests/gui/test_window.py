@@ -48,7 +48,8 @@ def test_a_decoding_session_shows_all_it_knows(fakes, open_window, tmp_path):
     shown = texts(window)
     assert window.matches_panel.row_texts() == (("✓ face", "83.0 %"), ("house", "17.0 %"))
     for text in (
-        "trial 120, 0.35 s after onset",
+        "nothing shown",
+        "trial 120, up to 350 ms after onset",
         "✓ shown",
         "single trial, 2-way",
         "95 % Wilson, pointwise",
@@ -217,8 +218,10 @@ def test_the_type_grows_with_the_window(fakes, open_window, tmp_path):
 
 def test_panels_have_names_and_descriptions_for_screen_readers(fakes, open_window):
     window = open_window(fakes.Puller(fakes.snapshot("decoding"), fakes.signal(5)))
-    panels = (window.signal_panel, window.matches_panel, window.accuracy_panel, window.status_bar)
-    assert [panel.accessibleName() for panel in panels] == ["Signal", "Top matches", "Accuracy", "Status"]
+    names = ("stimulus_panel", "matches_panel", "signal_panel", "accuracy_panel", "status_bar")
+    told = [getattr(window, name).accessibleName() for name in names]
+    assert told == ["Stimulus", "Best matches", "Signal", "Accuracy", "Status"]
+    assert window.stimulus_panel.accessibleDescription() == "nothing shown"
     assert "face 83%" in window.matches_panel.accessibleDescription()
     assert "chance 0.50" in window.accuracy_panel.accessibleDescription()
     assert "◆ decoding" in window.status_bar.accessibleDescription()
@@ -230,3 +233,41 @@ def test_closing_stops_the_session_once(fakes, open_window):
     window.close()
     window.close()
     assert puller.n_stops == 1
+
+
+def test_volumes_are_told_and_drawn_as_what_they_are(fakes, open_window, tmp_path):
+    puller = fakes.Puller(fakes.scan(), fakes.volumes())
+    window = open_window(puller)
+    panel = window.signal_panel
+    assert panel.note.text().startswith("3000 voxels, each row the mean of about 188 · ")
+    assert panel.n_pages == 1
+    assert panel.span_s == 60.0
+    assert panel.point_count() == 16 * 45
+    assert {"1 volume every", "0.8 s", "trial 12, up to 8.0 s after onset"} <= set(texts(window))
+    assert count(pixels(panel.plot, tmp_path / "volumes.png"), TRACE) > 16 * 45 * 5
+
+
+def test_the_first_volume_is_seen(fakes, open_window, tmp_path):
+    window = open_window(fakes.Puller(fakes.scan(), fakes.volumes(1)))
+    assert window.signal_panel.point_count() == 16
+    assert count(pixels(window.signal_panel.plot, tmp_path / "one.png"), TRACE) >= 16 * 4
+
+
+def test_a_few_voxels_are_paged_as_channels_are(fakes, open_window):
+    panel = open_window(fakes.Puller(fakes.scan(), fakes.volumes(45, 40))).signal_panel
+    assert panel.note.text().startswith("voxels 1 to 16 of 40 · page 1 of 3")
+
+
+def test_latencies_of_seconds_are_told_in_seconds(fakes, open_window):
+    late = replace(fakes.accuracy(n=14), latency_s=np.array([8.0]), top1_by_latency=np.array([0.6]))
+    panel = open_window(fakes.Puller(replace(fakes.scan(), accuracy=late))).accuracy_panel
+    assert "by latency: each window alone, seconds from onset to its end" in texts(panel)
+    assert panel.latency_points() == ((8.0, 0.6),)
+
+
+def test_the_window_tells_once_that_it_is_up(fakes, application, open_window):
+    told = []
+    puller = fakes.Puller(fakes.snapshot("searching"))
+    window = open_window(puller, shown=lambda: told.append(window.isVisible()))
+    assert QTest.qWaitFor(lambda: puller.n_pulls > 5, 10_000)
+    assert told == [True]

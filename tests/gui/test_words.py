@@ -1,7 +1,9 @@
+from dataclasses import replace
+
 import pytest
 
 from decode_stream.gui import words
-from decode_stream.gui.snapshot import STATES, Accuracy, Progress
+from decode_stream.gui.snapshot import STATES, Accuracy, Match, Progress, Snapshot, Stimulus
 
 
 def contrast(a: str, b: str) -> float:
@@ -69,3 +71,42 @@ def test_every_dropped_thing_is_told():
     assert words.drops(progress) == (("lost", 1), ("duplicate", 2), ("withheld", 3), ("skipped", 4))
     assert words.rare_drops(progress) == "reordered 6 · non-finite 5"
     assert words.rare_drops(Progress()) == ""
+
+
+@pytest.mark.parametrize(
+    ("sfreq_hz", "modality", "rate_hz", "told"),
+    [
+        (250.0, "eeg", 249.8, ("rate", "250 Hz")),
+        (0.75, "fmri", 0.75, ("1 volume every", "1.33 s")),
+        (0.4, "fmri", 0.4, ("1 volume every", "2.50 s")),
+        (2.0, "eeg", 2.0, ("1 sample every", "0.50 s")),
+        (0.75, "fmri", 0.0, ("1 volume every", "—")),
+        (0.0, "", 0.0, ("rate", "0 Hz")),
+    ],
+)
+def test_a_rate_is_told_as_people_know_it(sfreq_hz, modality, rate_hz, told):
+    assert words.rate_text(Snapshot("decoding", 0.0, sfreq_hz=sfreq_hz, modality=modality), rate_hz) == told
+
+
+@pytest.mark.parametrize(
+    ("sfreq_hz", "age_ms", "text"),
+    [(250.0, 4.2, "4 ms"), (250.0, 2345.0, "2.3 s"), (0.75, 812.0, "0.8 s"), (250.0, None, "—")],
+)
+def test_an_age_is_told_in_the_unit_that_counts(sfreq_hz, age_ms, text):
+    assert words.age_text(Snapshot("decoding", 0.0, sfreq_hz=sfreq_hz, age_ms=age_ms)) == text
+
+
+def test_the_stimulus_is_told_or_why_there_is_none(fakes):
+    decoding = fakes.snapshot("decoding")
+    assert words.stimulus_text(fakes.snapshot("connected")) == "no marker yet"
+    assert words.stimulus_text(decoding) == "nothing shown"
+    unknown = replace(decoding, stimulus=Stimulus("17", False))
+    assert (words.stimulus_text(unknown), words.stimulus_note(unknown)) == ("17", "not in the gallery")
+    # Without a bundle there is no gallery that could lack it.
+    assert words.stimulus_note(replace(unknown, bundle="")) == ""
+
+
+def test_the_truth_has_a_check_mark():
+    assert words.match_name(Match("face", 0.5), "face") == "✓ face"
+    assert words.match_name(Match("face", 0.5), "") == "face"
+    assert words.percent_text(0.8664) == "86.6 %"
