@@ -74,7 +74,7 @@ def ctf_shape(path: Path) -> CtfShape:
             f"{header} cannot be read: {error.strerror}. A CTF recording is a whole folder, named as the files in it; "
             f"download {path.name} again."
         ) from error
-    if len(start) < HEADER.itemsize or not start.startswith(b"MEG4"):
+    if len(start) < HEADER.itemsize or not start.startswith(b"MEG"):
         raise RecordingError(
             f"{header} is no whole CTF header ({len(start)} bytes of {HEADER.itemsize}). Download it again."
         )
@@ -82,7 +82,7 @@ def ctf_shape(path: Path) -> CtfShape:
     shape = CtfShape(
         int(said["n_times"]), int(said["n_channels"]), int(said["n_trials"]), float(said["sfreq_hz"])
     )
-    if min(shape.n_times, shape.n_channels, shape.n_trials) < 1 or not 0 < shape.sfreq_hz < 1e6:
+    if min(shape.n_times, shape.n_channels) < 1 or not 0 < shape.sfreq_hz < 1e6:
         raise RecordingError(
             f"{header} declares {shape.n_trials} trials of {shape.n_times} samples of {shape.n_channels} channels at "
             f"{shape.sfreq_hz:g} Hz, which cannot be. Download it again."

@@ -86,6 +86,8 @@ def _tags(file: BinaryIO, path: Path) -> Iterator[tuple[int, int, int, int]]:
         yield kind, type_, start, size
         if following == _NEXT_NONE:
             return
+        if 0 < following <= at:
+            raise RecordingError(f"{path} is damaged: its parts go round in a circle. Download it again.")
         at = following if following > 0 else start + size
 
 

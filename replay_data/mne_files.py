@@ -5,6 +5,7 @@ import warnings
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from decode_stream.stream.recording import Epoch
 from decode_stream.stream.stimuli import StimulusTable
 from decode_stream.stream.types import FloatArray, Gap
 
+from .bids import BidsEvents, described, find_beside, read_events, read_table
 from .channels import select_channels
 from .layout import Finding, Inspection, ReadOptions, describe
 from .mne_raw import (
@@ -61,6 +63,8 @@ class MneRecording:
         Places of the wanted channels.
     marker_channel : str or None
         Stim channel to take the markers from; None for the annotations or, without any, the usual channel.
+    events : BidsEvents or None
+        What was shown, in mne's samples, where a table says it; then markers are not looked for.
 
     Attributes
     ----------
@@ -70,14 +74,23 @@ class MneRecording:
         What a person should know about how the file was read.
     """
 
-    def __init__(self, raw: Any, name: str, kept: Sequence[int], marker_channel: str | None = None) -> None:
+    def __init__(
+        self,
+        raw: Any,
+        name: str,
+        kept: Sequence[int],
+        marker_channel: str | None = None,
+        events: BidsEvents | None = None,
+    ) -> None:
         self._raw = raw
         self._kept = tuple(kept)
         self.name = name
         self.sfreq_hz = float(raw.info["sfreq"])
         channels = channels_of(raw.info)
         self.channels = tuple(channels[place] for place in kept)
-        trial = float(getattr(raw, "buffer_size_sec", 0.0)) * self.sfreq_hz
+        # CTF's trials are mapped: any block costs what it holds.
+        is_mapped = str(raw.filenames[0]).endswith(".meg4")
+        trial = 0.0 if is_mapped else float(getattr(raw, "buffer_size_sec", 0.0)) * self.sfreq_hz
         most = _BLOCK_VALUES // len(raw.ch_names)
         self._n_block = int(max(self.sfreq_hz, min(np.ceil(trial), most)))
         self._block: tuple[int, FloatArray] = (0, np.empty((0, len(self.channels))))
@@ -86,15 +99,18 @@ class MneRecording:
         self._ends = list(accumulate(stop - start for start, stop in self._pieces))
         self.n_samples = self._ends[-1] if self._ends else 0
         said: list[str] = []
-        markers = annotated_markers(raw) if marker_channel is None else []
-        markers = markers or stim_markers(raw, marker_channel, self._n_block, said)
         breaks += clock_breaks(raw, self._n_block, said)
-        self.markers = tuple(
-            (own, label)
-            for at, label in sorted(markers, key=lambda marker: marker[0])
-            if (own := self._own(at)) is not None
-        )
-        self.stimuli = StimulusTable.of_markers(self.markers)
+        if events is not None:
+            self.markers, self.stimuli = self._shown(events, said)
+        else:
+            markers = annotated_markers(raw) if marker_channel is None else []
+            markers = markers or stim_markers(raw, marker_channel, self._n_block, said)
+            self.markers = tuple(
+                (own, label)
+                for at, label in sorted(markers, key=lambda marker: marker[0])
+                if (own := self._own(at)) is not None
+            )
+            self.stimuli = StimulusTable.of_markers(self.markers)
         self.epoch: Epoch | None = None
         self.gaps = tuple(
             Gap(own, n_lost, kind, at / self.sfreq_hz)
@@ -102,6 +118,19 @@ class MneRecording:
             if (own := self._own(at)) is not None
         )
         self.notes = (*said, *remarks(raw))
+
+    def _shown(
+        self, events: BidsEvents, said: list[str]
+    ) -> tuple[tuple[tuple[int, str], ...], StimulusTable]:
+        """Return markers and stimuli in the recording's own samples, without those outside of it."""
+        own = [self._own(at) for at in events.stimuli.onset.tolist()]
+        inside = np.array([at is not None for at in own], dtype=np.bool_)
+        if n_outside := int(np.count_nonzero(~inside)):
+            said.append(f"{n_outside} events lie outside the recording and are left out.")
+        onsets = np.array([at for at in own if at is not None], dtype=np.int64)
+        stimuli = replace(events.stimuli.rows(inside), onset=onsets)
+        labels = [label for label, kept in zip(events.labels, inside, strict=True) if kept]
+        return tuple(zip(onsets.tolist(), labels, strict=True)), stimuli
 
     def _own(self, at: int) -> int | None:
         """Return the place of mne's sample `at` among the samples that hold signal; None if it holds none."""
@@ -160,7 +189,8 @@ def read(path: Path, options: ReadOptions) -> MneRecording:
 
     Markers are the annotations, at the sample mne rounds them to; where there are none, the onsets of a stim
     channel's codes. Annotated breaks are gaps, and the zeros that FIF holds in place of a pause are left out.
-    The pieces of a CTF recording are told by its system clock.
+    The pieces of a CTF recording are told by its system clock. Where BIDS keeps tables beside the recording, they say
+    what was shown and what the channels are; a marker column is a column of ``events.tsv`` or a stim channel.
 
     Raises
     ------
@@ -177,14 +207,27 @@ def read(path: Path, options: ReadOptions) -> MneRecording:
         import mne
 
         raw = mne.io.read_raw(path, preload=False, verbose="warning")
-        kept = select_channels(channels_of(raw.info), str(path), options.exclude_channels, options.modality)
+        channels = described(path, raw, channels_of(raw.info), notes)
+        kept = select_channels(channels, str(path), options.exclude_channels, options.modality)
         # A file that was cut off fails here, not in the middle of a session.
         read_samples(raw, kept[:1], raw.n_times - 1, raw.n_times)
-        recording = MneRecording(raw, path.name, kept, options.marker_column)
+        events = _events(path, float(raw.info["sfreq"]), options.marker_column, notes)
+        recording = MneRecording(raw, path.name, kept, options.marker_column, events)
+        recording.channels = tuple(channels[place] for place in kept)
         if recording.n_samples == 0:
             raise RecordingError(f"{path} holds no signal. Copy or record it again.")
     recording.notes = (*notes, *recording.notes)
     return recording
+
+
+def _events(path: Path, sfreq_hz: float, marker_column: str | None, notes: list[str]) -> BidsEvents | None:
+    """Return what the events table beside a recording says; None if a stim channel is asked for, or there is none."""
+    table = find_beside(path, "events.tsv")
+    if table is None:
+        return None
+    if marker_column is not None and not any(marker_column in row for row in read_table(table)[:1]):
+        return None
+    return read_events(table, sfreq_hz, marker_column, notes)
 
 
 @contextmanager

@@ -30,7 +30,10 @@ def folder_words(path: Path) -> str:
     session, subject = _SESSION.fullmatch(below.name), _SUBJECT.fullmatch(below.parent.name)
     if session and subject:
         return f"THINGS-MEG, raw data, subject {int(subject[1])}, session {int(session[1])}"
-    names = [entry.name for entry in path.iterdir()]
+    try:
+        names = [entry.name for entry in path.iterdir()]
+    except OSError:  # said where the folder is asked for, not where it is a neighbour
+        return ""
     if any(map(_SUBJECT.fullmatch, names)):
         return "THINGS-MEG, the dataset's folder"
     if path.suffix == "" and any(run_at(path / name) for name in names):

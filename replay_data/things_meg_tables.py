@@ -183,7 +183,9 @@ def read_events(path: Path, sfreq_hz: float, n_samples: int) -> EventRows:
         If it cannot be read, tells no onsets, or one lies outside the recording.
     """
     rows = _rows(path, "\t", ())
-    columns = rows[0].keys() if rows else ()
+    if not rows:
+        raise RecordingError(f"{path} holds no rows. Download it again.")
+    columns = rows[0].keys()
     if "sample" not in columns and "onset" not in columns:
         raise RecordingError(f"{path} has neither a column 'sample' nor 'onset'. Download it again.")
     onset = "sample" if "sample" in columns else "onset"

@@ -558,3 +558,30 @@ def test_the_real_ctf_folder_reads_under_the_name_of_a_run(real_data: Path, tmp_
     raw = mne.io.read_raw_ctf(path, verbose="error")
     np.testing.assert_array_equal(recording.read(1100, 1300), raw[:, 1100:1300][0].T)
     assert inspect(path).layout == "THINGS-MEG, raw data, subject 1, session 1, run 1"
+
+
+def test_what_is_damaged_is_told(tmp_path: Path, copy: Path) -> None:
+    events_of(copy / NAME).write_text("onset\tsample\tvalue\n")
+    with pytest.raises(RecordingError, match="holds no rows"):
+        open_recording(copy / NAME)
+    header = copy / NAME / f"{Path(NAME).stem}.res4"
+    said = bytearray(header.read_bytes())
+    said[1288:1292] = (2**31 - 1).to_bytes(4, "big")  # samples of the trial
+    header.write_bytes(said)
+    with pytest.raises(RecordingError, match=r"its header declares 8\d+\.\d MB \(1 x 2147483647 samples"):
+        open_recording(copy / NAME)
+
+    (first, *_) = write_trials(tmp_path)
+    whole = bytearray(first.read_bytes())
+    whole[12:16] = (36).to_bytes(4, "big")  # the first tag goes on at the second, and that to itself
+    whole[48:52] = (36).to_bytes(4, "big")
+    first.write_bytes(whole)
+    with pytest.raises(RecordingError, match="go round in a circle"):
+        open_recording(first)
+    shutil.copyfile(Path(mne.__file__), first)
+    with pytest.raises(RecordingError, match="is no FIF file"):
+        open_recording(first)
+    mne.io.write_info(tmp_path / "x-info.fif", mne.create_info(1, 200.0), verbose="error")
+    shutil.copyfile(tmp_path / "x-info.fif", first)
+    with pytest.raises(RecordingError, match="holds no trials"):
+        open_recording(first)
