@@ -17,7 +17,8 @@ from decode_stream.stream.recording import Epoch
 from decode_stream.stream.stimuli import StimulusTable
 from decode_stream.stream.types import FloatArray, Gap
 
-from .bids import BidsEvents, described, find_beside, read_events, read_table
+from .bids import BidsEvents, find_beside, read_events, read_table
+from .bids_channels import described
 from .channels import select_channels
 from .layout import Finding, Inspection, ReadOptions, describe
 from .mne_raw import (

@@ -1,0 +1,222 @@
+"""What BIDS keeps beside a sampled recording, and what its events table says was shown.
+
+The brain imaging data structure, https://bids-specification.readthedocs.io, names a recording by its entities:
+``sub-01_task-x_run-1_eeg.vhdr``. A table beside it, or in a folder above, is the recording's if it has no entity that
+the recording lacks.
+"""
+
+import csv
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import isfinite
+from pathlib import Path
+
+import numpy as np
+
+from decode_stream.stream.errors import RecordingError
+from decode_stream.stream.stimuli import StimulusTable
+from decode_stream.stream.types import IntArray
+
+__all__ = ["BidsEvents", "find_beside", "number_in", "read_events", "read_table"]
+
+#: Columns that say what was shown, unless they say the same in every row.
+_LABELS = ("trial_type", "value", "stim_file")
+_NOTHING = ("", "n/a", "nan")
+_FOLDERS_UP = 3
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BidsEvents:
+    """What an events table says.
+
+    Attributes
+    ----------
+    stimuli : StimulusTable
+        By onset, in samples from the recording's first; an onset may lie outside the recording.
+    labels : tuple of str
+        What each is called, one a row.
+    """
+
+    stimuli: StimulusTable
+    labels: tuple[str, ...]
+
+
+def find_beside(path: Path, ending: str) -> Path | None:
+    """Return the table that belongs to a recording: the nearest, then the one with most entities in common.
+
+    Parameters
+    ----------
+    path : Path
+        A recording named as BIDS does; one of another name has no tables.
+    ending : str
+        ``events.tsv``, ``channels.tsv``, ``electrodes.tsv``, ``coordsystem.json``, ...
+    """
+    own = set(path.name.split(".")[0].split("_"))
+    if not path.name.startswith("sub-"):
+        return None
+    folder = path.absolute().parent
+    for _ in range(1 + _FOLDERS_UP):
+        fitting: list[tuple[int, str]] = []
+        for table in folder.glob(f"*{ending}"):
+            parts = set(table.name.removesuffix(ending).strip("_").split("_")) - {""}
+            # Electrodes are given in a space that the recording's name does not tell.
+            parts = {part for part in parts if not part.startswith("space-")}
+            if parts <= own:
+                fitting.append((len(parts), table.name))
+        if fitting:
+            return folder / max(fitting)[1]
+        if (folder / "dataset_description.json").exists():
+            return None
+        folder = folder.parent
+    return None
+
+
+def read_table(table: Path) -> list[dict[str, str]]:
+    """Return the rows of a table of text, separated by tabs and named in the first row; what is unknown is empty.
+
+    Raises
+    ------
+    RecordingError
+        If it is no such table.
+    """
+    try:
+        with table.open(encoding="utf-8-sig", newline="") as file:
+            rows = list(csv.DictReader(file, delimiter="\t", restval="", restkey="", quoting=csv.QUOTE_NONE))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise RecordingError(f"{table} is not a table of text: {error}. Repair or remove it.") from error
+    except OSError as error:
+        raise RecordingError(f"{table} cannot be read: {error.strerror}.") from error
+    return [
+        {
+            name.strip(): "" if cell.strip().lower() in _NOTHING else cell.strip()
+            for name, cell in row.items()
+            if name and isinstance(cell, str)
+        }
+        for row in rows
+    ]
+
+
+def read_events(table: Path, sfreq_hz: float, column: str | None, notes: list[str]) -> BidsEvents:
+    """Return what an events table says was shown.
+
+    Onsets are the column ``sample`` where it has them, else the sample nearest to ``onset``. The label is the column
+    asked for, else the first of ``trial_type``, ``value`` and ``stim_file`` that does not say the same in every row.
+    Labels in whole numbers are the ids; ``trial_type`` is the concept where it varies and is no number; ``stim_file``
+    is the image.
+
+    Parameters
+    ----------
+    table : Path
+    sfreq_hz : float
+        Sampling rate of the recording.
+    column : str or None
+        Column that holds the labels.
+    notes : list of str
+        Is added to.
+
+    Raises
+    ------
+    RecordingError
+        If it is no table, has no onsets or no labels, or a cell is not the number it should be.
+    """
+    rows = read_table(table)
+    columns = list(rows[0]) if rows else []
+    if rows and "onset" not in columns and "sample" not in columns:
+        raise RecordingError(
+            f"{table} has no column 'onset'. Its columns are: {', '.join(columns)}. Columns are separated by tabs and "
+            "named in the first row."
+        )
+    label = column or _label_column(table, rows)
+    onsets = _onsets(table, rows, sfreq_hz, notes)
+    known = np.array(
+        [at is not None and bool(row.get(label)) for row, at in zip(rows, onsets, strict=True)], np.bool_
+    )
+    if n_unknown := int(np.count_nonzero(~known)):
+        notes.append(
+            f"{n_unknown} of {len(rows)} rows of {table.name} lack an onset or a {label} and are left out."
+        )
+    at = np.array([onset or 0 for onset in onsets], dtype=np.int64)
+    order = np.flatnonzero(known)
+    order = order[np.argsort(at[order], kind="stable")]
+    shown = [rows[i] for i in order]
+    labels = tuple(_whole(row[label]) for row in shown)
+    stimuli = StimulusTable.of_markers(list(zip(at[order].tolist(), labels, strict=True)))
+    trial_types = [row.get("trial_type", "") for row in shown]
+    told = len(set(trial_types) - {""}) > 1 and not all(
+        re.fullmatch(r"-?\d+(\.0*)?", t) for t in trial_types if t
+    )
+    images = [row.get("stim_file", "").replace("\\", "/") for row in shown]
+    stimuli = replace(
+        stimuli,
+        concept=np.array(trial_types) if told else None,
+        image=np.array(images) if any(images) else None,
+        session=_numbered(r"ses-[^_\d]*(\d+)", table, len(shown)),
+        run=_numbered(r"run-(\d+)", table, len(shown)),
+    )
+    return BidsEvents(stimuli, labels)
+
+
+def _label_column(table: Path, rows: Sequence[Mapping[str, str]]) -> str:
+    filled = {name: {row.get(name, "") for row in rows} - {""} for name in _LABELS}
+    for at_least in (2, 1):
+        for name, values in filled.items():
+            if len(values) >= at_least:
+                return name
+    if rows:
+        raise RecordingError(
+            f"{table} says in none of the columns {', '.join(_LABELS)} what was shown. Name the column that does as "
+            f"the marker column; there are: {', '.join(rows[0])}."
+        )
+    return _LABELS[0]
+
+
+def _onsets(
+    table: Path, rows: Sequence[Mapping[str, str]], sfreq_hz: float, notes: list[str]
+) -> list[int | None]:
+    """Return the onset of every row in samples, None where it has none."""
+    onsets: list[int | None] = []
+    apart = 0
+    for number, row in enumerate(rows, start=2):
+        sample = number_in(table, number, row, "sample")
+        onset_s = number_in(table, number, row, "onset")
+        nearest = None if onset_s is None else int(np.floor(onset_s * sfreq_hz + 0.5))
+        onsets.append(nearest if sample is None else round(sample))
+        if sample is not None and nearest is not None:
+            apart = max(apart, abs(round(sample) - nearest))
+    if apart > 1:
+        notes.append(
+            f"Columns sample and onset of {table.name} differ by up to {apart} samples; sample is taken."
+        )
+    return onsets
+
+
+def number_in(table: Path, row_number: int, row: Mapping[str, str], column: str) -> float | None:
+    """Return the number in a cell of `read_table`, None where it is empty or missing.
+
+    Raises
+    ------
+    RecordingError
+        If it is no number, with the row as the table counts: the first below the names is 2.
+    """
+    cell = row.get(column, "")
+    if not cell:
+        return None
+    try:
+        value = float(cell)
+    except ValueError:
+        value = float("nan")
+    if not isfinite(value):
+        raise RecordingError(f"{table}, row {row_number}, column {column!r}: {cell!r} is not a number.")
+    return value
+
+
+def _whole(text: str) -> str:
+    """Return a whole number in decimal, as 12 for 12.0, and any other text as it stands."""
+    match = re.fullmatch(r"([-+]?\d+)\.0*", text)
+    return str(int(match[1])) if match else text
+
+
+def _numbered(pattern: str, table: Path, n: int) -> IntArray | None:
+    match = re.search(rf"(?:^|_){pattern}(?:_|\.)", table.name)
+    return np.full(n, int(match[1]), dtype=np.int64) if match else None
