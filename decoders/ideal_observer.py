@@ -145,6 +145,13 @@ class IdealObserver:
     lead : int
         Samples before the onset that decoders see too, for a baseline.
 
+    Attributes
+    ----------
+    decimation : int
+        Samples of the stream for one at the decoder's rate.
+    noise : KnownNoise
+        Of a window, in the dimensions that the chain hands on.
+
     Raises
     ------
     StreamError
@@ -154,7 +161,7 @@ class IdealObserver:
     def __init__(self, forward: Forward, chain: ChainSpec, n_times: int, lead: int = 0) -> None:
         self.forward, self.chain, self.n_times, self.lead = forward, chain, n_times, lead
         like = CausalChain(chain, forward.channels, forward.sfreq_hz)
-        self._d = like.decimation
+        self.decimation = like.decimation
         self._settle = 2 * like.settle_samples
         self._out = _channel_matrix(like, forward.channels)
         self._offset = np.array(chain.center or 0.0) / np.array(chain.scale or 1.0)
@@ -163,16 +170,16 @@ class IdealObserver:
         self._basis = left[:, sizes > 1e-9 * sizes[0]]
         self._courses = decayed(like.sos, forward.courses.astype(np.float64), _LEAST_RESPONSE)
         self._topographies = forward.topographies @ self._out
-        noise = self._known_noise(like.sos)
+        self.noise = self._known_noise(like.sos)
         maps = self._topographies @ self._basis
         filters, grams = [], []
-        for phase in range(self._d):
-            course = self._at(np.array([phase - (self._d - 1) // 2]))[0]
+        for phase in range(self.decimation):
+            course = self._at(np.array([phase - (self.decimation - 1) // 2]))[0]
             response = course.T[forward.component][:, :, None] * maps[:, None, :]
-            weighed, gram = noise.weigh(response)
+            weighed, gram = self.noise.weigh(response)
             filters.append(weighed @ self._basis.T)
             grams.append(gram)
-        self._filters = np.array(filters).reshape(self._d, len(maps), -1)
+        self._filters = np.array(filters).reshape(self.decimation, len(maps), -1)
         self._grams = np.array(grams)
 
     def _known_noise(self, sos: FloatArray) -> KnownNoise:
@@ -186,7 +193,7 @@ class IdealObserver:
             if key not in spectra:
                 spectra[key] = len(covariances)
                 both = np.concatenate([term.sos, sos])
-                covariances.append(autocovariance(both, self._d, self.lead + self.n_times))
+                covariances.append(autocovariance(both, self.decimation, self.lead + self.n_times))
                 maps.append([])
             topographies: FloatArray = term.topographies.astype(np.float64)
             if topographies.ndim == 1:
@@ -201,7 +208,7 @@ class IdealObserver:
         -------
         array of shape (n_offsets, n_window, n_components)
         """
-        times = offsets[:, None] + self._d * np.arange(-self.lead, self.n_times)
+        times = offsets[:, None] + self.decimation * np.arange(-self.lead, self.n_times)
         inside = (times >= 0) & (times < self._courses.shape[1])
         courses: npt.NDArray[np.float64] = self._courses.T[np.where(inside, times, 0)] * inside[:, :, None]
         return courses
@@ -232,31 +239,55 @@ class IdealObserver:
                 "The ideal observer watches continuous recordings of its subject, without breaks."
             )
         signal_ = self._filtered(recording)
-        onset = recording.stimuli.onset
-        nearest = (2 * onset + self._d) // (2 * self._d)  # as `Ingest.to_decoder` places it
+        onset, d = recording.stimuli.onset, self.decimation
+        nearest = (2 * onset + d) // (2 * d)  # as `Ingest.to_decoder` places it
         whole = (nearest - self.lead >= 0) & (nearest + self.n_times <= len(signal_))
-        rows = np.flatnonzero(whole & ((nearest - self.lead) * self._d >= self._settle))
-        phase = nearest * self._d - onset + (self._d - 1) // 2
-        b = np.empty((len(rows), len(self._topographies)))
+        rows = np.flatnonzero(whole & ((nearest - self.lead) * d >= self._settle))
+        windows = np.empty((len(rows), self.lead + self.n_times, self._topographies.shape[1]))
         reach = self._courses.shape[1]
         for place, i in enumerate(rows):
-            start = (nearest[i] - self.lead) * self._d
-            window = signal_[nearest[i] - self.lead : nearest[i] + self.n_times] + self._offset
-            first, last = np.searchsorted(onset, [start - reach, (nearest[i] + self.n_times) * self._d])
+            start, stop = nearest[i] - self.lead, nearest[i] + self.n_times
+            first, last = np.searchsorted(onset, [start * d - reach, stop * d])
             near = np.array([j for j in range(first, last) if j != i], np.int64)
-            window = window - self._responses(nearest[i] * self._d - onset[near], drives[near])
-            b[place] = self._filters[phase[i]] @ window.ravel()
-        counts = np.zeros((len(rows), self._d), np.int64)
-        counts[np.arange(len(rows)), phase[rows]] = 1
+            around = self.responses(nearest[i] * d - onset[near], drives[near])
+            windows[place] = signal_[start:stop] + self._offset - around
+        return self.tell(windows, (nearest * d - onset)[rows] + (d - 1) // 2, rows)
+
+    def tell(self, windows: FloatArray, phases: IntArray, rows: IntArray) -> Sufficient:
+        """Return what single windows tell.
+
+        Parameters
+        ----------
+        windows : array of shape (n, n_window, n_out)
+            Behind the chain but not centred, without the responses to other pictures.
+        phases : array of shape (n,), int64
+            Place of the onset between two samples of the decoder's rate: samples of the stream from the onset to the
+            window's onset sample, plus (decimation - 1) // 2, so that it counts from 0.
+        rows : array of shape (n,), int64
+            Handed on.
+        """
+        b = np.empty((len(windows), len(self._topographies)))
+        for phase in np.unique(phases):
+            mine = phases == phase
+            b[mine] = windows[mine].reshape(mine.sum(), -1) @ self._filters[phase].T
+        counts = np.zeros((len(windows), self.decimation), np.int64)
+        counts[np.arange(len(windows)), phases] = 1
         return Sufficient(rows, b, counts, self._grams)
 
-    def _responses(self, offsets: IntArray, drives: FloatArray) -> npt.NDArray[np.float64]:
-        """Return the sum of responses that began `offsets` samples before a window's onset sample."""
+    def responses(self, offsets: IntArray, drives: FloatArray) -> npt.NDArray[np.float64]:
+        """Return the sum of responses to pictures, as a window holds it: shape (..., n_window, n_out).
+
+        Parameters
+        ----------
+        offsets : array of shape (n_pictures,), int64
+            Samples of the stream from each picture's onset to the window's onset sample; below 0 for later ones.
+        drives : array of shape (..., n_pictures, n_sources)
+        """
         courses = self._at(offsets)
-        total = np.zeros((courses.shape[1], self._topographies.shape[1]))
+        total = np.zeros((*drives.shape[:-2], courses.shape[1], self._topographies.shape[1]))
         for j in range(courses.shape[2]):
             mine = self.forward.component == j
-            total += courses[:, :, j].T @ (drives[:, mine] @ self._topographies[mine])
+            total += courses[:, :, j].T @ (drives[..., mine] @ self._topographies[mine])
         return total
 
     def _filtered(self, recording: Recording) -> npt.NDArray[np.float32]:

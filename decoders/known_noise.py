@@ -90,6 +90,7 @@ class KnownNoise:
         self._space, by_space = _joint(
             space, None if first is None else topographies[first].T @ topographies[first]
         )
+        self._terms = list(zip(covariances, topographies, strict=True))
         self._scale = 1 / np.sqrt(1 + np.outer(by_time, by_space))
         columns = [np.empty((self._scale.size, 0))]
         columns += [self._columns(linalg.toeplitz(covariances[g]), topographies[g]) for g in others[1:]]
@@ -106,6 +107,15 @@ class KnownNoise:
         columns = np.einsum("tm,kc,tc->tcmk", courses, maps, self._scale)
         flat: npt.NDArray[np.float64] = columns.reshape(self._scale.size, -1)
         return flat
+
+    def draw(self, n: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:
+        """Return `n` windows of this noise, independent of each other, shape (n, n_times, n_channels)."""
+        total = np.zeros((n, self._time.shape[1], self._space.shape[1]))
+        for covariance, topographies in self._terms:
+            values, vectors = linalg.eigh(linalg.toeplitz(covariance))
+            root = vectors * np.sqrt(np.maximum(values, 0.0))
+            total += root @ rng.standard_normal((n, len(root), len(topographies))) @ topographies
+        return total
 
     def whitened(self, x: FloatArray) -> npt.NDArray[np.float64]:
         """Return windows (n, n_times, n_channels) without the first two terms' covariance, shape (n, n_whitened)."""

@@ -7,7 +7,17 @@ from pathlib import Path
 from decode_stream.stream.errors import RecordingError
 from decode_stream.stream.recording import Recording
 
-from . import csv_files, mne_files, nifti_files, nsd, stored, things_eeg, things_meg, xdf_files
+from . import (
+    csv_files,
+    mne_files,
+    nifti_files,
+    nsd,
+    simulation_files,
+    stored,
+    things_eeg,
+    things_meg,
+    xdf_files,
+)
 from .layout import Inspection, Layout, ReadOptions
 
 __all__ = ["LAYOUTS", "fingerprint", "inspect", "open_recording"]
@@ -19,6 +29,7 @@ _END_BYTES = 1 << 20
 #: The layouts known, asked in this order: what is particular comes before what is general.
 LAYOUTS: tuple[Layout, ...] = (
     stored,
+    simulation_files,
     things_meg,
     nsd,
     things_eeg,

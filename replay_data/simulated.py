@@ -17,6 +17,7 @@ __all__ = ["SimulatedRecording", "Simulation"]
 
 _BLOCK_S = 0.1
 _BLOCKS_HELD = 4
+_LONGEST_S = 24 * 3600
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +45,7 @@ class Simulation:
     Raises
     ------
     ValueError
-        If shapes do not fit, or onsets are out of order or outside the recording.
+        If shapes do not fit, the length is absurd, or onsets are out of order or outside the recording.
     """
 
     forward: ForwardModel
@@ -58,6 +59,8 @@ class Simulation:
 
     def __post_init__(self) -> None:
         onset = self.stimuli.onset
+        if not 0 < self.n_samples <= _LONGEST_S * self.forward.sfreq_hz:
+            raise ValueError(f"{self.n_samples} samples: a recording lasts up to {_LONGEST_S // 3600} hours.")
         if self.embeddings.ndim != 2 or self.embeddings.shape[1] != self.forward.n_dims:
             raise ValueError(
                 f"Embeddings of shape {self.embeddings.shape} do not fit a subject made for {self.forward.n_dims} "
