@@ -213,36 +213,17 @@ def write_part(
         If the blocks hold more or fewer trials than there are events, or of another shape.
     """
     n_trials, n_channels = len(events), len(info["ch_names"])
-    size = 4 * n_trials * n_channels * n_times + 16
-    if size >= 2**31:
-        raise ValueError(f"A part of {size} bytes is more than FIF holds; make it smaller.")
+    if 4 * n_trials * n_channels * n_times + 16 >= 2**31:
+        raise ValueError(f"{n_trials} trials are more than a FIF file holds; give fewer.")
     with path.open("wb") as file:
         file.write(_measurement_info(info))
         _block(file, _BLOCK_START, _PROCESSED)
         _block(file, _BLOCK_START, _IN_EPOCHS)
-        _block(file, _BLOCK_START, _IN_EVENTS)
-        _tag(file, _EVENTS, _INT, np.ascontiguousarray(events, ">i4").tobytes())
-        _tag(file, _TEXT, _STRING, event_id.encode())
-        _block(file, _BLOCK_END, _IN_EVENTS)
-        if metadata:
-            _block(file, _BLOCK_START, _IN_METADATA)
-            _tag(file, _TEXT, _STRING, metadata)
-            _block(file, _BLOCK_END, _IN_METADATA)
+        _write_events(file, events, event_id, metadata)
         _tag(file, _FIRST, _INT, struct.pack(">i", first))
         _tag(file, _LAST, _INT, struct.pack(">i", first + n_times - 1))
-        file.write(_TAG.pack(_TRIALS, _MATRIX | _FLOAT, size, 0))
-        scales = np.array([1 / (ch["cal"] * ch.get("scale", 1.0)) for ch in info["chs"]])[:, None]
-        n_written = 0
-        for block in blocks:
-            n_written += len(block)
-            if block.shape[1:] != (n_channels, n_times) or n_written > n_trials:
-                raise RecordingError(
-                    f"A block of shape {block.shape} does not fit {n_trials} trials of shape {(n_channels, n_times)}."
-                )
-            file.write(np.ascontiguousarray(block * scales, ">f4").data)
-        if n_written != n_trials:
-            raise RecordingError(f"{n_written} trials came for {n_trials} events.")
-        file.write(struct.pack(">4i", n_times, n_channels, n_trials, 3))
+        scales = np.array([1 / (ch["cal"] * ch.get("scale", 1.0)) for ch in info["chs"]])
+        _write_trials(file, blocks, scales, (n_trials, n_channels, n_times))
         begin, n_all = place
         before, behind = ['["IGNORED"]'] * begin, ['["IGNORED"]'] * (n_all - begin - n_trials)
         _tag(file, _DROP_LOG, _STRING, f"[{','.join([*before, *['[]'] * n_trials, *behind])}]".encode())
@@ -256,6 +237,36 @@ def write_part(
         for block_kind in (_IN_EPOCHS, _PROCESSED, _MEASUREMENT):
             _block(file, _BLOCK_END, block_kind)
         file.write(_TAG.pack(_NO_DATA, 0, 0, _NEXT_NONE))
+
+
+def _write_events(file: BinaryIO, events: npt.NDArray[np.int64], event_id: str, metadata: bytes) -> None:
+    _block(file, _BLOCK_START, _IN_EVENTS)
+    _tag(file, _EVENTS, _INT, np.ascontiguousarray(events, ">i4").tobytes())
+    _tag(file, _TEXT, _STRING, event_id.encode())
+    _block(file, _BLOCK_END, _IN_EVENTS)
+    if metadata:
+        _block(file, _BLOCK_START, _IN_METADATA)
+        _tag(file, _TEXT, _STRING, metadata)
+        _block(file, _BLOCK_END, _IN_METADATA)
+
+
+def _write_trials(
+    file: BinaryIO, blocks: Iterable[FloatArray], scales: FloatArray, shape: tuple[int, int, int]
+) -> None:
+    """Write the tag that holds the trials, as they come."""
+    n_trials, n_channels, n_times = shape
+    file.write(_TAG.pack(_TRIALS, _MATRIX | _FLOAT, 4 * n_trials * n_channels * n_times + 16, 0))
+    n_written = 0
+    for block in blocks:
+        n_written += len(block)
+        if block.shape[1:] != (n_channels, n_times) or n_written > n_trials:
+            raise RecordingError(
+                f"A block of shape {block.shape} does not fit {n_trials} trials of shape {(n_channels, n_times)}."
+            )
+        file.write(np.ascontiguousarray(block * scales[:, None], ">f4").data)
+    if n_written != n_trials:
+        raise RecordingError(f"{n_written} trials came for {n_trials} events.")
+    file.write(struct.pack(">4i", n_times, n_channels, n_trials, 3))
 
 
 def _tag(file: BinaryIO, kind: int, type_: int, data: bytes) -> None:

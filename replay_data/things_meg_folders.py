@@ -77,7 +77,7 @@ def inspect_folder(path: Path, words: str) -> Inspection:
         if attributes_of(of_subject[0].path, subject) is None:
             text = f"sample_attributes_P{subject}.csv is missing: {DOWNLOAD}, sourcedata/."
             findings.append(Finding("missing", text))
-    facts = [("runs", f"{len(runs)} of {len(by_subject)} subjects" if runs else "none")]
+    facts = [("runs", f"{len(runs)}, of subject {_numbers(sorted(by_subject))}" if runs else "none")]
     sizes = []
     for entry in trials:
         subject = subject_of(entry) or 0

@@ -150,13 +150,13 @@ def attribute_rows(tables: Sequence[StimulusTable], sfreq_hz: float) -> list[_Ro
     images = np.concatenate([_column(table.image, table) for table in tables])
     onset_s = np.concatenate([table.onset for table in tables]) / sfreq_hz
     places = [(table.session[i], table.run[i]) for table in tables for i in range(len(table))]  # type: ignore[index]
-    categories = {name: number for number, name in enumerate(sorted(set(concepts) - {""}), start=1)}
+    categories = {name: number for number, name in enumerate(sorted(set(concepts[ids >= 0]) - {""}), start=1)}
     tests = {number: place for place, number in enumerate(np.unique(ids[kinds == "test"]).tolist(), start=1)}
     exemplars = _exemplars(ids, concepts)
     rows = []
     for i, (number, kind) in enumerate(zip(ids.tolist(), kinds.tolist(), strict=True)):
         known = number if number >= 0 else None
-        category = categories.get(concepts[i])
+        category = categories.get(concepts[i]) if known else None
         row = dict.fromkeys(_COLUMNS)
         row |= {
             "trial_type": _KINDS[kind],
