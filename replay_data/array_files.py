@@ -106,7 +106,10 @@ def _open_npy(file: ArrayFile) -> Any:
             f"{file.source} declares {dtype.name} of shape {shape}, {due} bytes, and holds {held} of them. It was cut "
             "off; copy it again."
         )
-    return mapped_array(file, Located(offset, due), shape, dtype, "F" if in_fortran_order else "C")
+    try:
+        return mapped_array(file, Located(offset, due), shape, dtype, "F" if in_fortran_order else "C")
+    except ValueError as error:  # no values and an axis that no array can have
+        raise RecordingError(f"{file.source} has a damaged header: {error}. Copy it again.") from error
 
 
 def _open_torch(file: ArrayFile) -> Any:
@@ -114,7 +117,7 @@ def _open_torch(file: ArrayFile) -> Any:
         with zipfile.ZipFile(file.source) as archive:
             members = {member.filename: member for member in archive.infolist()}
             order = next((name for name in members if name.endswith("/byteorder")), None)
-            if order is not None and archive.read(order) != b"little":
+            if order is not None and archive.open(order).read(16) != b"little":
                 raise RecordingError(
                     f"{file.source} was written on a machine of big-endian numbers, which is not read."
                 )

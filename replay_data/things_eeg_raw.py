@@ -18,7 +18,7 @@ from .layout import ReadOptions
 from .things_eeg_names import DOWNLOADS, Place
 from .things_images import N_IMAGES, find_image_table
 
-__all__ = ["TARGET", "RawArrayRecording", "read_raw", "table_of_ids"]
+__all__ = ["TARGET", "RawArrayRecording", "read_raw", "table_of_ids", "texts_of"]
 
 #: What the stim row holds where the person was to respond.
 TARGET = 99999
@@ -79,10 +79,19 @@ def read_raw(path: Path, place: Place, options: ReadOptions) -> RawArrayRecordin
         raise RecordingError(
             f"{path} holds no {', '.join(_KEYS)}, as THINGS-EEG2's raw files do. Get it again: {DOWNLOADS['raw']}."
         )
-    array, names, types = held["raw_eeg_data"], list(held["ch_names"]), list(held["ch_types"])
-    if not isinstance(array, np.ndarray) or array.ndim != 2 or not len(names) == len(types) == len(array):
+    array, sfreq_hz = held["raw_eeg_data"], held["sfreq"]
+    if not isinstance(array, np.ndarray) or array.ndim != 2 or array.dtype.kind != "f":
         raise RecordingError(
-            f"{path} names {len(names)} channels for an array of shape {np.shape(array)}. It is damaged; get it again: "
+            f"{path} holds no array of channels by samples. It is damaged; get it again: {DOWNLOADS['raw']}."
+        )
+    if isinstance(sfreq_hz, bool) or not isinstance(sfreq_hz, int | float | np.number) or not sfreq_hz > 0:
+        raise RecordingError(
+            f"{path} has a rate of {sfreq_hz!r:.40}. It is damaged; get it again: {DOWNLOADS['raw']}."
+        )
+    names, types = texts_of(path, held, "ch_names"), texts_of(path, held, "ch_types")
+    if not len(names) == len(types) == len(array):
+        raise RecordingError(
+            f"{path} names {len(names)} channels for an array of shape {array.shape}. It is damaged; get it again: "
             f"{DOWNLOADS['raw']}."
         )
     stims = [row for row, type_ in enumerate(types) if type_ == "stim"]
@@ -94,6 +103,10 @@ def read_raw(path: Path, place: Place, options: ReadOptions) -> RawArrayRecordin
     if not stims or not array.shape[1]:
         raise RecordingError(f"{path} has no stim row or no samples. Get it again: {DOWNLOADS['raw']}.")
     onsets, codes = _events(array[stims[-1]])
+    if len(codes) and int(codes.min()) < 0:
+        raise RecordingError(
+            f"{path} has {int(codes.min())} in its stim row, which counts images. It is damaged."
+        )
     ids = np.where(codes == TARGET, -1, codes)
     rows = [row for row in range(len(names)) if row not in stims]
     channels = [Channel(str(names[row]), str(types[row]), "V") for row in rows]
@@ -106,17 +119,32 @@ def read_raw(path: Path, place: Place, options: ReadOptions) -> RawArrayRecordin
         array=array,
         kept=tuple(rows[at] for at in picked),
         channels=tuple(channels[at] for at in picked),
-        sfreq_hz=float(held["sfreq"]),
+        sfreq_hz=float(sfreq_hz),
         stimuli=table_of_ids(path, place, onsets, ids),
         notes=tuple(notes),
     )
+
+
+def texts_of(path: Path, held: dict[Any, Any], key: str) -> list[str]:
+    """Return a list of texts of a file's dict.
+
+    Raises
+    ------
+    RecordingError
+        If it is none.
+    """
+    texts = held[key].tolist() if isinstance(held[key], np.ndarray) else held[key]
+    if not isinstance(texts, list | tuple) or not all(isinstance(text, str) for text in texts):
+        raise RecordingError(f"{path} has no list of texts as its {key!r}. It is damaged; get it again.")
+    return [str(text) for text in texts]
 
 
 def _events(stim: npt.NDArray[Any]) -> tuple[IntArray, IntArray]:
     """Return sample and code of every event of a stim row, read in blocks."""
     onsets, codes, before = [], [], 0.0
     for start in range(0, len(stim), _BLOCK_SAMPLES):
-        block = np.asarray(stim[start : start + _BLOCK_SAMPLES], dtype=np.float64)
+        # What is not a number counts as -1, which no image has.
+        block = np.nan_to_num(stim[start : start + _BLOCK_SAMPLES], nan=-1, posinf=-1, neginf=-1)
         changed = np.flatnonzero(np.diff(block, prepend=before) * (block != 0))
         onsets.append(start + changed)
         codes.append(np.rint(block[changed]))

@@ -21,6 +21,7 @@ from .array_files import open_arrays
 from .channels import select_channels
 from .layout import ReadOptions
 from .things_eeg_names import DOWNLOADS, Place
+from .things_eeg_raw import texts_of
 from .things_images import N_IMAGES, concept_name, find_image_table
 from .trial_arrays import TrialRecording
 
@@ -40,7 +41,7 @@ class _Cut:
 
     array: npt.NDArray[Any]
     names: list[str]
-    times_s: npt.NDArray[np.float64] | None
+    times_s: npt.NDArray[Any] | None
     more: dict[str, Any]
 
 
@@ -89,7 +90,7 @@ def _open(path: Path, place: Place) -> _Cut:
             f"{path} holds no {key!r} and 'ch_names', as the files of this name do. Get it again: "
             f"{DOWNLOADS[place.variant]}."
         )
-    array, names = held[key], [str(name) for name in held["ch_names"]]
+    array, names = held[key], texts_of(path, held, "ch_names")
     if (
         not isinstance(array, np.ndarray)
         or array.ndim != N_AXES[place.variant]
@@ -106,7 +107,8 @@ def _open(path: Path, place: Place) -> _Cut:
             f"{DOWNLOADS[place.variant]}."
         )
     times_s = held.get("times")
-    times_s = None if times_s is None else np.asarray(times_s, dtype=np.float64)
+    if times_s is not None and getattr(times_s, "dtype", np.dtype(object)).kind not in "fiu":
+        raise RecordingError(f"{path} has 'times' that are no numbers. It is damaged; get it again.")
     return _Cut(array, names, times_s, {key_: value for key_, value in held.items() if key_ != key})
 
 

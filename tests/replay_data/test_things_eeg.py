@@ -172,7 +172,12 @@ def test_a_raw_file_of_the_published_script(tmp_path: Path) -> None:
         ({"raw_eeg_data": np.zeros((63, 900))}, "names 64 channels"),
         ({"ch_types": ["eeg"] * 64}, "no stim row"),
         ({"raw_eeg_data": np.full((64, 900), 201.0)}, "counts image 201, and the test split has 200"),
-        ({"sfreq": lambda: 1}, None),
+        ({"raw_eeg_data": np.full((64, 900), -3.0)}, "has -3 in its stim row"),
+        ({"raw_eeg_data": np.full((64, 900), np.nan)}, "has -1 in its stim row"),
+        ({"raw_eeg_data": [1, 2]}, "no array of channels by samples"),
+        ({"sfreq": "fast"}, "a rate of 'fast'"),
+        ({"ch_names": 64}, "no list of texts as its 'ch_names'"),
+        ({}, None),
     ],
 )
 def test_raw_files_that_are_not_as_published(
