@@ -6,7 +6,7 @@ import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 from cyclopts.config import Toml
@@ -14,7 +14,7 @@ from cyclopts.config import Toml
 from decode_stream import __version__
 from decode_stream.stream.errors import DecodeStreamError, UsageError
 
-from .config import EvaluateConfig, Modality, SessionConfig, TrainConfig
+from .config import EvaluateConfig, GalleryConfig, Modality, SessionConfig, SimulateConfig, TrainConfig
 from .replay_config import ReplayConfig
 
 __all__ = ["app", "main"]
@@ -49,6 +49,22 @@ def replay(recording: Path, /, *, config: Annotated[ReplayConfig | None, _FLAT] 
     from .run import run_replay
 
     return run_replay(recording, config or ReplayConfig())
+
+
+@app.command
+def simulate(
+    dataset: Literal["things-eeg2", "things-meg", "nsd"], /, *, config: Annotated[SimulateConfig, _FLAT]
+) -> int:
+    """Write a simulated subject in a dataset's published layout, file for file, with its forward model beside it.
+
+    Parameters
+    ----------
+    dataset
+        Whose layout.
+    """
+    from .simulate import simulate_subject
+
+    return simulate_subject(dataset, config)
 
 
 @app.command
@@ -135,6 +151,20 @@ def convert(
     return convert_recording(
         path, out, overwrite=overwrite, modality=modality, mask=mask, marker_column=marker_column, unit=unit
     )
+
+
+@app.command
+def gallery(images: Path, /, *, config: Annotated[GalleryConfig, _FLAT]) -> int:
+    """Write a bundle that decodes against your own pictures: the same decoder with another gallery.
+
+    Parameters
+    ----------
+    images
+        A folder of pictures, with or without folders in it.
+    """
+    from .gallery import make_gallery
+
+    return make_gallery(images, config)
 
 
 @app.command

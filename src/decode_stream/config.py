@@ -1,5 +1,6 @@
 """What a session is asked to do: the one truth behind flags, configuration files and the saved summary."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
@@ -10,7 +11,17 @@ from cyclopts import Group, Parameter
 from decode_stream.stream.errors import UsageError
 from decode_stream.stream.types import Modality
 
-__all__ = ["EvaluateConfig", "Modality", "Model", "Provider", "SessionConfig", "TrainConfig", "parse_events"]
+__all__ = [
+    "EvaluateConfig",
+    "GalleryConfig",
+    "Modality",
+    "Model",
+    "Provider",
+    "SessionConfig",
+    "SimulateConfig",
+    "TrainConfig",
+    "parse_events",
+]
 
 Model = Literal["channel-attention", "lda", "ridge"]
 Provider = Literal["cpu", "cuda", "tensorrt"]
@@ -165,6 +176,53 @@ class EvaluateConfig(_Reading):
     """What runs the decoder."""
     json: Annotated[Path | None, Parameter(group=_OUTPUT)] = None
     """Write the scores, and each trial's evidence, to this file."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GalleryConfig:
+    """Settings of a gallery of a lab's own pictures."""
+
+    target: Annotated[str, Parameter(group=_DECODER)]
+    """The image encoder, the one that the bundle was trained on: objects, or open_clip:MODEL:WEIGHTS."""
+    bundle: Annotated[Path, Parameter(group=_DECODER)]
+    """The decoder: a bundle's folder or .zip."""
+    out: Annotated[Path | None, Parameter(group=_OUTPUT)] = None
+    """The new bundle; by default beside the other, with the name of the folder of pictures added."""
+    overwrite: Annotated[bool, Parameter(group=_OUTPUT, negative=())] = False
+    """Replace a bundle that stands there."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimulateConfig:
+    """Settings of a simulated subject."""
+
+    out: Annotated[Path, Parameter(group=_OUTPUT)]
+    """The dataset's folder."""
+    scale: Annotated[Literal["small", "full"], Parameter(group=_SOURCE)] = "small"
+    """Minutes of recording, or the published counts."""
+    subject: Annotated[int, Parameter(group=_SOURCE)] = 1
+    """Who it is."""
+    seed: Annotated[int, Parameter(group=_SOURCE)] = 0
+    """Of everything random: the same seed gives the same subject."""
+    embeddings: Annotated[Path | None, Parameter(group=_SOURCE)] = None
+    """Embeddings of real pictures (.npy): pictures are drawn that lie as these do, and none is painted."""
+    forms: Annotated[str | None, Parameter(group=_OUTPUT)] = None
+    """Which of the layout's forms to write, separated by commas; by default all."""
+    overwrite: Annotated[bool, Parameter(group=_OUTPUT, negative=())] = False
+    """Write into a folder that holds something already."""
+
+    def __post_init__(self) -> None:
+        if self.subject < 1 or self.seed < 0:
+            raise UsageError(
+                f"--subject is {self.subject} and --seed {self.seed}; subjects count from 1 and seeds from 0."
+            )
+
+    def chosen(self, known: Sequence[str]) -> tuple[str, ...]:
+        """Return the forms to write, of those that a layout has."""
+        forms = known if self.forms is None else tuple(form.strip() for form in self.forms.split(","))
+        if unknown := [form for form in forms if form not in known]:
+            raise UsageError(f"--forms names {', '.join(unknown)}; this layout has: {', '.join(known)}.")
+        return tuple(forms)
 
 
 def _check_offset(marker_offset_ms: float) -> None:

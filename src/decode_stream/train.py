@@ -4,13 +4,12 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from tempfile import TemporaryFile
 
 import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from decode_stream.decoders.bundle import Bundle, is_bundle, save_bundle
+from decode_stream.decoders.bundle import Bundle, save_bundle
 from decode_stream.decoders.cross_fit import HeldOut, cross_fit, held_out_scores
 from decode_stream.decoders.manifest import Manifest, Training
 from decode_stream.decoders.recipe import Fit, Gallery, category_gallery, cut, design, scaled
@@ -19,6 +18,7 @@ from decode_stream.stream.errors import RecordingError, UsageError
 from decode_stream.stream.recording import Recording, RecordingPart, split
 from decode_stream.stream.types import IntArray
 
+from .bundle_path import check_out
 from .config import Modality, Model, TrainConfig, parse_events
 
 __all__ = ["fitter", "train", "train_bundle"]
@@ -196,27 +196,6 @@ def fitter(model: Model) -> Fit:
         ) from missing
 
 
-def _check_out(out: Path, overwrite: bool) -> None:
-    """Refuse before the training what could not be saved after it."""
-    if out.exists():
-        if not overwrite:
-            raise UsageError(
-                f"{out} exists already. Give another --out, or --overwrite to replace the bundle."
-            )
-        if not is_bundle(out):
-            raise UsageError(
-                f"{out} is not a bundle, and --overwrite replaces nothing else. Give another --out."
-            )
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryFile(dir=out.parent):
-            pass
-    except OSError as error:
-        raise UsageError(
-            f"--out {out} cannot be written: {error.strerror}. Give a path in a folder that can be written."
-        ) from error
-
-
 def _check_different(paths: Sequence[Path]) -> None:
     """Refuse a run that would be held out and trained on at once."""
     resolved = [path.resolve() for path in paths]
@@ -243,7 +222,7 @@ def train_bundle(paths: Sequence[Path], config: TrainConfig) -> int:
     """Train on files, save the bundle, and say what it reached; returns the exit code."""
     console = Console(stderr=True)
     out = config.out
-    _check_out(out, config.overwrite)
+    check_out(out, config.overwrite)
     _check_different(paths)
     recordings = [
         open_recording(path, marker_column=config.marker_column, mask=config.mask) for path in paths

@@ -1,7 +1,6 @@
 """A tiny model of open_clip with random weights stands for the large ones: the same classes and files."""
 
 import json
-import pickle
 import sys
 from pathlib import Path
 
@@ -129,12 +128,14 @@ def test_files_that_are_not_the_weights_are_refused(weights: Path, tmp_path: Pat
 
 
 def test_a_file_that_wants_to_run_something_is_refused(weights: Path, tmp_path: Path) -> None:
+    import torch
+
     class Evil:
         def __reduce__(self) -> tuple[object, tuple[str]]:
             return Path.touch, (tmp_path / "ran",)  # type: ignore[return-value]
 
     file = tmp_path / "evil.pt"
-    file.write_bytes(pickle.dumps({"state_dict": Evil()}))
+    torch.save({"state_dict": Evil()}, file)
     with pytest.raises(UsageError, match=r"evil\.pt holds more than weights, and running .* is refused"):
         open_clip_target(f"open_clip:tiny-test:{file}")
     assert not (tmp_path / "ran").exists()

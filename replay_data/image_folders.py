@@ -1,0 +1,202 @@
+"""Folders of pictures: any, and those of THINGS, THINGS-EEG2 and COCO by how their files are named.
+
+Nothing is opened to make a list: a folder of a hundred thousand pictures is listed in a moment.
+"""
+
+import os
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+
+from decode_stream.stream.errors import UsageError
+
+from .image_files import SUFFIXES
+from .things_images import N_WITHIN, concept_name
+
+__all__ = ["PictureFile", "PictureFolder", "list_pictures"]
+
+_THINGS_FILE = re.compile(r"(.+)_(\d+)[a-z]{1,2}")  # aardvark_01b, aircraft_carrier_06s
+_EEG2_FOLDER = re.compile(r"(\d{5})_.+")  # 00001_aardvark
+_EEG2_SPLITS = {"training_images": "train", "train_images": "train", "test_images": "test"}
+_COCO_FILE = re.compile(r"(?:COCO_(?:train|val|test)20\d\d_)?(\d{12})")  # 000000000009
+_MOST_NAMED = 5
+
+
+@dataclass(frozen=True, slots=True)
+class PictureFile:
+    """A picture in a folder.
+
+    Attributes
+    ----------
+    path : Path
+    image : str
+        The file relative to the folder, with ``/`` between the parts.
+    name : str
+        What tells it from the others: its file's name, with its folders where that alone does not.
+    concept : str or None
+        What it shows, where the folder says so.
+    split : str or None
+        ``train`` or ``test``, where the folder says so.
+    id : int or None
+        Its number, where its dataset gives it one: THINGS-EEG2 counts from 1 in each split, COCO has numbers for names.
+    """
+
+    path: Path
+    image: str
+    name: str
+    concept: str | None = None
+    split: str | None = None
+    id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PictureFolder:
+    """What a folder of pictures holds.
+
+    Attributes
+    ----------
+    layout : str
+        In words: ``THINGS-EEG2``, ``THINGS``, ``COCO`` or ``folder of pictures``.
+    pictures : tuple of PictureFile
+        By folder and name.
+    notes : tuple of str
+        What a reader should know: files left aside, names that had to be made longer.
+    """
+
+    root: Path
+    layout: str
+    pictures: tuple[PictureFile, ...]
+    notes: tuple[str, ...] = ()
+
+
+def list_pictures(root: Path) -> PictureFolder:
+    """List the pictures in a folder and all folders below it; hidden ones are passed over.
+
+    Raises
+    ------
+    UsageError
+        If it is no folder, cannot be entered, or holds no picture.
+    """
+    if not root.is_dir():
+        what = "is a file, not a folder of pictures" if root.exists() else "does not exist"
+        raise UsageError(f"{root} {what}. Give the folder that holds the pictures.")
+    images, others = _files(root)
+    if not images:
+        raise UsageError(
+            f"{root} holds no pictures ({', '.join(sorted(SUFFIXES))}), and {sum(others.values())} other files. Give "
+            "the folder that holds the pictures; a .zip must be unpacked first."
+        )
+    notes = []
+    if others:
+        kinds = ", ".join(f"{n} {suffix or 'without ending'}" for suffix, n in sorted(others.items()))
+        notes.append(f"{sum(others.values())} files are no pictures and are left aside: {kinds}")
+    bare = [PictureFile(root / image, image, image) for image in images]
+    layout, known = next(
+        (layout, known) for layout, recognise in _LAYOUTS.items() if (known := recognise(root, bare))
+    )
+    named, longer = _named(known)
+    if longer:
+        shown = ", ".join(longer[:_MOST_NAMED]) + (", ..." if len(longer) > _MOST_NAMED else "")
+        notes.append(f"{len(longer)} names are borne by several files and go with their folders: {shown}")
+    return PictureFolder(root, layout, named, tuple(notes))
+
+
+def _files(root: Path) -> tuple[list[str], Counter[str]]:
+    """Return the pictures below a folder, relative to it and in order, and how many other files of which kind."""
+
+    def refuse(error: OSError) -> None:
+        raise UsageError(
+            f"{error.filename} cannot be read: {error.strerror}. Check who may read it."
+        ) from error
+
+    images, others = list[str](), Counter[str]()
+    for folder, below, files in os.walk(root, onerror=refuse):
+        below[:] = sorted(name for name in below if not name.startswith((".", "__MACOSX")))
+        inside = PurePosixPath(Path(folder).relative_to(root).as_posix())
+        for name in sorted(files):
+            suffix = PurePosixPath(name).suffix.lower()
+            if name.startswith("."):
+                continue
+            if suffix in SUFFIXES:
+                images.append(str(inside / name))
+            else:
+                others[suffix] += 1
+    return images, others
+
+
+def _things_eeg2(root: Path, bare: Sequence[PictureFile]) -> list[PictureFile]:
+    """Know ``training_images/00001_aardvark/aardvark_01b.jpg`` from the split, the concept or the whole set up."""
+    known, top = [], root.resolve()
+    for picture in bare:
+        parts = (top / picture.image).parts
+        if len(parts) < 3 or not _EEG2_FOLDER.fullmatch(parts[-2]) or parts[-3] not in _EEG2_SPLITS:
+            return []
+        known.append(replace(picture, concept=concept_name(parts[-2]), split=_EEG2_SPLITS[parts[-3]]))
+    return _numbered(root, known)
+
+
+def _numbered(root: Path, pictures: Sequence[PictureFile]) -> list[PictureFile]:
+    """Give the numbers that follow from the folders, where a concept's pictures are complete."""
+    top = root.resolve()
+    folders = [(top / picture.image).parent for picture in pictures]
+    held, seen = Counter(folders), Counter[Path]()
+    numbered = []
+    for picture, folder in zip(pictures, folders, strict=True):
+        seen[folder] += 1
+        within = N_WITHIN[picture.split or "test"]
+        number = within * (int(folder.name[:5]) - 1) + seen[folder]
+        numbered.append(replace(picture, id=number if held[folder] == within else None))
+    return numbered
+
+
+def _things(root: Path, bare: Sequence[PictureFile]) -> list[PictureFile]:
+    """Know ``object_images/aardvark/aardvark_01b.jpg``."""
+    known, top = [], root.resolve()
+    for picture in bare:
+        folder = (top / picture.image).parent.name
+        found = _THINGS_FILE.fullmatch(PurePosixPath(picture.image).stem)
+        # The folder of one sense of a word has its number: bat1/bat1_01b.jpg
+        if found is None or found[1] != folder:
+            return []
+        known.append(replace(picture, concept=folder))
+    return known
+
+
+def _coco(root: Path, bare: Sequence[PictureFile]) -> list[PictureFile]:
+    """Know ``train2017/000000000009.jpg``, whose name is its number."""
+    known = []
+    for picture in bare:
+        found = _COCO_FILE.fullmatch(PurePosixPath(picture.image).stem)
+        if found is None:
+            return []
+        known.append(replace(picture, id=int(found[1])))
+    return known
+
+
+def _any(root: Path, bare: Sequence[PictureFile]) -> list[PictureFile]:
+    """Take every picture, and for what it shows the name of its folder, where there are folders."""
+    return [replace(picture, concept=PurePosixPath(picture.image).parent.name or None) for picture in bare]
+
+
+#: Particular before general.
+_LAYOUTS: dict[str, Callable[[Path, Sequence[PictureFile]], list[PictureFile]]] = {
+    "THINGS-EEG2": _things_eeg2,
+    "THINGS": _things,
+    "COCO": _coco,
+    "folder of pictures": _any,
+}
+
+
+def _named(pictures: Sequence[PictureFile]) -> tuple[tuple[PictureFile, ...], list[str]]:
+    """Name each picture as briefly as it differs, and say which brief names several files bear."""
+    paths = [PurePosixPath(picture.image) for picture in pictures]
+    stems = Counter(path.stem for path in paths)
+    without_suffix = Counter(str(path.with_suffix("")) for path in paths)
+    named = []
+    for picture, path in zip(pictures, paths, strict=True):
+        longer = str(path.with_suffix(""))
+        name = path.stem if stems[path.stem] == 1 else longer if without_suffix[longer] == 1 else str(path)
+        named.append(replace(picture, name=name))
+    return tuple(named), sorted(stem for stem, n in stems.items() if n > 1)

@@ -1,0 +1,194 @@
+"""A bundle with another gallery: the decoder as it is, the candidates from a lab's own pictures."""
+
+import sys
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from decode_stream.decoders.bundle import Bundle, load_bundle, save_bundle
+from decode_stream.decoders.manifest import EmbeddingSpace
+from decode_stream.decoders.targets import Target
+from decode_stream.replay_data.image_files import read_picture, thumbnail
+from decode_stream.replay_data.image_folders import PictureFile, list_pictures
+from decode_stream.stream.errors import BundleError, UsageError
+
+from .bundle_path import check_out
+from .config import GalleryConfig
+from .targets import open_target
+
+__all__ = ["gallery_labels", "make_gallery", "with_gallery"]
+
+_THUMBNAIL_PX = 96
+# Pictures held in memory at once; the largest a camera makes are 150 MB each.
+_BLOCK = 8
+_MOST_NAMED = 10
+
+
+def make_gallery(images: Path, config: GalleryConfig) -> int:
+    """Write a bundle whose gallery is a folder's pictures, and say what it holds; returns the exit code.
+
+    Raises
+    ------
+    DecodeStreamError
+        If bundle, target and pictures do not go together, or a picture cannot be read.
+    """
+    console = Console(stderr=True)
+    bundle = load_bundle(config.bundle)
+    out = config.out or _default_out(config.bundle, images)
+    check_out(out, config.overwrite)
+    folder = list_pictures(images)
+    target = open_target(config.target)
+    _check_space(target, bundle)
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        console=console,
+        disable=not sys.stderr.isatty(),
+    ) as bar:
+        task = bar.add_task("encoding", total=len(folder.pictures))
+        embeddings, thumbnails = _encode(folder.pictures, target, lambda n: bar.update(task, advance=n))
+    labels = gallery_labels(folder.pictures)
+    names = tuple(picture.name for picture in folder.pictures)
+    saved = save_bundle(
+        with_gallery(bundle, names, embeddings, labels, thumbnails, name=_plain_name(out)),
+        out,
+        overwrite=config.overwrite,
+    )
+    for note in (*folder.notes, *_twins(names, embeddings)):
+        console.print(note, highlight=False, soft_wrap=True)
+    numbers = " and the numbers of the dataset" if labels else ""
+    print(
+        f"{out}: {len(names)} pictures ({folder.layout}) by {target.name}; decoder, calibration and chain are those of "
+        f"{bundle.manifest.name!r}. Markers are the names{numbers}, such as {names[0]!r}; --events names others.\n"
+        f"sha256 {saved.sha256}"
+    )
+    return 0
+
+
+def with_gallery(
+    bundle: Bundle,
+    names: Sequence[str],
+    embeddings: npt.NDArray[np.float32],
+    labels: dict[str, str],
+    thumbnails: dict[str, bytes],
+    *,
+    name: str,
+) -> Bundle:
+    """Return a bundle with other candidates; encoder, chain and calibration stay.
+
+    Parameters
+    ----------
+    embeddings : array of shape (n_pictures, dimension), float32
+        In the bundle's space, in the order of the names.
+    labels : dict of str to str
+        Name by marker label, on top of the names themselves.
+    thumbnails : dict of str to bytes
+        PNG by name.
+    name : str
+        The new bundle's.
+    """
+    manifest = bundle.manifest
+    before = f"the gallery of {len(manifest.gallery)} that it was trained with"
+    protocol = f"{manifest.training.protocol}; scored on {before}, not on this one of {len(names)}"
+    return Bundle(
+        replace(
+            manifest,
+            name=name,
+            gallery=tuple(names),
+            labels=labels,
+            training=replace(manifest.training, protocol=protocol.removeprefix("; ")),
+            files={},
+        ),
+        bundle.encoder,
+        embeddings,
+        thumbnails,
+    )
+
+
+def gallery_labels(pictures: Sequence[PictureFile]) -> dict[str, str]:
+    """Return the name by the dataset's number of each picture; nothing where a number is borne twice."""
+    numbers = Counter(picture.id for picture in pictures)
+    if len({picture.split for picture in pictures}) > 1:
+        return {}  # each split counts from 1
+    return {str(p.id): p.name for p in pictures if p.id is not None and numbers[p.id] == 1}
+
+
+def _plain_name(path: Path) -> str:
+    return path.name.removesuffix(".zip").removesuffix(".bundle")
+
+
+def _default_out(bundle: Path, images: Path) -> Path:
+    """Return a path beside the bundle, of its form, with the folder's name: ``eeg-zoo.bundle.zip``."""
+    plain = _plain_name(bundle)
+    return bundle.with_name(f"{plain}-{images.resolve().name}{bundle.name.removeprefix(plain)}")
+
+
+def _check_space(target: Target, bundle: Bundle) -> None:
+    here, there = target.space, bundle.manifest.space
+    parts = (("model", "image model"), ("layer", "layer"), ("dimension", "dimension"), ("norm", "norm"))
+    differ = [
+        f"{words} {getattr(there, part)!r}, not {getattr(here, part)!r}"
+        for part, words in parts
+        if getattr(here, part) != getattr(there, part)
+    ]
+    if differ:
+        raise BundleError(
+            f"The decoder of {bundle.manifest.name!r} gives embeddings of another space than {target.name!r}: it was "
+            f"trained on {'; '.join(differ)}. {_advice(there)}"
+        )
+
+
+def _advice(space: EmbeddingSpace) -> str:
+    family = space.model.partition(" ")[0]
+    if family == "objects":
+        return "Give --target objects, of the version that the bundle was trained with."
+    if family == "open_clip":
+        model = space.model.split(" ")[1]
+        return f"Give --target open_clip:{model}:WEIGHTS with the same file of weights."
+    return "Train a bundle on the embeddings of this target, with decode-stream train."
+
+
+def _encode(
+    pictures: Sequence[PictureFile], target: Target, advance: Callable[[int], None]
+) -> tuple[npt.NDArray[np.float32], dict[str, bytes]]:
+    """Read all pictures, a few at a time; what cannot be read is told of all at once."""
+    embeddings, thumbnails, unread = [], dict[str, bytes](), list[str]()
+    for start in range(0, len(pictures), _BLOCK):
+        some = []
+        for picture in pictures[start : start + _BLOCK]:
+            try:
+                some.append(read_picture(picture.path))
+            except UsageError as error:
+                unread.append(str(error))
+                continue
+            thumbnails[picture.name] = thumbnail(some[-1], _THUMBNAIL_PX)
+        if not unread:
+            embeddings.append(target.encode(some))
+        advance(len(pictures[start : start + _BLOCK]))
+    if unread:
+        more = f"\nand {len(unread) - _MOST_NAMED} more" if len(unread) > _MOST_NAMED else ""
+        raise UsageError(
+            f"{len(unread)} of {len(pictures)} pictures cannot be used, so no gallery was written.\n"
+            + "\n".join(unread[:_MOST_NAMED])
+            + more
+        )
+    return np.concatenate(embeddings), thumbnails
+
+
+def _twins(names: Sequence[str], embeddings: npt.NDArray[np.float32]) -> list[str]:
+    """Return a sentence where pictures have one embedding: no decoder can tell them apart."""
+    _, first, which = np.unique(embeddings, axis=0, return_index=True, return_inverse=True)
+    twins = [
+        f"{names[i]} = {names[first[group]]}" for i, group in enumerate(which.ravel()) if first[group] != i
+    ]
+    if not twins:
+        return []
+    shown = ", ".join(twins[:_MOST_NAMED]) + (", ..." if len(twins) > _MOST_NAMED else "")
+    return [f"{len(twins)} pictures are the same as another and cannot be told from it: {shown}"]
