@@ -18,6 +18,8 @@ from decode_stream.replay_data.player_process import play_in_process
 from decode_stream.replay_data.timeline import runs_of
 from decode_stream.stream.errors import RecordingError, StreamError, UsageError
 from decode_stream.stream.lsl import LslInlet, MarkerInlet, StreamLost, StreamQuery, resolve_stream
+from decode_stream.stream.recording import Epoch, epoch_gaps
+from decode_stream.stream.stimuli import StimulusTable
 from decode_stream.stream.types import Channel, Gap, Marker
 
 lsl = pytest.mark.lsl
@@ -128,6 +130,37 @@ def test_gaps_of_the_recording_are_gaps_in_the_stamps(ramp: Callable[..., Any]) 
     one_turn = [26 if i == 40 else 4 if i == 70 else 1 for i in range(1, 102)]
     assert periods[:202] == one_turn + one_turn
     assert got.sample_of(got.markers[0]) == 40
+
+
+@lsl
+@pytest.mark.parametrize(("sfreq_hz", "n_times"), [(250.0, 30), (0.75, 1)], ids=["trials", "betas"])
+def test_trials_that_were_cut_out_play_apart_with_their_onsets_in_place(
+    source_id: str, sfreq_hz: float, n_times: int
+) -> None:
+    n_trials, onset = 12, n_times // 3
+    n = n_trials * n_times
+    epoch = Epoch(n_times, onset, in_order=False)
+    stimuli = StimulusTable(np.arange(n_trials) * n_times + onset, np.arange(n_trials) * 100)
+    channels = (Channel("n", "eeg", "uV"),)
+    gaps = epoch_gaps(n_trials, epoch, sfreq_hz)
+    data = np.arange(n, dtype=np.float64)[:, None]
+    recording = ArrayRecording(data, channels, sfreq_hz, gaps=gaps, stimuli=stimuli, epoch=epoch)
+    config = PlayerConfig(
+        source_id=source_id, wait_for_consumer=True, dtype="double64", speed=4 if n_times > 1 else 32
+    )
+    player = Player(recording, config)
+    playing = threading.Thread(target=player.run, args=(threading.Event(),))
+    playing.start()
+    with consumer(player) as (inlet, markers):
+        got = receive(inlet, markers, n, f"{100 * (n_trials - 1)}")
+    playing.join()
+    assert got.values == list(range(n))
+    # A break whose length nobody knows counts half a second of the recording; betas have none between them.
+    periods = np.rint(np.diff(got.stamps_s) * player.rate_hz).astype(int)
+    expected = np.ones(n - 1, int)
+    expected[n_times - 1 :: n_times] += 125 if n_times > 1 else 0
+    np.testing.assert_array_equal(periods, expected)
+    assert [(got.sample_of(m), m.label) for m in got.markers] == list(recording.markers)
 
 
 @lsl
