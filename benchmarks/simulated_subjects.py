@@ -70,7 +70,7 @@ class _Protocol:
 
 _PROTOCOLS = {
     "eeg": _Protocol(
-        4, 80, 0.2, (-5, -4, -3, -2, -1, 1, 2), 2, (1, 4, 20, 80), "80 averaged: 10-15 % top-1, 35-45 % top-5"
+        4, 80, 0.2, (-5, -4, -3, -2, -1, 1, 2), 2, (1, 8, 80), "80 averaged: 10-15 % top-1, 35-45 % top-5"
     ),
     "meg": _Protocol(1, 12, 1.5, (-1,), 5, (1, 4, 12), "12 averaged, linear: about 10 % top-1, 30 % top-5"),
 }

@@ -38,6 +38,9 @@ class Noise:
     sos: npt.NDArray[np.float64]
     topographies: npt.NDArray[np.float32]
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "topographies", np.ascontiguousarray(self.topographies))
+
     @property
     def n_sources(self) -> int:
         """Number of sources."""
@@ -130,6 +133,9 @@ class ForwardModel:
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        # In one order in memory, so that products are the same to the last bit before saving and after.
+        for name in _ARRAYS:
+            object.__setattr__(self, name, np.ascontiguousarray(getattr(self, name)))
         n_sources, n_channels = self.topographies.shape
         fits = (
             n_channels == len(self.channels)

@@ -41,7 +41,7 @@ class _File(msgspec.Struct, frozen=True):
     seed: int
     artefacts: bool
     shown: list[int]
-    stimuli: dict[str, list[int] | list[str]]
+    stimuli: dict[str, list[int | str]]
 
 
 def save_simulation(recording: SimulatedRecording, path: Path, *, overwrite: bool = False) -> None:

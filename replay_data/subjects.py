@@ -84,7 +84,7 @@ class _Loudness:
     line_hz: float
 
 
-_EEG = _Loudness(1.5, 0.4, 12.0, 7.0, 1.0, 150.0, 1.5, 15.0, 25.0, 50.0)
+_EEG = _Loudness(1.9, 0.6, 12.0, 7.0, 1.0, 150.0, 1.5, 15.0, 25.0, 50.0)
 _MEG = _Loudness(40.0, 0.4, 250.0, 200.0, 120.0, 1500.0, 100.0, 500.0, 3000.0, 60.0)
 
 _NOTES = (
@@ -200,8 +200,9 @@ def _sources(part: str, rng: np.random.Generator, n: int = _SOURCES_EACH) -> tup
 
 
 def _eyes() -> tuple[FloatArray, FloatArray]:
+    # The eyeball is positive in front, and a lid that closes leads that to the forehead.
     towards = np.array([[-0.35, 0.85, -0.3], [0.35, 0.85, -0.3]])
-    return np.array(CENTRE_M) + 0.87 * RADIUS_M * towards, np.array([[0.0, 0.3, 1.0]] * 2)
+    return np.array(CENTRE_M) + 0.87 * RADIUS_M * towards, np.array([[0.0, 1.0, 0.0]] * 2)
 
 
 def _weights(
