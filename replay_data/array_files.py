@@ -4,6 +4,7 @@ import zipfile
 from math import prod
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -94,7 +95,7 @@ def _open_npy(file: ArrayFile) -> Any:
                 shape, in_fortran_order, dtype = np.lib.format.read_array_header_2_0(opened)
             else:
                 raise ValueError(f"version {version} of the format is not known")
-        except (ValueError, EOFError, SyntaxError) as error:
+        except (ValueError, EOFError, SyntaxError, TokenError) as error:
             raise RecordingError(f"{file.source} has a damaged header: {error}. Copy it again.") from error
         offset = opened.tell()
     if dtype.hasobject:
@@ -121,7 +122,7 @@ def _open_torch(file: ArrayFile) -> Any:
                 raise RecordingError(
                     f"{file.source} was written on a machine of big-endian numbers, which is not read."
                 )
-    except (zipfile.BadZipFile, NotImplementedError, OSError) as error:
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError, ValueError) as error:
         raise RecordingError(f"{file.source} is cut off or damaged: {error}. Copy it again.") from error
     pickled = next((name for name in members if name.endswith("data.pkl") and name.count("/") < 2), None)
     if pickled is None:

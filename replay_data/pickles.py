@@ -4,6 +4,7 @@ An array's values are mapped from the file, not loaded, wherever the file holds 
 is all that NumPy writes. Protocol 2, PyTorch's default, spells bytes as text; such arrays are read if they are small.
 """
 
+import sys
 from dataclasses import dataclass
 from math import prod
 from mmap import mmap
@@ -96,9 +97,20 @@ def mapped_array(file: ArrayFile, held: Located | bytes, shape: Any, dtype: Any,
             "damaged or was cut off; copy it again."
         )
     if isinstance(held, Located):
-        return file.array(held.offset, shape, dtype, order)
-    flat: Array = np.frombuffer(held, dtype) if length else np.empty(prod(shape), dtype)
-    return flat.reshape(shape, order="F" if order == "F" else "C")
+        array = file.array(held.offset, shape, dtype, order)
+    else:
+        flat: Array = np.frombuffer(held, dtype) if length else np.empty(prod(shape), dtype)
+        array = flat.reshape(shape, order="F" if order == "F" else "C")
+    if dtype.kind == "U" and dtype.itemsize and array.size:
+        _check_letters(file, array)
+    return array
+
+
+def _check_letters(file: ArrayFile, array: Array) -> None:
+    """Refuse text of letters that there are none of: NumPy fails on them only when they are used."""
+    codes = np.ravel(array, order="K").view(np.dtype("u4").newbyteorder(array.dtype.byteorder))
+    if int(codes.max()) > sys.maxunicode:
+        raise RecordingError(f"{file.source} holds damaged text. Copy it again.")
 
 
 def _numpy_names(file: ArrayFile) -> dict[tuple[str, str], Maker]:

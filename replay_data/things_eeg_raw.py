@@ -147,7 +147,7 @@ def _events(stim: npt.NDArray[Any]) -> tuple[IntArray, IntArray]:
         block = np.nan_to_num(stim[start : start + _BLOCK_SAMPLES], nan=-1, posinf=-1, neginf=-1)
         changed = np.flatnonzero(np.diff(block, prepend=before) * (block != 0))
         onsets.append(start + changed)
-        codes.append(np.rint(block[changed]))
+        codes.append(np.rint(np.clip(block[changed], -1, 2**53)))
         before = float(block[-1])
     return np.concatenate(onsets).astype(np.int64), np.concatenate(codes).astype(np.int64)
 

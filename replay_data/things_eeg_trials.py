@@ -132,7 +132,7 @@ def _timing(path: Path, cut: _Cut, notes: list[str]) -> tuple[Epoch, float]:
     if times_s is None:
         notes.append("The file does not say its rate; 250 Hz from the onset on is taken, as published.")
         return Epoch(n_times, _BARE_ONSET, in_order=False), _BARE_SFREQ_HZ
-    if times_s.ndim != 1 or len(times_s) < max(2, n_times) or not np.all(np.diff(times_s) > 0):
+    if times_s.ndim != 1 or len(times_s) < max(2, n_times) or not _is_grid(times_s):
         raise RecordingError(
             f"{path} has {times_s.size} times for trials of {n_times} samples. It is damaged; copy it again."
         )
@@ -141,6 +141,14 @@ def _timing(path: Path, cut: _Cut, notes: list[str]) -> tuple[Epoch, float]:
         # The baseline was cut from the trials and left in the times.
         notes.append(f"The first {cut_off} of {len(times_s)} times have no samples and are passed over.")
     return Epoch(n_times, round(-times_s[cut_off] * sfreq_hz), in_order=False), sfreq_hz
+
+
+def _is_grid(times_s: npt.NDArray[Any]) -> bool:
+    """Return whether times rise evenly, at a rate that can be."""
+    if not np.isfinite(times_s).all():
+        return False
+    steps_s = np.diff(times_s)
+    return bool(steps_s.min() > 1e-6 and steps_s.max() - steps_s.min() < 1e-6)
 
 
 def _stimuli(path: Path, place: Place, cut: _Cut, epoch: Epoch) -> StimulusTable:
@@ -171,8 +179,8 @@ def _stimuli(path: Path, place: Place, cut: _Cut, epoch: Epoch) -> StimulusTable
 
 
 def _sessions(column: npt.NDArray[Any]) -> IntArray:
-    """Return 1-based sessions; UBP counts from 0."""
-    counted: IntArray = np.rint(column).astype(np.int64) + 1
+    """Return 1-based sessions, -1 where none is said; UBP counts from 0."""
+    counted: IntArray = np.rint(np.clip(np.nan_to_num(column, nan=-2), -2, 999)).astype(np.int64) + 1
     return counted
 
 

@@ -172,7 +172,7 @@ def test_a_raw_file_of_the_published_script(tmp_path: Path) -> None:
         ({"raw_eeg_data": np.zeros((63, 900))}, "names 64 channels"),
         ({"ch_types": ["eeg"] * 64}, "no stim row"),
         ({"raw_eeg_data": np.full((64, 900), 201.0)}, "counts image 201, and the test split has 200"),
-        ({"raw_eeg_data": np.full((64, 900), -3.0)}, "has -3 in its stim row"),
+        ({"raw_eeg_data": np.full((64, 900), -3.0)}, "has -1 in its stim row"),
         ({"raw_eeg_data": np.full((64, 900), np.nan)}, "has -1 in its stim row"),
         ({"raw_eeg_data": [1, 2]}, "no array of channels by samples"),
         ({"sfreq": "fast"}, "a rate of 'fast'"),
@@ -458,6 +458,11 @@ def test_mixed_variants_and_cut_off_files_are_told(tmp_path: Path) -> None:
     with pytest.raises(RecordingError, match="cut off"):
         open_recording(test)
     assert "cut off" in levels(inspect(folder))["wrong"]
+    for times in (np.full(100, np.inf), np.zeros(100), np.arange(100.0) ** 2):
+        held["times"] = times
+        np.save(train, held)  # type: ignore[arg-type]
+        with pytest.raises(RecordingError, match="100 times for trials"):
+            open_recording(train)
     held["times"] = np.arange(5.0)
     np.save(train, held)  # type: ignore[arg-type]
     with pytest.raises(RecordingError, match="5 times for trials of 100 samples"):
