@@ -1,4 +1,4 @@
-import os
+import errno
 from pathlib import Path
 from typing import Any
 
@@ -321,11 +321,12 @@ def test_options_that_do_not_apply_are_refused(tmp_path: Path) -> None:
             things_eeg.read(path, options)
 
 
-@pytest.mark.skipif(
-    os.name == "nt" or os.geteuid() == 0, reason="the owner of everything may read everything"
-)
-def test_unreadable_permissions_are_told(tmp_path: Path) -> None:
+def test_unreadable_permissions_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = raw_file(tmp_path / "sub-01")
-    path.chmod(0)
+
+    def denied(self: Path, *_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "open", denied)
     with pytest.raises(RecordingError, match="cannot be read: Permission denied"):
         open_recording(path)
