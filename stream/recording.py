@@ -43,7 +43,12 @@ class Epoch:
 
 
 def epoch_gaps(n_trials: int, epoch: Epoch, sfreq_hz: float) -> tuple[Gap, ...]:
-    """Return the breaks between the trials of a recording that was cut into trials."""
+    """Return the breaks between the trials of a recording that was cut into trials.
+
+    Trials of a single sample, betas, have none: nothing can run across their edges.
+    """
+    if epoch.n_times == 1:
+        return ()
     places = range(epoch.n_times, n_trials * epoch.n_times, epoch.n_times)
     return tuple(Gap(at, 0, "reset", at / sfreq_hz) for at in places)
 
