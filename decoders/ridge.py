@@ -85,8 +85,8 @@ def fit_ridge(features: FloatArray, embeddings: FloatArray, runs: IntArray) -> R
 
     One penalty serves all dimensions, and the best is that whose predictions correlate most with the truth over the
     trials left out. Evidence asks for directions: with penalties of their own, dimensions would shrink by different
-    factors, and the smallest error asks for more shrinking than the best order of the gallery does. Solved through one
-    singular value decomposition a fold (himalaya; Dupré la Tour et al. 2022, NeuroImage 264:119728).
+    factors, and the smallest error asks for more shrinking than the best order of the gallery does. Solved by himalaya
+    (Dupré la Tour et al. 2022, NeuroImage 264:119728).
 
     Parameters
     ----------
@@ -106,11 +106,9 @@ def fit_ridge(features: FloatArray, embeddings: FloatArray, runs: IntArray) -> R
     UsageError
         If there are fewer than ten trials.
     """
-    from himalaya.ridge import RidgeCV
-    from himalaya.scoring import correlation_score
     from sklearn.model_selection import KFold, PredefinedSplit
 
-    n, n_channels = features.shape
+    n = len(features)
     if n < 2 * _N_FOLDS:
         raise UsageError(
             f"Ridge regression chooses its penalty on trials left out: it needs {2 * _N_FOLDS} at least, "
@@ -120,10 +118,25 @@ def fit_ridge(features: FloatArray, embeddings: FloatArray, runs: IntArray) -> R
     folds = PredefinedSplit(places) if len(names) > 1 else KFold(_N_FOLDS)
     center, spread = features.mean(axis=0), features.std(axis=0)
     spread[spread == 0] = 1.0
+    x = (features - center) / spread
+    y = embeddings - embeddings.mean(axis=0)
+    weights, penalty = _solve(x.astype(np.float64), y.astype(np.float64), folds)
+    weights /= spread[:, None]
+    return RidgeReadout(weights, -(center @ weights), penalty)
+
+
+def _solve(x: FloatArray, y: FloatArray, folds: object) -> tuple[npt.NDArray[np.float64], float]:
+    """Return the weights, shape (n_channels, dimension), and the penalty chosen, for centred data."""
+    from himalaya.kernel_ridge import KernelRidgeCV
+    from himalaya.ridge import RidgeCV
+    from himalaya.scoring import correlation_score
+
+    penalties = x.shape[1] * np.array(_PENALTIES)
     # Penalties one after the other: all at once hold a map each, which of whole brains is gigabytes.
-    solving = {"warn": False, "n_alphas_batch": 1, "local_alpha": False, "score_func": correlation_score}
-    penalties = n_channels * np.array(_PENALTIES)
-    ridge = RidgeCV(penalties, fit_intercept=True, solver_params=solving, cv=folds)
-    ridge.fit((features - center) / spread, embeddings.astype(np.float64))
-    weights = np.asarray(ridge.coef_, dtype=np.float64) / spread[:, None]
-    return RidgeReadout(weights, -(center @ weights), float(ridge.best_alphas_[0]))
+    how = {"n_alphas_batch": 1, "local_alpha": False, "score_func": correlation_score}
+    if len(x) <= x.shape[1]:
+        # With fewer trials than voxels the same solution is found many times faster from the trials' products.
+        kernel = KernelRidgeCV(penalties, kernel="linear", solver_params=how, cv=folds).fit(x, y)
+        return x.T @ np.asarray(kernel.dual_coef_, dtype=np.float64), float(kernel.best_alphas_[0])
+    ridge = RidgeCV(penalties, solver_params=how, cv=folds).fit(x, y)
+    return np.array(ridge.coef_, dtype=np.float64), float(ridge.best_alphas_[0])
