@@ -56,8 +56,7 @@ def efficientnet_features(pictures: Sequence[npt.NDArray[np.uint8]]) -> npt.NDAr
 
 def _prepared(picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
     scaled = Image.fromarray(picture).resize((_SIDE_PX, _SIDE_PX), Image.Resampling.BICUBIC)
-    prepared: npt.NDArray[np.float32] = (np.asarray(scaled, np.float32) / 255 - _MEAN) / _STD
-    return prepared
+    return ((np.asarray(scaled, np.float32) / 255 - _MEAN) / _STD).astype(np.float32)
 
 
 @cache

@@ -1,6 +1,6 @@
 """Folders of pictures: any, and those of THINGS, THINGS-EEG2 and COCO by how their files are named.
 
-Nothing is opened to make a list: a folder of a hundred thousand pictures is listed in a moment.
+Nothing is opened to make a list: a folder of a hundred thousand pictures is listed in seconds.
 """
 
 import os
@@ -8,7 +8,8 @@ import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+from posixpath import basename, splitext
 
 from decode_stream.stream.errors import UsageError
 
@@ -94,7 +95,9 @@ def list_pictures(root: Path) -> PictureFolder:
         notes.append(f"{sum(others.values())} files are no pictures and are left aside: {kinds}")
     bare = [PictureFile(root / image, image, image) for image in images]
     layout, known = next(
-        (layout, known) for layout, recognise in _LAYOUTS.items() if (known := recognise(root, bare))
+        (layout, known)
+        for layout, recognise in _LAYOUTS.items()
+        if (known := recognise(root.resolve(), bare))
     )
     named, longer = _named(known)
     if longer:
@@ -114,50 +117,58 @@ def _files(root: Path) -> tuple[list[str], Counter[str]]:
     images, others = list[str](), Counter[str]()
     for folder, below, files in os.walk(root, onerror=refuse):
         below[:] = sorted(name for name in below if not name.startswith((".", "__MACOSX")))
-        inside = PurePosixPath(Path(folder).relative_to(root).as_posix())
+        inside = Path(folder).relative_to(root).as_posix()
         for name in sorted(files):
-            suffix = PurePosixPath(name).suffix.lower()
+            suffix = splitext(name)[1].lower()
             if name.startswith("."):
                 continue
             if suffix in SUFFIXES:
-                images.append(str(inside / name))
+                images.append(name if inside == "." else f"{inside}/{name}")
             else:
                 others[suffix] += 1
     return images, others
 
 
+def _folders(root: Path, picture: PictureFile) -> tuple[str, str]:
+    """Return the names of the folder that a picture lies in and of the one above, be they above the root."""
+    # Strings, not paths: this is asked of every picture there is.
+    parts = picture.image.split("/")[-3:-1]
+    whole = [root.parent.name, root.name, *parts]
+    return whole[-1], whole[-2]
+
+
 def _things_eeg2(root: Path, bare: Sequence[PictureFile]) -> list[PictureFile]:
     """Know ``training_images/00001_aardvark/aardvark_01b.jpg`` from the split, the concept or the whole set up."""
-    known, top = [], root.resolve()
+    known, numbers = [], list[int]()
     for picture in bare:
-        parts = (top / picture.image).parts
-        if len(parts) < 3 or not _EEG2_FOLDER.fullmatch(parts[-2]) or parts[-3] not in _EEG2_SPLITS:
+        folder, above = _folders(root, picture)
+        found = _EEG2_FOLDER.fullmatch(folder)
+        if found is None or above not in _EEG2_SPLITS:
             return []
-        known.append(replace(picture, concept=concept_name(parts[-2]), split=_EEG2_SPLITS[parts[-3]]))
-    return _numbered(root, known)
+        known.append(replace(picture, concept=concept_name(folder), split=_EEG2_SPLITS[above]))
+        numbers.append(int(found[1]))
+    return _numbered(known, numbers)
 
 
-def _numbered(root: Path, pictures: Sequence[PictureFile]) -> list[PictureFile]:
-    """Give the numbers that follow from the folders, where a concept's pictures are complete."""
-    top = root.resolve()
-    folders = [(top / picture.image).parent for picture in pictures]
-    held, seen = Counter(folders), Counter[Path]()
+def _numbered(pictures: Sequence[PictureFile], concepts: Sequence[int]) -> list[PictureFile]:
+    """Give the numbers that follow from those of the concepts, where a concept's pictures are complete."""
+    groups = [(picture.split, concept) for picture, concept in zip(pictures, concepts, strict=True)]
+    held, seen = Counter(groups), Counter[tuple[str | None, int]]()
     numbered = []
-    for picture, folder in zip(pictures, folders, strict=True):
-        seen[folder] += 1
-        within = N_WITHIN[picture.split or "test"]
-        number = within * (int(folder.name[:5]) - 1) + seen[folder]
-        numbered.append(replace(picture, id=number if held[folder] == within else None))
+    for picture, group in zip(pictures, groups, strict=True):
+        seen[group] += 1
+        within = N_WITHIN[group[0] or "test"]
+        number = within * (group[1] - 1) + seen[group]
+        numbered.append(replace(picture, id=number if held[group] == within else None))
     return numbered
 
 
 def _things(root: Path, bare: Sequence[PictureFile]) -> list[PictureFile]:
     """Know ``object_images/aardvark/aardvark_01b.jpg``."""
-    known, top = [], root.resolve()
+    known = []
     for picture in bare:
-        folder = (top / picture.image).parent.name
-        found = _THINGS_FILE.fullmatch(PurePosixPath(picture.image).stem)
-        # The folder of one sense of a word has its number: bat1/bat1_01b.jpg
+        folder, _ = _folders(root, picture)
+        found = _THINGS_FILE.fullmatch(_stem(picture))
         if found is None or found[1] != folder:
             return []
         known.append(replace(picture, concept=folder))
@@ -168,7 +179,7 @@ def _coco(root: Path, bare: Sequence[PictureFile]) -> list[PictureFile]:
     """Know ``train2017/000000000009.jpg``, whose name is its number."""
     known = []
     for picture in bare:
-        found = _COCO_FILE.fullmatch(PurePosixPath(picture.image).stem)
+        found = _COCO_FILE.fullmatch(_stem(picture))
         if found is None:
             return []
         known.append(replace(picture, id=int(found[1])))
@@ -177,7 +188,11 @@ def _coco(root: Path, bare: Sequence[PictureFile]) -> list[PictureFile]:
 
 def _any(root: Path, bare: Sequence[PictureFile]) -> list[PictureFile]:
     """Take every picture, and for what it shows the name of its folder, where there are folders."""
-    return [replace(picture, concept=PurePosixPath(picture.image).parent.name or None) for picture in bare]
+    return [replace(p, concept=_folders(root, p)[0] if "/" in p.image else None) for p in bare]
+
+
+def _stem(picture: PictureFile) -> str:
+    return splitext(basename(picture.image))[0]
 
 
 #: Particular before general.
@@ -191,12 +206,14 @@ _LAYOUTS: dict[str, Callable[[Path, Sequence[PictureFile]], list[PictureFile]]] 
 
 def _named(pictures: Sequence[PictureFile]) -> tuple[tuple[PictureFile, ...], list[str]]:
     """Name each picture as briefly as it differs, and say which brief names several files bear."""
-    paths = [PurePosixPath(picture.image) for picture in pictures]
-    stems = Counter(path.stem for path in paths)
-    without_suffix = Counter(str(path.with_suffix("")) for path in paths)
-    named = []
-    for picture, path in zip(pictures, paths, strict=True):
-        longer = str(path.with_suffix(""))
-        name = path.stem if stems[path.stem] == 1 else longer if without_suffix[longer] == 1 else str(path)
-        named.append(replace(picture, name=name))
-    return tuple(named), sorted(stem for stem, n in stems.items() if n > 1)
+    brief = [_stem(picture) for picture in pictures]
+    longer = [splitext(picture.image)[0] for picture in pictures]
+    stems, without_suffix = Counter(brief), Counter(longer)
+    names = [
+        picture.image if without_suffix[long] > 1 else long if stems[stem] > 1 else stem
+        for picture, stem, long in zip(pictures, brief, longer, strict=True)
+    ]
+    if len(set(names)) < len(names):  # a.png.jpg beside a.png and a.jpg
+        names = [picture.image for picture in pictures]
+    named = tuple(replace(picture, name=name) for picture, name in zip(pictures, names, strict=True))
+    return named, sorted(stem for stem, n in stems.items() if n > 1)

@@ -149,12 +149,14 @@ def scene_embedding(scene: Scene, space: PictureSpace | None = None) -> Array:
     space = space or picture_space()
     meaning = sum(placed.size * space.centres[placed.object] for placed in scene.objects)
     layout = picture_layout(compose(scene, _SCENE_PX))
-    return _join(layout[None], _unit(np.asarray(meaning, dtype=np.float64)[None]), space)[0]
+    embedding: Array = _join(layout[None], _unit(np.asarray(meaning, dtype=np.float64)[None]), space)[0]
+    return embedding
 
 
 def _join(layouts: FloatArray, meaning: FloatArray, space: PictureSpace) -> Array:
     layout = (layouts - space.layout_mean) @ space.layout_axes.T / space.layout_scale
-    return (_HALF * np.concatenate([layout, meaning], axis=1)).astype(np.float32)
+    embeddings: Array = (_HALF * np.concatenate([layout, meaning], axis=1)).astype(np.float32)
+    return embeddings
 
 
 def layout_picture(embedding: FloatArray, space: PictureSpace | None = None) -> Picture:

@@ -217,6 +217,10 @@ print(json.dumps([str(path) for path in command.get_outputs(include_bytecode=Fal
     files = [path for path in folder.rglob("*") if path.is_file()]
     assert files, "there is no demonstration"
     assert sum(path.stat().st_size for path in files) < 2_000_000
-    for path in [*files, *(path for _, path in MODULES), *ROOT.glob("*/py.typed")]:
+    pictures = sorted((ROOT / "replay_data" / "pictures").iterdir())
+    assert {"NOTICE.md", "objects.json", "objects.webp", "space.safetensors"} <= {
+        path.name for path in pictures
+    }
+    for path in [*files, *pictures, *(path for _, path in MODULES), *ROOT.glob("*/py.typed")]:
         inside = path.relative_to(ROOT).as_posix().removeprefix("src/decode_stream/")
         assert any(name.endswith(f"/decode_stream/{inside}") for name in shipped), f"{inside} is not shipped"

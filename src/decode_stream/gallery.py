@@ -43,6 +43,8 @@ def make_gallery(images: Path, config: GalleryConfig) -> int:
     out = config.out or _default_out(config.bundle, images)
     check_out(out, config.overwrite)
     folder = list_pictures(images)
+    if len(folder.pictures) < 2:
+        raise UsageError(f"{images} holds one picture; a gallery needs at least two to choose from.")
     target = open_target(config.target)
     _check_space(target, bundle)
     with Progress(

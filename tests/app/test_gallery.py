@@ -186,6 +186,9 @@ def test_what_is_missing_is_told(tmp_path: Path) -> None:
     (tmp_path / "zoo").mkdir()
     with pytest.raises(UsageError, match="holds no pictures"):
         make_gallery(tmp_path / "zoo", config)
+    Image.new("RGB", (8, 8)).save(tmp_path / "zoo" / "only.png")
+    with pytest.raises(UsageError, match="holds one picture"):
+        make_gallery(tmp_path / "zoo", config)
     with pytest.raises(BundleError, match="There is no bundle"):
         make_gallery(tmp_path / "zoo", replace(config, bundle=tmp_path / "none"))
     with pytest.raises(UsageError, match="Did you mean 'objects'"):

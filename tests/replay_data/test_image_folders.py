@@ -52,6 +52,12 @@ def test_folders_in_it_say_what_is_shown_and_part_names_that_are_alike(tmp_path:
     assert note == "2 names are borne by several files and go with their folders: 1, 2"
 
 
+def test_names_differ_however_files_are_called(tmp_path: Path) -> None:
+    files = ("a.png", "a.jpg", "a.png.jpg", "b/a.png/c.jpg", "b/c.png", "b/.d.png")
+    folder = list_pictures(touch(tmp_path, *files))
+    assert len({p.name for p in folder.pictures}) == len(folder.pictures) == 5
+
+
 def test_things_is_known_from_any_level(tmp_path: Path) -> None:
     names = [("aardvark", "01b"), ("aardvark", "02b"), ("bat1", "01s"), ("bat1", "02s")]
     root = touch(tmp_path, *(f"object_images/{c}/{c}_{k}.jpg" for c, k in names))
