@@ -84,7 +84,7 @@ class ByStamps:
 
     def release(self) -> None:
         """Judge the held samples by what is known, for nothing more is to come."""
-        if self.held:
+        if self.held and not self._settle_losses():
             tolerance = self._ledger.tolerance
             verdict = self.held.verdict(len(self.held), tolerance)
             if verdict is None or self._may_be_jitter(verdict.jump, tolerance):
@@ -154,17 +154,39 @@ class ByStamps:
         if len(held) < persist:
             return
         verdict = held.verdict(persist, tolerance)
+        undecided = verdict is None and len(held) >= max(5 * self._persist, 2 * persist)
+        if (verdict is not None or undecided) and self._settle_losses():
+            return
         if verdict is not None:
             # A small jump may be a part of jitter that is little known yet, a late first packet above all.
             clean = self._is_clean() and verdict.spread < 0.05
             vague = verdict.change > 0 or verdict.jump < 0 or (not clean and jump < 3 * tolerance)
             self._settle(verdict, told=not (early and vague))
-        elif len(held) >= max(5 * self._persist, 2 * persist):
+        elif undecided:
             excess = held.excess()
             middle = float(np.median(excess))
             clock.widen(1.5 * float(np.median(np.abs(excess - middle))) * clock.period_s)
             unsure = early or abs(middle) <= self._ledger.tolerance
             self._let_go() if unsure else self._settle(Verdict(0, middle, float(excess.std())))
+
+    def _settle_losses(self) -> bool:
+        """Break a clean stream at each of several losses that followed on one another; False if it was not that."""
+        held, steps = self.held, self.held.steps() if self._is_clean() else []
+        if len(steps) < 2 or max(n for _, n in steps) * self._ledger.clock.period_s >= LEAP_S:
+            return False
+        rows, stamps = held.rows, held.stamps
+        held.clear()
+        self._let_through(rows[: steps[0][0]], stamps[: steps[0][0]])
+        stops = [at for at, _ in steps[1:]] + [len(rows)]
+        for (at, n_lost), stop in zip(steps, stops, strict=True):
+            self._lose(n_lost, rows[at:stop], stamps[at:stop])
+        return True
+
+    def _lose(self, n_lost: int, rows: list[FloatArray], stamps: list[float]) -> None:
+        """Note a loss before some samples, and let these through."""
+        self._holes = [*self._holes[-15:], (self._recent.newest_s, stamps[0])]
+        self._ledger.lose(n_lost, "loss", stamps[0], self._began_s(stamps))
+        self._let_through(rows, stamps)
 
     def _settle(self, verdict: Verdict, told: bool = True) -> None:
         """Break the stream where the held samples found their new line, or move the line only."""
@@ -178,13 +200,17 @@ class ByStamps:
         if jump < 0 and any(start < middle < stop for start, stop in self._holes):
             ledger.reordered += len(rows)
             return
-        time_s = float(np.median(np.array(stamps) - ledger.clock.period_s * np.arange(len(stamps))))
-        if not told:
-            ledger.clock.begin(ledger.next, time_s)
-        elif jump >= 0.5 and jump * ledger.clock.period_s < LEAP_S:
-            self._holes = [*self._holes[-15:], (self._recent.newest_s, stamps[0])]
-            ledger.lose(floor(jump + 0.5), "loss", stamps[0], time_s)
-        else:
+        if told and jump >= 0.5 and jump * ledger.clock.period_s < LEAP_S:
+            self._lose(floor(jump + 0.5), rows, stamps)
+            return
+        time_s = self._began_s(stamps)
+        if told:
             self.forget()
             ledger.restart(0, "reset", stamps[0], time_s)
+        else:
+            ledger.clock.begin(ledger.next, time_s)
         self._let_through(rows, stamps)
+
+    def _began_s(self, stamps: list[float]) -> float:
+        """Return when the first of some samples was taken, by the stamps of all of them."""
+        return float(np.median(np.array(stamps) - self._ledger.clock.period_s * np.arange(len(stamps))))

@@ -18,8 +18,9 @@ class Continuity:
     Lab Streaming Layer numbers no samples, so a loss shows in the stamps alone. A sample whose stamp leaves
     the line of the `SampleClock` by more than 0.6 samples and 5 times the running jitter is held back. If the
     stamps return to the line it was jitter, and nothing is changed; if 100 ms of samples agree on a new line,
-    it was a loss (ahead) or a clock that was set (behind, or more than an hour ahead). Results do not depend
-    on how the samples were cut into chunks.
+    it was a loss (ahead) or a clock that was set (behind, or more than an hour ahead). Losses that follow on one
+    another before that, as over a bad radio link, are told by stamps that step ahead by whole samples only. Results
+    do not depend on how the samples were cut into chunks.
 
     Parameters
     ----------

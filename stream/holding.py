@@ -10,6 +10,9 @@ from .types import FloatArray
 
 __all__ = ["Held", "Recent", "Verdict"]
 
+#: A stamp this near to a whole sample lies on the grid. Samples.
+_WHOLE = 0.1
+
 
 class Recent:
     """The last samples let through, to know a sample that comes twice.
@@ -143,6 +146,18 @@ class Held:
     def excess(self) -> Times:
         """Return how many samples each is ahead of the count, shape (n,)."""
         return np.array(self.places) - np.arange(len(self))
+
+    def steps(self) -> list[tuple[int, int]]:
+        """Return (held sample, samples lost before it) where successive losses explain every stamp held; else nothing.
+
+        That is where the stamps step ahead by whole samples only: jitter comes in fractions, and goes back.
+        """
+        excess = self.excess()
+        whole = np.rint(excess)
+        rises = np.diff(whole, prepend=0.0)
+        if not len(excess) or np.abs(excess - whole).max() > _WHOLE or rises.min() < 0:
+            return []
+        return [(int(at), int(rises[at])) for at in np.flatnonzero(rises)]
 
     def verdict(self, persist: int, tolerance: float) -> Verdict | None:
         """Return the jump if the last `persist` samples agree on one within `tolerance` samples."""

@@ -39,6 +39,22 @@ def test_a_loss_in_a_clean_stream_is_exact(sfreq_hz, at_s, n_lost):
     assert continuity.held == 0
 
 
+@pytest.mark.parametrize("sfreq_hz", [250.0, 256.0, 1200.0])
+@pytest.mark.parametrize("part", [0.01, 0.1])
+def test_losses_that_follow_on_one_another_are_all_found_where_they_are(sfreq_hz, part):
+    # Packets of 10 ms, of which a part never comes, from the very first second on.
+    size = round(0.01 * sfreq_hz)
+    data, stamps_s = stream(size * 1000, sfreq_hz)
+    came = np.random.default_rng(1).random(1000) >= part
+    came[[0, -1]] = True
+    came = came.repeat(size)
+    continuity = Continuity(sfreq_hz)
+    out = feed(continuity, data[came], stamps_s[came], every(size, len(data)))
+    assert continuity.lost == np.count_nonzero(~came) > 0
+    index, rows = emitted(out)
+    np.testing.assert_array_equal(index, rows[:, 0])
+
+
 @pytest.mark.parametrize("sfreq_hz", [0.5, 1.0, 4.0])
 def test_a_lost_volume_is_known_at_the_next_one(sfreq_hz):
     data, stamps_s = stream(40, sfreq_hz)
