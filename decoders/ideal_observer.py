@@ -23,17 +23,15 @@ from scipy import linalg
 from decode_stream.stream.filters import CausalChain, ChainSpec
 from decode_stream.stream.recording import Recording
 from decode_stream.stream.types import Channel, FloatArray, IntArray
+from decode_stream.stream.units import unit_factor
 
 from .known_noise import KnownNoise, autocovariance, decayed
-from .scoring import bootstrap_interval
 
-__all__ = ["Forward", "Fraction", "IdealObserver", "Sufficient", "fraction_of_ideal", "log_likelihood"]
+__all__ = ["Forward", "IdealObserver", "Sufficient", "log_likelihood"]
 
 _BLOCK_S = 4.0
 #: Of its peak, what a response may still be where it is taken for over.
 _LEAST_RESPONSE = 1e-6
-#: What a fraction needs to be meaningful.
-_LEAST_TRIALS, _IDEAL_RANGE = 2000, (0.3, 0.8)
 
 
 class NoiseTerm(Protocol):
@@ -302,8 +300,6 @@ class IdealObserver:
 
 def _channel_matrix(chain: CausalChain, channels: tuple[Channel, ...]) -> npt.NDArray[np.float64]:
     """Return what the chain does across channels, without centring: (n_channels, n_out)."""
-    from decode_stream.stream.units import unit_factor
-
     spec, names = chain.spec, [channel.name for channel in channels]
     picked = np.zeros((len(channels), len(spec.channels)))
     for column, (name, unit) in enumerate(zip(spec.channels, spec.units, strict=True)):
@@ -349,76 +345,3 @@ def log_likelihood(
             of_b, of_entry = b @ half.T, known @ half.T
             log_p[mine] += (of_entry**2).sum(axis=1) / 2 - of_b @ of_entry.T
     return log_p
-
-
-@dataclass(frozen=True)
-class Fraction:
-    """How much of what can be known a decoder knows: (p - c) / (p* - c).
-
-    Attributes
-    ----------
-    value, low, high : float
-        With a 95 % bootstrap interval over trials.
-    accuracy, ideal, chance : float
-        p, p* and c.
-    n, n_training : int
-        Held-out trials, and trials that the decoder was trained on.
-    caveats : tuple of str
-        What keeps it from being reported: too few trials, an ideal accuracy at which it says little.
-    """
-
-    value: float
-    low: float
-    high: float
-    accuracy: float
-    ideal: float
-    chance: float
-    n: int
-    n_training: int
-    caveats: tuple[str, ...] = ()
-
-
-def fraction_of_ideal(
-    hits: FloatArray,
-    ideal_hits: FloatArray,
-    chance: float,
-    n_training: int,
-    *,
-    n_resamples: int = 2000,
-    seed: int = 0,
-) -> Fraction:
-    """Return a decoder's accuracy above chance as a fraction of the ideal observer's, on the same trials.
-
-    Parameters
-    ----------
-    hits, ideal_hits : array of shape (n,)
-        Whether each trial was right, of the decoder and of the ideal observer.
-    chance : float
-    n_training : int
-        Trials that the decoder was trained on.
-
-    Raises
-    ------
-    ValueError
-        If there are no trials or the two differ in number.
-    """
-    if len(hits) != len(ideal_hits) or not len(hits):
-        raise ValueError(
-            f"{len(hits)} and {len(ideal_hits)} trials cannot be compared; they must be the same."
-        )
-    caveats = []
-    ideal = float(np.mean(ideal_hits))
-    if len(hits) < _LEAST_TRIALS:
-        caveats.append(f"{len(hits)} held-out trials; at least {_LEAST_TRIALS} are needed")
-    low, high = _IDEAL_RANGE
-    if not low <= ideal <= high:
-        caveats.append(f"the ideal observer is right in {ideal:.3f}; {low:g} to {high:g} are needed")
-    rng = np.random.default_rng(seed)
-    above = np.stack([np.asarray(hits, np.float64), np.asarray(ideal_hits, np.float64)]) - chance
-    draws = rng.multinomial(len(hits), np.full(len(hits), 1 / len(hits)), size=n_resamples)
-    ours, theirs = above @ draws.T
-    usable = theirs > 0
-    span = bootstrap_interval(ours[usable] / theirs[usable]) if usable.any() else (float("nan"),) * 2
-    total = above.sum(axis=1)
-    value = float(total[0] / total[1]) if total[1] > 0 else float("nan")
-    return Fraction(value, *span, float(np.mean(hits)), ideal, chance, len(hits), n_training, tuple(caveats))

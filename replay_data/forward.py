@@ -113,7 +113,7 @@ class ForwardModel:
     Raises
     ------
     ValueError
-        If shapes do not fit.
+        If shapes do not fit, or the seed is below 0.
     """
 
     modality: str
@@ -138,7 +138,8 @@ class ForwardModel:
             object.__setattr__(self, name, np.ascontiguousarray(getattr(self, name)))
         n_sources, n_channels = self.topographies.shape
         fits = (
-            n_channels == len(self.channels)
+            0 <= self.seed < 2**63
+            and n_channels == len(self.channels)
             and self.courses.ndim == 2
             and len(self.courses) == len(self.components)
             and self.weights.ndim == 2

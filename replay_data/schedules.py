@@ -1,4 +1,4 @@
-"""What is shown when, as the THINGS experiments showed it."""
+"""What can be shown, and when it is, as the THINGS experiments showed it."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ import numpy.typing as npt
 from decode_stream.stream.stimuli import StimulusTable
 from decode_stream.stream.types import IntArray
 
-__all__ = ["PictureSet", "Spaced", "Timing", "present", "rapid_onsets", "spaced_onsets"]
+__all__ = ["PictureSet", "Spaced", "Timing", "rapid_onsets", "spaced_onsets"]
 
 #: Signal before the first stimulus and behind the last, seconds: filters settle, responses fade.
 _LEAD_S, _TAIL_S = 3.0, 2.0
@@ -92,34 +92,3 @@ def spaced_onsets(n: int, timing: Spaced, sfreq_hz: float, rng: np.random.Genera
     )
     onsets = round(_LEAD_S * sfreq_hz) + np.cumsum(soa) - soa[0]
     return onsets.astype(np.int64), int(onsets[-1] + round((timing.soa_s + _TAIL_S) * sfreq_hz))
-
-
-def present(
-    pictures: PictureSet,
-    shown: IntArray,
-    onsets: IntArray,
-    *,
-    session: int | None = None,
-    run: int | None = None,
-    repeat: IntArray | None = None,
-) -> StimulusTable:
-    """Return the table of what was shown.
-
-    Parameters
-    ----------
-    shown : array of shape (n,), int64
-        Place of each presentation's picture in `pictures`.
-    onsets : array of shape (n,), int64
-    session, run : int, optional
-    repeat : array of shape (n,), int64, optional
-    """
-    n, table = len(shown), pictures.table
-    texts = {name: getattr(table, name) for name in ("concept", "image", "split")}
-    return StimulusTable(
-        onset=onsets,
-        id=None if table.id is None else table.id[shown],
-        session=None if session is None else np.full(n, session),
-        run=None if run is None else np.full(n, run),
-        repeat=repeat,
-        **{name: None if column is None else column[shown] for name, column in texts.items()},
-    )

@@ -15,8 +15,9 @@ from decode_stream.stream.types import IntArray
 
 from .embedding_geometry import CLIP_GEOMETRY, LAYOUT_GEOMETRY, Geometry, draw_embeddings, join_parts
 from .forward import ForwardModel
-from .schedules import PictureSet, Spaced, Timing, present, rapid_onsets, spaced_onsets
-from .simulated import SimulatedRecording, Simulation
+from .schedules import PictureSet, Spaced, Timing
+from .simulate_run import simulate_run
+from .simulated import SimulatedRecording
 from .subjects import eeg_subject, meg_subject
 
 __all__ = [
@@ -225,13 +226,17 @@ def simulate_things_eeg(
         for task, run, block in blocks:
             pool = test if run is None else half
             shown = _in_sequences(block, pool, target, timing, rng)
-            onsets, n_samples = rapid_onsets(len(shown), timing, forward.sfreq_hz)
-            table = present(pictures, shown, onsets, session=session, run=run, repeat=_repeats(shown, seen))
-            name = f"sub-{subject:02d}_ses-{session:02d}_task-{task}"
-            number = _mixed(seed, subject, session, run or 0)
             recordings.append(
-                SimulatedRecording(
-                    Simulation(forward, pictures.embeddings, shown, table, n_samples, number, name)
+                simulate_run(
+                    pictures,
+                    forward,
+                    shown,
+                    timing=timing,
+                    seed=_mixed(seed, subject, session, run or 0),
+                    name=f"sub-{subject:02d}_ses-{session:02d}_task-{task}",
+                    session=session,
+                    run=run,
+                    repeat=_repeats(shown, seen),
                 )
             )
     return recordings
@@ -266,13 +271,17 @@ def simulate_things_meg(
             np.concatenate([train[deal == session - 1], test, np.repeat(catch[:1], counts.n_catch)])
         )
         for run, shown in enumerate(np.array_split(order, counts.n_runs), start=1):
-            onsets, n_samples = spaced_onsets(len(shown), timing, forward.sfreq_hz, rng)
-            table = present(pictures, shown, onsets, session=session, run=run, repeat=_repeats(shown, seen))
-            name = f"sub-BIGMEG{subject}_ses-{session:02d}_task-main_run-{run:02d}"
-            number = _mixed(seed, subject, session, run)
             recordings.append(
-                SimulatedRecording(
-                    Simulation(forward, pictures.embeddings, shown, table, n_samples, number, name)
+                simulate_run(
+                    pictures,
+                    forward,
+                    shown,
+                    timing=timing,
+                    seed=_mixed(seed, subject, session, run),
+                    name=f"sub-BIGMEG{subject}_ses-{session:02d}_task-main_run-{run:02d}",
+                    session=session,
+                    run=run,
+                    repeat=_repeats(shown, seen),
                 )
             )
     return recordings

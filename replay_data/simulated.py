@@ -59,6 +59,8 @@ class Simulation:
 
     def __post_init__(self) -> None:
         onset = self.stimuli.onset
+        if not 0 <= self.seed < 2**63:
+            raise ValueError(f"A seed is a whole number from 0 to below 2^63, not {self.seed}.")
         if not 0 < self.n_samples <= _LONGEST_S * self.forward.sfreq_hz:
             raise ValueError(f"{self.n_samples} samples: a recording lasts up to {_LONGEST_S // 3600} hours.")
         if self.embeddings.ndim != 2 or self.embeddings.shape[1] != self.forward.n_dims:
