@@ -137,6 +137,7 @@ def _solve(x: FloatArray, y: FloatArray, folds: object) -> tuple[npt.NDArray[np.
     if len(x) <= x.shape[1]:
         # With fewer trials than voxels the same solution is found many times faster from the trials' products.
         kernel = KernelRidgeCV(penalties, kernel="linear", solver_params=how, cv=folds).fit(x, y)
-        return x.T @ np.asarray(kernel.dual_coef_, dtype=np.float64), float(kernel.best_alphas_[0])
+        weights = np.asarray(x.T @ kernel.dual_coef_, dtype=np.float64)
+        return weights, float(kernel.best_alphas_[0])
     ridge = RidgeCV(penalties, solver_params=how, cv=folds).fit(x, y)
     return np.array(ridge.coef_, dtype=np.float64), float(ridge.best_alphas_[0])

@@ -16,6 +16,7 @@ from . import (
     stored,
     things_eeg,
     things_meg,
+    volume_simulation_files,
     xdf_files,
 )
 from .layout import Inspection, Layout, ReadOptions
@@ -29,6 +30,7 @@ _END_BYTES = 1 << 20
 #: The layouts known, asked in this order: what is particular comes before what is general.
 LAYOUTS: tuple[Layout, ...] = (
     stored,
+    volume_simulation_files,
     simulation_files,
     things_meg,
     nsd,

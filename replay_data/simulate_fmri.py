@@ -25,10 +25,10 @@ _N_WAVES = 256
 # What decides how well this person can be decoded, set once: with CLIP's geometry a plain ridge on betas of all voxels
 # is right in 5 to 20 times as many single trials as guessing is, among 200 pictures, as such decoders are on NSD's
 # nsdgeneral, and three repeats help (see benchmarks/simulated_fmri.py). All in percent signal change.
-_SIGNAL = 0.30  # spread over pictures of the part that the embedding tells, over the voxels
+_SIGNAL = 0.12  # spread over pictures of the part that the embedding tells, over the voxels
 _COMMON = 1.0  # answer to any picture
 _OWN_NOISE = 1.2  # of each voxel, from volume to volume
-_LOCAL_NOISE = 0.6  # of a few millimetres, over which tuning is alike too: more voxels do not average it away
+_LOCAL_NOISE = 1.0  # of a few millimetres, over which tuning is alike too: many voxels do not average it away
 _SHARED_NOISE = 0.6  # of much of the brain: breathing, arousal
 _N_SHARED = 16
 _DRIFT = 0.8
@@ -204,7 +204,9 @@ def fmri_subject(
     told = (looks - looks.mean(axis=0))[:2000] @ tuning.T
     tuning *= _SIGNAL / np.sqrt(np.mean(told**2))
     broad = _fields(places_mm, _N_SHARED, _NOISE_MM, rng) * (_SHARED_NOISE / np.sqrt(_N_SHARED))
-    local = waves * (_LOCAL_NOISE * reliability / np.sqrt(np.mean(reliability**2)))[:, None]
+    # Noise of each pattern that tuning is made of: of a person with more voxels little more can be known.
+    local = np.concatenate([waves * shares[:, :1], waves * shares[:, 1:]], axis=1)
+    local *= _LOCAL_NOISE / np.sqrt(np.mean(np.sum(local**2, axis=1)))
     affine_mm = np.diag([_VOXEL_MM] * 3 + [1.0])
     affine_mm[:3, 3] = -_VOXEL_MM * (np.array(grid) - 1) / 2
     own = _OWN_NOISE * np.exp(0.2 * rng.standard_normal(n_voxels))

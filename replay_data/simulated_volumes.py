@@ -40,6 +40,8 @@ class SimulatedVolumes:
         Same seed and subject, same volumes.
     artefacts : bool
         Whether there are drifts and movements: without them there are answers and Gaussian noise.
+    labels : tuple of (int, str)
+        Volume and label of every marker, where pictures go by names; the ids of `stimuli` if not given.
     """
 
     subject: FmriSubject
@@ -50,6 +52,7 @@ class SimulatedVolumes:
     seed: tuple[int, ...]
     name: str = "simulated"
     artefacts: bool = True
+    labels: tuple[tuple[int, str], ...] = ()
     epoch: Epoch | None = None
     gaps: tuple[Gap, ...] = ()
     notes: tuple[str, ...] = ("Simulated.",)
@@ -73,8 +76,8 @@ class SimulatedVolumes:
 
     @property
     def markers(self) -> tuple[tuple[int, str], ...]:
-        """Volume and id of every picture."""
-        return self.stimuli.markers()
+        """Volume and name or id of every picture."""
+        return self.labels or self.stimuli.markers()
 
     def read(self, start: int, stop: int) -> FloatArray:
         """Return the volumes [start, stop), shape (stop - start, n_voxels), float32, whole numbers."""

@@ -1,0 +1,97 @@
+"""Makes what the demo of fMRI plays: a simulated run of volumes, and a bundle trained on other runs of the person."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from decode_stream.decoders.bundle import Bundle, save_bundle
+from decode_stream.decoders.recipe import Gallery
+from decode_stream.replay_data.simulate_fmri import FmriSubject, fmri_subject
+from decode_stream.replay_data.simulated_volumes import SimulatedVolumes
+from decode_stream.replay_data.volume_simulation_files import save_volumes
+from decode_stream.stream.stimuli import StimulusTable
+
+from .train import train
+
+__all__ = ["demo_run", "make_fmri_demo"]
+
+_GRID, _N_VOXELS = (40, 48, 40), 1500
+_TR_S, _VOLUMES_A_TRIAL = 4 / 3, 3
+_N_TRAINING_RUNS = 12
+
+
+def make_fmri_demo(
+    gallery: Gallery,
+    n_layout: int,
+    bundle_path: Path,
+    recording_path: Path,
+    *,
+    n_training_runs: int = _N_TRAINING_RUNS,
+    n_trials: int = 70,
+    seed: int = 0,
+) -> Bundle:
+    """Simulate, train and write the demo's files; they replace those that are there.
+
+    Parameters
+    ----------
+    gallery : Gallery
+        The pictures, about twenty, with the embeddings that drive the simulated answers.
+    n_layout : int
+        The first dimensions of the embeddings, which tell what is where.
+    bundle_path, recording_path : Path
+        ``NAME.bundle.zip`` and ``NAME.simulation.json``.
+    n_training_runs : int
+        Runs like the one that is played, to train on.
+    n_trials : int
+        Pictures in a run, one every 4 s.
+
+    Returns
+    -------
+    Bundle
+    """
+    pictures = np.asarray(gallery.embeddings, np.float64)
+    subject = fmri_subject(pictures, n_layout, grid=_GRID, n_voxels=_N_VOXELS, seed=seed)
+    runs = [demo_run(subject, gallery, n_trials, (seed, number)) for number in range(1 + n_training_runs)]
+    bundle, _ = train(
+        runs[1:],
+        name="demo-fmri",
+        modality="fmri",
+        model="ridge",
+        gallery=gallery,
+        seed=seed,
+        report=lambda text: print(text, file=sys.stderr),
+    )
+    save_volumes(runs[0], pictures, n_layout, seed, recording_path, overwrite=True)
+    return save_bundle(bundle, bundle_path, overwrite=True)
+
+
+def demo_run(
+    subject: FmriSubject, gallery: Gallery, n_trials: int, seed: tuple[int, int]
+) -> SimulatedVolumes:
+    """Return a run: one picture every 4 s for 3 s, each about equally often and none twice in a row.
+
+    Parameters
+    ----------
+    seed : tuple of int
+        Of the person, and the number of the run.
+    """
+    rng = np.random.default_rng([*seed, 5])
+    n_entries, shown = len(gallery.names), list[int]()
+    while len(shown) < n_trials:
+        order = rng.permutation(n_entries)
+        shown += (np.roll(order, 1) if shown and order[0] == shown[-1] else order).tolist()
+    which = np.array(shown[:n_trials], dtype=np.int64)
+    # The first picture comes after one empty trial, as soon as there is a level to see it against.
+    onset = _VOLUMES_A_TRIAL * np.arange(1, n_trials + 1)
+    names = np.array(gallery.names)[which]
+    return SimulatedVolumes(
+        subject=subject,
+        shown=np.asarray(gallery.embeddings, np.float64)[which],
+        stimuli=StimulusTable(onset=onset, id=which, concept=names),
+        n_samples=_VOLUMES_A_TRIAL * (n_trials + 4),
+        tr_s=_TR_S,
+        seed=seed,
+        name=f"simulated-fmri-run-{seed[1]:02d}",
+        labels=tuple(zip(onset.tolist(), names.tolist(), strict=True)),
+    )
