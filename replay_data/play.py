@@ -56,18 +56,20 @@ def play(
 
     player = Player(open_recording(path, **reading), config, tell)
     recording = player.recording
-    tell(
-        f"Replaying {recording.name}: {len(recording.channels)} channels at {player.rate_hz:g} Hz, "
-        f"{recording.n_samples / recording.sfreq_hz:.1f} s, {len(recording.markers)} markers"
-        + (f", {config.speed:g} times as fast as recorded" if config.speed != 1 else "")
-        + (", looping" if config.loop else "")
-        + f". Stream {player.name!r}, source_id {player.source_id}."
-    )
-    if faults := config.faults.told():
-        tell(f"Faults, as asked for: {'; '.join(faults)}.")
-    if config.wait_for_consumer:
-        tell("Waiting for a consumer.")
-    with _pausable(player, tell):
+    with _pausable(player) as by_key:
+        tell(
+            f"Replaying {recording.name}: {len(recording.channels)} channels at {player.rate_hz:g} Hz, "
+            f"{recording.n_samples / recording.sfreq_hz:.1f} s, {len(recording.markers)} markers"
+            + (f", {config.speed:g} times as fast as recorded" if config.speed != 1 else "")
+            + (", looping" if config.loop else "")
+            + f". Stream {player.name!r}, source_id {player.source_id}."
+        )
+        if faults := config.faults.told():
+            tell(f"Faults, as asked for: {'; '.join(faults)}.")
+        if by_key:
+            tell("Type p and Enter to pause, and again to go on.")
+        if config.wait_for_consumer:
+            tell("Waiting for a consumer.")
         n_sent = player.run(stop)
     tell(f"{'Stopped' if stop.is_set() else 'Ended'} after {n_sent} samples.")
     if counted := player.faults.counted():
@@ -76,24 +78,25 @@ def play(
 
 
 @contextmanager
-def _pausable(player: Player, tell: Callable[[str], None]) -> Iterator[None]:
-    """Let the terminal and a signal pause a player, as long as the block runs."""
+def _pausable(player: Player) -> Iterator[bool]:
+    """Let the terminal and a signal pause a player while the block runs; says whether there is a terminal."""
 
     def toggle(*_: object) -> None:
         player.resume() if player.paused else player.pause()
 
     ended = threading.Event()
-    usr1 = getattr(signal, "SIGUSR1", None)
-    has_signal = usr1 is not None and threading.current_thread() is threading.main_thread()
-    before = signal.signal(usr1, toggle) if has_signal and usr1 is not None else None
-    if sys.stdin is not None and sys.stdin.isatty():
-        tell("Type p and Enter to pause, and again to go on.")
+    # Windows has no such signal, and only the main thread may say what a signal does.
+    in_main = threading.current_thread() is threading.main_thread()
+    usr1 = getattr(signal, "SIGUSR1", None) if in_main else None
+    before = None if usr1 is None else signal.signal(usr1, toggle)
+    by_key = sys.stdin is not None and sys.stdin.isatty()
+    if by_key:
         threading.Thread(target=_watch_keys, args=(toggle, ended), name="keys", daemon=True).start()
     try:
-        yield
+        yield by_key
     finally:
         ended.set()
-        if has_signal and usr1 is not None:
+        if usr1 is not None:
             signal.signal(usr1, before)
 
 
@@ -102,13 +105,18 @@ def _watch_keys(toggle: Callable[[], None], ended: threading.Event) -> None:
     # Not sys.stdin itself: its lock, held by a daemon thread, can abort the interpreter's shutdown.
     keys = sys.stdin.fileno()
     while not ended.wait(_LOOK_S):
-        # A job in the background that reads from its terminal would be stopped by the shell.
-        if os.name == "posix" and not (
-            select.select([keys], [], [], 0)[0] and os.tcgetpgrp(keys) == os.getpgrp()
-        ):
+        if os.name == "posix" and (not select.select([keys], [], [], 0)[0] or _in_background(keys)):
             continue
         typed = os.read(keys, 4096)
         if not typed:
             return
         for _ in range(typed.lower().split().count(b"p")):
             toggle()
+
+
+def _in_background(terminal: int) -> bool:
+    """Return whether a shell has put this job in the background: it would be stopped if it read."""
+    try:
+        return os.tcgetpgrp(terminal) != os.getpgrp()
+    except OSError:  # a terminal without a shell
+        return False

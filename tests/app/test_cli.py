@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -67,7 +68,6 @@ def bundle(tmp_path: Path) -> Path:
     [
         ((), ("Nothing to decode", "--replay RECORDING", "--demo")),
         (("--modality", "egg"), ('"egg"', "--modality", "eeg", "meg")),
-        (("--modality", "fmri", "--demo"), ("--modality fmri", "eeg and meg")),
         (("--headles",), ("--headles", "Did you mean --headless?")),
         (("--demo", "--speed", "0"), ("--speed is 0", "between 0.01 and 100")),
         (("--demo", "--speed", "nan"), ("--speed is nan", "between 0.01 and 100")),
@@ -80,7 +80,6 @@ def bundle(tmp_path: Path) -> Path:
         (("--replay", "missing.csv"), ("no recording at missing.csv",)),
         (("--bundle", "missing.bundle"), ("no bundle at missing.bundle", "decode-stream train")),
         (("--demo", "--provider", "quantum"), ('"quantum"', "cpu", "cuda", "tensorrt")),
-        (("--demo", "--modality", "meg"), ("--modality is meg", "trained on eeg", "--modality eeg")),
         (("--demo", "--events", "1"), ("--events is '1'", "CODE=NAME", "1=house,2=face")),
         (("--demo", "--events", "1=a,1=b"), ("--events is '1=a,1=b'", "different codes")),
         (("--demo", "--events", "1=zebra"), ("--events names zebra", "gallery", "red square")),
@@ -93,10 +92,26 @@ def bundle(tmp_path: Path) -> Path:
         (("evaluate", "x.csv"), ("--bundle", "requires")),
         (("replay", "missing.csv"), ("missing.csv does not exist",)),
         (("replay", "x.csv", "--speed", "0"), ("speed", "above 0", "got 0")),
+        (("replay", "x.csv", "--stall", "60"), ("--stall is '60'", "AT:LENGTH", "--stall 60:2.5")),
+        (("replay", "x.csv", "--drop", "2"), ("--drop is 2", "from 0 to below 1")),
+        (("replay", "x.csv", "--marker-format", "xml"), ('"xml"', "--marker-format", "json")),
     ],
 )
 def test_a_wrong_order_is_refused(run: Run, tokens: tuple[str, ...], tells: tuple[str, ...]) -> None:
     refused(run, *tokens, tells=tells)
+
+
+def test_a_modality_that_is_not_the_bundles_is_refused(run: Run, bundle: Path) -> None:
+    tells = ("--modality is meg", "trained on eeg", "--modality eeg")
+    refused(run, "--bundle", bundle, "--modality", "meg", tells=tells)
+
+
+@pytest.mark.parametrize("modality", ["eeg", "meg", "fmri"])
+def test_a_demo_that_is_not_installed_is_refused(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, modality: str
+) -> None:
+    monkeypatch.setattr("decode_stream.demo._folder", lambda: tmp_path)
+    refused(run, "--demo", "--modality", modality, tells=(f"demo of {modality}", f"{modality}.bundle.zip"))
 
 
 def test_a_provider_that_is_not_there_is_refused(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -328,6 +343,10 @@ def test_a_headless_demo_writes_a_full_summary(run: Run) -> None:
     assert summary["windows"]["decoded"] > 50
     assert summary["trials"]["seen"] >= 2
     assert summary["latency_ms"]["decode"]["p50"] < 25
+    startup = summary["startup_s"]
+    assert startup["window_up"] is None
+    assert 0 < startup["connected"] <= startup["first_sample"] < startup["first_trial_decoded"]
+    assert datetime.fromisoformat(summary["began"]).utcoffset() == timedelta(0)
 
 
 @pytest.mark.lsl
