@@ -150,8 +150,8 @@ def _signal(path: Path, index: XdfIndex, options: ReadOptions) -> XdfStream:
     best = [stream for stream in signals if key(stream) == most]
     if len(best) > 1:
         raise RecordingError(
-            f"{path} holds {len(best)} streams that could be the signal: {_listed(best)}. Say which with "
-            "--stream NAME, or with --modality where they differ in it."
+            f"{path} holds {len(best)} streams that could be the signal: {_listed(best)}. Say which: "
+            "decode-stream convert takes --stream NAME, as decode-stream replay does, and writes what every command reads."
         )
     return best[0]
 

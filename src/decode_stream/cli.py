@@ -126,6 +126,7 @@ def convert(
     mask: str | None = None,
     marker_column: str | None = None,
     unit: str | None = None,
+    stream: str | None = None,
 ) -> int:
     """Write a recording in the form that is read lazily: float32 on disk, with stimuli, units and order kept.
 
@@ -145,11 +146,20 @@ def convert(
         Marker column of a CSV recording, or stim channel.
     unit
         Unit of a CSV recording's channels.
+    stream
+        Which stream of an XDF file is the signal, by name.
     """
     from .convert import convert_recording
 
     return convert_recording(
-        path, out, overwrite=overwrite, modality=modality, mask=mask, marker_column=marker_column, unit=unit
+        path,
+        out,
+        overwrite=overwrite,
+        modality=modality,
+        mask=mask,
+        marker_column=marker_column,
+        unit=unit,
+        stream=stream,
     )
 
 

@@ -21,6 +21,7 @@ def convert_recording(
     mask: str | None,
     marker_column: str | None,
     unit: str | None,
+    stream: str | None,
 ) -> int:
     """Write a recording in the converted form and say what was written; returns the exit code.
 
@@ -30,7 +31,9 @@ def convert_recording(
         If it cannot be read or written; nothing is left at `out` then.
     """
     console = Console(stderr=True)
-    recording = open_recording(path, marker_column=marker_column, modality=modality, mask=mask, unit=unit)
+    recording = open_recording(
+        path, marker_column=marker_column, modality=modality, mask=mask, unit=unit, stream=stream
+    )
     out = out or Path(f"{path.name.split('.')[0]}.recording")
     for note in recording.notes:
         console.print(f"{recording.name}: {note}", highlight=False, soft_wrap=True, markup=False)
