@@ -34,6 +34,10 @@ _RATE_OFF = 0.02
 _CHATTER = "segments"
 
 
+class _OpenChoiceError(RecordingError):
+    """A sound file leaves open which of its streams is meant."""
+
+
 def recognise(path: Path) -> str:
     """Return ``XDF recorded from LSL`` where the ending says so, as `Layout.recognise` does."""
     return "XDF recorded from LSL" if path.is_file() and path.name.lower().endswith(_ENDINGS) else ""
@@ -45,6 +49,9 @@ def inspect(path: Path) -> Inspection:
     facts = tuple((f"stream {stream.number}", str(stream)) for stream in index.streams)
     try:
         recording = read(path, ReadOptions())
+    except _OpenChoiceError as choice:
+        found = tuple(Finding("note", note) for note in (*_state(index), str(choice)))
+        return Inspection(recognise(path), facts, found)
     except RecordingError as error:
         return Inspection(recognise(path), facts, (Finding("wrong", str(error)),))
     notes = tuple(Finding("note", note) for note in recording.notes)
@@ -118,6 +125,15 @@ def _index(path: Path) -> XdfIndex:
     return index
 
 
+def _state(index: XdfIndex) -> list[str]:
+    """Return what is amiss with the end of a file, in sentences."""
+    if index.cut_off:
+        return ["The file is cut off in the middle of a chunk; what lies before is read."]
+    if not index.closed:
+        return ["The recording was not ended properly: streams have no footer. All that was written is read."]
+    return []
+
+
 def _listed(streams: Sequence[XdfStream]) -> str:
     return "; ".join(str(stream) for stream in streams) or "none"
 
@@ -149,9 +165,9 @@ def _signal(path: Path, index: XdfIndex, options: ReadOptions) -> XdfStream:
     most = max(map(key, signals))
     best = [stream for stream in signals if key(stream) == most]
     if len(best) > 1:
-        raise RecordingError(
-            f"{path} holds {len(best)} streams that could be the signal: {_listed(best)}. Say which: "
-            "decode-stream convert takes --stream NAME, as decode-stream replay does, and writes what every command reads."
+        raise _OpenChoiceError(
+            f"{path} holds {len(best)} streams that could be the signal: {_listed(best)}. Say which with --stream NAME: "
+            "decode-stream replay takes it, and decode-stream convert, which writes what every command reads."
         )
     return best[0]
 
@@ -170,12 +186,7 @@ def _load(
     """Return what pyxdf reads of these streams, by their numbers."""
     import pyxdf
 
-    if index.cut_off:
-        notes.append("The file is cut off in the middle of a chunk; what lies before is read.")
-    elif not index.closed:
-        notes.append(
-            "The recording was not ended properly: streams have no footer. All that was written is read."
-        )
+    notes += _state(index)
     with _told(notes):
         try:
             with open_xdf(path) as file:
@@ -224,7 +235,7 @@ def _markers(
     """Return (time, what it says) of the markers, by time."""
     filled = [stream for stream in streams if len(loaded[stream.number]["time_stamps"])]
     if len(filled) > 1:
-        raise RecordingError(
+        raise _OpenChoiceError(
             f"{path} holds {len(filled)} streams with markers: {_listed(filled)}. Say which with --marker-column NAME."
         )
     if not filled:

@@ -131,7 +131,9 @@ def test_where_it_is_open_which_stream_is_meant_they_are_listed(tmp_path: Path) 
         RecordingError, match=r"2 streams that could be the signal.*'amp'.*'other'.*--stream NAME"
     ):
         read(path)
-    assert not inspect(path).sound
+    told = inspect(path)
+    assert told.sound
+    assert [finding.level for finding in told.findings] == ["note"]
     path = write_xdf(
         tmp_path / "two.xdf",
         eeg(),
