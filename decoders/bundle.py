@@ -29,7 +29,7 @@ from decode_stream.stream.errors import BundleError
 
 from .manifest import MANIFEST_FILE, Manifest, parse_manifest
 
-__all__ = ["Bundle", "is_bundle", "load_bundle", "save_bundle"]
+__all__ = ["Bundle", "is_bundle", "load_bundle", "load_manifest", "save_bundle"]
 
 _MANIFEST_HASH = "bundle.sha256"
 _ENCODER = "encoder.onnx"
@@ -140,9 +140,7 @@ def load_bundle(path: str | Path) -> Bundle:
     """
     path = Path(path)
     read = _reader(path)
-    text = read(MANIFEST_FILE)
-    _check(MANIFEST_FILE, text, read(_MANIFEST_HASH).decode(errors="replace"), path)
-    manifest = parse_manifest(text, path)
+    text, manifest = _read_manifest(read, path)
     files = {}
     for name, expected in manifest.files.items():
         data = read(name)
@@ -163,6 +161,24 @@ def load_bundle(path: str | Path) -> Bundle:
         and int(PurePosixPath(name).stem) < len(manifest.gallery)
     }
     return Bundle(manifest, files[_ENCODER], gallery, thumbnails, _sha256(text))
+
+
+def load_manifest(path: str | Path) -> Manifest:
+    """Read only what a bundle says of itself; its other files are not looked at.
+
+    Raises
+    ------
+    BundleError
+        If it is missing, or its manifest is damaged, of an unknown schema, or holds impossible values.
+    """
+    path = Path(path)
+    return _read_manifest(_reader(path), path)[1]
+
+
+def _read_manifest(read: Callable[[str], bytes], path: Path) -> tuple[bytes, Manifest]:
+    text = read(MANIFEST_FILE)
+    _check(MANIFEST_FILE, text, read(_MANIFEST_HASH).decode(errors="replace"), path)
+    return text, parse_manifest(text, path)
 
 
 def _check(name: str, data: bytes, expected: str, path: Path) -> None:

@@ -11,8 +11,12 @@ Conventions that hold everywhere:
 - A span of samples is half-open: [start, stop).
 """
 
+import time
 from importlib.metadata import version
 
-__all__ = ["__version__"]
+__all__ = ["BEGAN_S", "__version__"]
+
+#: When the program began, on the clock of `time.monotonic`.
+BEGAN_S = time.monotonic()
 
 __version__ = version("decode-stream")

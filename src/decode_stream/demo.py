@@ -1,71 +1,63 @@
-"""The demo that comes with the program: a simulated recording, and a bundle trained on other runs of it.
+"""The demos that come with the program: by modality, a recording of a simulated subject and a bundle for it."""
 
-``python -m decode_stream.demo FOLDER`` makes both anew; the same seed gives the same files.
-"""
-
-import sys
 from importlib.resources import files
 from pathlib import Path
+from typing import NamedTuple
 
-import numpy as np
+from decode_stream.stream.errors import UsageError
+from decode_stream.stream.types import Modality
 
-from decode_stream.decoders.bundle import save_bundle
-from decode_stream.decoders.manifest import EmbeddingSpace
-from decode_stream.decoders.recipe import Gallery
-from decode_stream.replay_data.pictures import encode_png
-from decode_stream.replay_data.simulate import save_fif, simulate_demo
-from decode_stream.replay_data.stimuli import demo_pictures, picture_embedding
-
-from .train import train
-
-__all__ = ["demo_files", "demo_gallery", "make_demo"]
-
-_BUNDLE, _RECORDING = "eeg.bundle.zip", "demo_eeg.fif"
-_N_TRAINING_RUNS = 6
-_SEED = 0
+__all__ = ["DEMOS", "Demo", "demo_bundles", "demo_files"]
 
 
-def demo_files() -> tuple[Path, Path]:
-    """Return the bundle and the recording that come with the program."""
-    folder = Path(str(files("decode_stream.replay_data") / "demo-bundles"))
-    return folder / _BUNDLE, folder / _RECORDING
+class Demo(NamedTuple):
+    """File names of a demo."""
+
+    bundle: str
+    recording: str
 
 
-def demo_gallery() -> Gallery:
-    """Return the ten pictures of the demo, with the embeddings that drive the simulated responses."""
-    pictures = demo_pictures()
-    embeddings = np.stack([picture_embedding(picture) for picture in pictures.values()])
-    space = EmbeddingSpace("demo pictures", "layout, colour and form", embeddings.shape[1], "unit")
-    thumbnails = {name: encode_png(picture) for name, picture in pictures.items()}
-    return Gallery(tuple(pictures), embeddings, space, {}, thumbnails)
+DEMOS: dict[Modality, Demo] = {
+    "eeg": Demo("eeg.bundle.zip", "demo_eeg.fif"),
+    "meg": Demo("meg.bundle.zip", "meg.simulation.json"),
+    "fmri": Demo("fmri.bundle.zip", "fmri.simulation.json"),
+}
 
 
-def make_demo(folder: Path) -> None:
-    """Simulate, train and write the demo's files.
+def _folder() -> Path:
+    return Path(str(files("decode_stream.replay_data") / "demo-bundles"))
 
-    Parameters
-    ----------
-    folder : Path
-        Where to; files of the same names are replaced.
+
+def demo_files(modality: Modality) -> tuple[Path, Path]:
+    """Return the bundle and the recording of a modality's demo.
+
+    Raises
+    ------
+    UsageError
+        If this installation does not hold them.
     """
-    gallery = demo_gallery()
-    runs = simulate_demo(gallery.embeddings, gallery.names, n_runs=_N_TRAINING_RUNS + 1, seed=_SEED)
-    bundle, _ = train(
-        runs[:_N_TRAINING_RUNS],
-        name="demo-eeg",
-        modality="eeg",
-        model="channel-attention",
-        gallery=gallery,
-        seed=_SEED,
-        report=lambda text: print(text, file=sys.stderr),
-    )
-    folder.mkdir(parents=True, exist_ok=True)
-    save_bundle(bundle, folder / _BUNDLE, overwrite=True)
-    (folder / _RECORDING).unlink(missing_ok=True)
-    # The demo plays the run that the decoder has not seen.
-    save_fif(runs[_N_TRAINING_RUNS], folder / _RECORDING)
-    print(bundle.manifest.training)
+    folder = _folder()
+    paths = tuple(folder / name for name in DEMOS[modality])
+    missing = [path.name for path in paths if not path.exists()]
+    if missing:
+        present = [f"decode-stream --demo --modality {name}" for name in demo_bundles()]
+        there = (
+            f"What is there: {', '.join(present)}."
+            if present
+            else "Install it again: pip install decode-stream"
+        )
+        raise UsageError(
+            f"The demo of {modality} cannot be played: {' and '.join(missing)} "
+            f"{'is' if len(missing) == 1 else 'are'} not in {folder}. {there}"
+        )
+    return paths[0], paths[1]
 
 
-if __name__ == "__main__":
-    make_demo(Path(sys.argv[1]))
+def demo_bundles() -> dict[Modality, Path]:
+    """Return the bundles of the demos that this installation holds, by modality."""
+    folder = _folder()
+    return {
+        modality: folder / demo.bundle
+        for modality, demo in DEMOS.items()
+        if all((folder / name).exists() for name in demo)
+    }

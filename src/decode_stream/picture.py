@@ -117,9 +117,9 @@ def trial_name(trial: Trial, bundle: Bundle | None) -> str:
 
 
 def shown_now(
-    trial: Trial, bundle: Bundle | None, now_s: float, speed: float, modality: Modality | None
+    trial: Trial | None, bundle: Bundle | None, now_s: float, speed: float, modality: Modality | None
 ) -> Stimulus | None:
-    """Return the stimulus of the newest trial, or None where it is gone.
+    """Return the stimulus of the newest trial, or None where there is none or it is gone.
 
     Parameters
     ----------
@@ -128,7 +128,7 @@ def shown_now(
     speed : float
         How much faster than recorded a replay runs.
     """
-    if (now_s - trial.onset_s) * speed > _STIMULUS_SHOWN_S[modality or "eeg"]:
+    if trial is None or (now_s - trial.onset_s) * speed > _STIMULUS_SHOWN_S[modality or "eeg"]:
         return None
     return Stimulus(trial_name(trial, bundle), bundle is not None and trial.stimulus >= 0)
 

@@ -1,12 +1,24 @@
 """The way of the data from samples to beliefs, built once the stream is known."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from decode_stream.decoders.bundle import Bundle
+from decode_stream.decoders.chains import watch_schedule
 from decode_stream.decoders.decoder import Decoder
-from decode_stream.stream.cutter import WindowCutter
+from decode_stream.decoders.runtime import Encoder
+from decode_stream.gui.words import signal_span_s
+from decode_stream.stream.cutter import WindowCutter, held_s
+from decode_stream.stream.filters import ChainSpec
 from decode_stream.stream.ingest import Ingest
+from decode_stream.stream.lsl import lsl_now
+from decode_stream.stream.trials import Trials
+from decode_stream.stream.types import StreamInfo
+from decode_stream.stream.window_chain import WindowSpec
 
-__all__ = ["Pipeline"]
+from .config import SessionConfig
+
+__all__ = ["Pipeline", "build_pipeline"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,3 +43,48 @@ class Pipeline:
     def duration_s(self) -> float:
         """Seconds of signal so far, in recording time."""
         return self.ingest.next_sample / self.ingest.info.sfreq_hz
+
+
+def build_pipeline(
+    info: StreamInfo,
+    chain: ChainSpec,
+    config: SessionConfig,
+    bundle: Bundle | None,
+    encoder: Encoder | None,
+    stimuli: Mapping[str, int],
+) -> Pipeline:
+    """Build the way of the data for the stream that was found.
+
+    Parameters
+    ----------
+    chain : ChainSpec
+        The bundle's, or one to watch with.
+    stimuli : mapping of str to int
+        Gallery index by marker label.
+
+    Raises
+    ------
+    StreamError
+        If the stream does not fit the chain.
+    UsageError
+        If a channel that `config` names is not there.
+    """
+    manifest = bundle.manifest if bundle else None
+    schedule = manifest.schedule if manifest else watch_schedule(chain.sfreq_hz)
+    n_latencies = manifest.n_latencies if manifest else 1
+    window = manifest.window if manifest else WindowSpec()
+    ingest = Ingest(
+        info,
+        chain,
+        max(held_s(schedule, n_latencies, window), signal_span_s(chain.sfreq_hz)),
+        counter_channel=config.counter_channel,
+        onset_channel=config.onset_channel,
+    )
+    trials = Trials(schedule, n_latencies, stimuli, config.marker_offset_ms / 1e3 / info.speed)
+    cutter = WindowCutter(ingest, schedule, window, trials)
+    decoder = None
+    if bundle and encoder:
+        # A loop shows the same trials again: they are new evidence for nobody.
+        turn = None if info.loop_samples is None else ingest.to_decoder(info.loop_samples)
+        decoder = Decoder(bundle, encoder, cutter, clock=lsl_now, score_until=turn)
+    return Pipeline(ingest, cutter, decoder)

@@ -1,22 +1,20 @@
-"""Runs a session or a replay from start to end, with a window or in the terminal."""
+"""Starts a session or a replay. What takes long begins here, before the decoder and all that it needs are loaded."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
 
-from decode_stream.decoders.bundle import Bundle, load_bundle
-from decode_stream.decoders.chains import watch_chain
-from decode_stream.replay_data.open import fingerprint
-from decode_stream.stream.errors import DecodeStreamError, UsageError
+from decode_stream.gui.app import window_available
+from decode_stream.stream.errors import UsageError
 from decode_stream.stream.lsl import quiet_liblsl
 
 from .config import SessionConfig
+from .demo import demo_files
 from .replay_config import ReplayConfig, parse_stall
-from .session import Session
 from .source import Source
-from .summary import check_writable, session_summary, write_json
 
 __all__ = ["run_replay", "run_session"]
 
@@ -34,95 +32,29 @@ def run_session(config: SessionConfig) -> int:
     DecodeStreamError
         If it fails; the summary is written all the same.
     """
-    console = Console(stderr=True)
-    bundle_path, replay = config.bundle, config.replay
-    if config.demo:
-        from .demo import demo_files
-
-        bundle_path, replay = demo_files()
-    bundle = load_bundle(bundle_path) if bundle_path else None
-    config = _with_modality(config, bundle)
-    if replay is None and bundle is None and not (config.stream or config.source_id or config.predicate):
-        raise UsageError(
-            "Nothing to decode: give --bundle BUNDLE for a live session, --replay RECORDING to play a recording, or "
-            "--demo to see the program at work. decode-stream doctor --streams lists the streams on the network."
-        )
-    if config.json is not None:
-        check_writable(config.json)
-    if replay is not None and not replay.exists():
-        raise UsageError(f"There is no recording at {replay}.")
-
     quiet_liblsl()
-    session = Session(config, Source(config, replay), bundle, lambda info: watch_chain(info, config.modality))
-    if bundle and config.replay and fingerprint(config.replay) in bundle.manifest.training.fingerprints:
-        session.caveat = f"NOT HELD OUT: the decoder was trained on {config.replay.name}"
-        session.tell("caveat", session.caveat)
-    session.start()
-    code = 0
-    try:
-        _show(session, console)
-    except KeyboardInterrupt:
-        code = 130
-    except Exception as error:
-        # A view that fails ends the session as any other part of it does.
-        session.error = session.error or error
-    session.stop()
-    try:
-        session.join()
-    except DecodeStreamError as error:
-        code = error.exit_code
-        raise
-    except Exception:
-        code = 1
-        raise
-    finally:
-        if config.json is not None:
-            write_json(session_summary(session, code), config.json)
-    _print_result(session, console)
-    return code
+    bundle, recording = config.bundle, config.replay
+    if config.demo:
+        config = replace(config, modality=config.modality or "eeg")
+        bundle, recording = demo_files(config.modality or "eeg")
+    elif not (bundle or recording or config.stream or config.source_id or config.predicate):
+        from .overview import overview
 
+        raise UsageError(overview(config.modality))
+    if recording is not None and not recording.exists():
+        raise UsageError(f"There is no recording at {recording}.")
+    source = Source(config, recording)
+    # Of a recording of one's own every window counts, so that it plays only to a decoder that is ready.
+    if config.demo:
+        source.begin()
+    with ThreadPoolExecutor(1, "screen") as pool:
+        no_screen = None if config.headless else pool.submit(window_available)
+        try:
+            from .live import run_live
 
-def _with_modality(config: SessionConfig, bundle: Bundle | None) -> SessionConfig:
-    if bundle is None:
-        return config
-    trained = bundle.manifest.modality
-    if config.modality is not None and config.modality != trained:
-        raise UsageError(
-            f"--modality is {config.modality}, but {bundle.manifest.name!r} was trained on {trained}. "
-            f"Give --modality {trained} or another --bundle."
-        )
-    return replace(config, modality=trained)
-
-
-def _show(session: Session, console: Console) -> None:
-    """Show the session until it ends, in a window where there can be one."""
-    if not session.config.headless:
-        from decode_stream.gui.app import run_window, window_available
-
-        why_not = window_available()
-        if why_not is None:
-            title = session.bundle.manifest.name if session.bundle else "watching"
-            # A session of a given length is meant to end; one without ends with its window.
-            timed = session.config.duration_s is not None
-            run_window(session, f"decode-stream: {title}", close_at_end=timed)
-            return
-        session.tell("headless", f"no window: {why_not}")
-        console.print(f"No window can be opened ({why_not}); the session runs in the terminal.")
-    from .terminal import run_terminal
-
-    run_terminal(session, console)
-
-
-def _print_result(session: Session, console: Console) -> None:
-    accuracy = session.snapshot().accuracy
-    if accuracy.n:
-        auc = f", AUC {accuracy.auc:.3f}" if accuracy.auc is not None else ""
-        console.print(
-            f"{accuracy.n} trials, top-1 {accuracy.top1[-1]:.3f} (95 % {accuracy.low[-1]:.3f} to "
-            f"{accuracy.high[-1]:.3f}, {accuracy.interval}; chance {accuracy.chance:.3f}){auc}",
-            highlight=False,
-            soft_wrap=True,
-        )
+            return run_live(config, bundle, source, no_screen)
+        finally:
+            source.close()
 
 
 def run_replay(recording: Path, config: ReplayConfig) -> int:

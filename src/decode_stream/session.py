@@ -7,24 +7,20 @@ from collections.abc import Callable
 from itertools import pairwise
 
 from decode_stream.decoders.bundle import Bundle
-from decode_stream.decoders.chains import watch_schedule
 from decode_stream.decoders.decoder import Decoder
 from decode_stream.decoders.runtime import Encoder
 from decode_stream.gui.snapshot import SignalView, Snapshot
-from decode_stream.gui.words import sample_word, signal_span_s
-from decode_stream.stream.cutter import WindowCutter, held_s
+from decode_stream.gui.words import sample_word
 from decode_stream.stream.filters import ChainSpec
 from decode_stream.stream.ingest import Ingest
 from decode_stream.stream.lsl import StreamLost, lsl_now
-from decode_stream.stream.trials import Trials
 from decode_stream.stream.types import Event, Gap, StreamInfo, Trial
-from decode_stream.stream.window_chain import WindowSpec
 
 from .config import SessionConfig, parse_events
 from .picture import AccuracyTrace, best_matches, chain_notes, progress, shown_now, signal_view, trial_name
-from .pipeline import Pipeline
+from .pipeline import Pipeline, build_pipeline
 from .source import Source
-from .timing import Arrivals, StageTimes, duration_text
+from .timing import Arrivals, StageTimes, Startup, duration_text
 
 __all__ = ["Session"]
 
@@ -57,6 +53,8 @@ class Session:
         Everything worth telling, oldest first.
     n_gaps : int
         Breaks of the stream so far.
+    startup : Startup
+        When the session had reached what.
     error : BaseException or None
         What ended the session, if it failed.
     caveat : str
@@ -78,10 +76,11 @@ class Session:
         self.events: tuple[Event, ...] = ()
         self.n_gaps = 0
         self.stages = {name: StageTimes() for name in ("arrive", "window", "decode", "belief", "total")}
+        self.startup = Startup()
         self.encoder = Encoder(bundle, config.provider) if bundle else None
         # Names that the gallery lacks are told before a stream is looked for.
         self._stimuli = bundle.manifest.stimuli(parse_events(config.events)) if bundle else {}
-        self._sample_word = sample_word(config.modality)
+        self._samples = f"{sample_word(config.modality)}s"
         self._source = source
         source.tell = self.tell
         self._watch_chain = watch_chain
@@ -179,6 +178,7 @@ class Session:
             return
         pipeline = self.pipeline = self._build(info)
         self._set_state("connected")
+        self.startup.reach("connected")
         self.tell("connected", self._source.words)
         for note in (*self._source.notes, *chain_notes(pipeline.ingest)):
             self.tell("note", note)
@@ -193,30 +193,13 @@ class Session:
             self._tell_news()
 
     def _build(self, info: StreamInfo) -> Pipeline:
-        """Build the way of the data for the stream that was found."""
-        config = self.config
-        manifest = self.bundle.manifest if self.bundle else None
-        chain = manifest.chain if manifest else self._watch_chain(info)
-        schedule = manifest.schedule if manifest else watch_schedule(chain.sfreq_hz)
-        n_latencies = manifest.n_latencies if manifest else 1
-        window = manifest.window if manifest else WindowSpec()
-        ingest = Ingest(
-            info,
-            chain,
-            max(held_s(schedule, n_latencies, window), signal_span_s(chain.sfreq_hz)),
-            counter_channel=config.counter_channel,
-            onset_channel=config.onset_channel,
-        )
-        trials = Trials(schedule, n_latencies, self._stimuli, config.marker_offset_ms / 1e3 / info.speed)
-        cutter = WindowCutter(ingest, schedule, window, trials)
-        decoder = None
-        if self.bundle and self.encoder:
-            # A loop shows the same trials again: they are new evidence for nobody.
-            turn = None if info.loop_samples is None else ingest.to_decoder(info.loop_samples)
-            decoder = Decoder(self.bundle, self.encoder, cutter, clock=lsl_now, score_until=turn)
-            decoder.scores.caveat = self.caveat
-        self._stall_s = max(_LEAST_STALL_S, _HOPS_TO_STALL * float(schedule.step_s) / info.speed)
-        return Pipeline(ingest, cutter, decoder)
+        chain = self.bundle.manifest.chain if self.bundle else self._watch_chain(info)
+        pipeline = build_pipeline(info, chain, self.config, self.bundle, self.encoder, self._stimuli)
+        if pipeline.decoder is not None:
+            pipeline.decoder.scores.caveat = self.caveat
+        step_s = float(pipeline.cutter.schedule.step_s) / info.speed
+        self._stall_s = max(_LEAST_STALL_S, _HOPS_TO_STALL * step_s)
+        return pipeline
 
     def _take_samples(self, pipeline: Pipeline) -> None:
         ingest = pipeline.ingest
@@ -232,6 +215,7 @@ class Session:
             return
         gaps = ingest.feed(data, stamps_s, arrived_s)
         self._first_sample_s = self._first_sample_s or arrived_s
+        self.startup.reach("first_sample")
         self._newest_stamp_s = float(stamps_s[-1])
         self._arrived_s = arrived_s
         if ingest.ring.stop > stop:
@@ -239,7 +223,7 @@ class Session:
         self._tell_gaps(gaps)
         state, since_s = self._state
         if state == "stalled":
-            self.tell("resumed", f"{self._sample_word}s again after {lsl_now() - since_s:.1f} s")
+            self.tell("resumed", f"{self._samples} again after {lsl_now() - since_s:.1f} s")
         if state in ("connected", "stalled", "lost"):
             self._set_state("decoding" if pipeline.decoder else "connected")
         self._tell_news()
@@ -249,16 +233,16 @@ class Session:
         for gap in gaps:
             length = duration_text(gap.n_lost / self._source.info.sfreq_hz)
             texts = {
-                "loss": f"{gap.n_lost} {self._sample_word}s ({length}) lost",
+                "loss": f"{gap.n_lost} {self._samples} ({length}) lost",
                 "reset": "the time stamps jumped; filters start anew",
-                "reconnect": f"after the reconnection {gap.n_lost} {self._sample_word}s are missing; filters start anew",
+                "reconnect": f"after the reconnection {gap.n_lost} {self._samples} are missing; filters start anew",
             }
             self.tell("gap", texts[gap.kind])
 
     def _watch_for_stall(self) -> None:
         silent_s = lsl_now() - (self._arrived_s or self._state[1])
         if silent_s > self._stall_s and self._state[0] not in ("stalled", "lost"):
-            self.tell("stalled", f"no {self._sample_word}s for {silent_s:.1f} s")
+            self.tell("stalled", f"no {self._samples} for {silent_s:.1f} s")
             self._set_state("stalled")
 
     def _reconnect(self, ingest: Ingest) -> None:
@@ -318,6 +302,8 @@ class Session:
             return
         if decoder.step():
             self._time(decoder)
+            if decoder.decided_belief is not None:
+                self.startup.reach("first_trial_decoded")
         if trials.missed > before[0]:
             self.tell(
                 "missed", "a marker came when its samples were no longer held; the trial is not decoded"
@@ -366,7 +352,7 @@ class Session:
         now_s = lsl_now()
         state, since_s = self._state
         decoder = self.pipeline.decoder if self.pipeline else None
-        info, trial = self._source.info, self._newest_trial
+        info = self._source.info
         matches, of, truth = best_matches(decoder)
         recent = [(name, stage.recent_ms()) for name, stage in self.stages.items()]
         return Snapshot(
@@ -387,8 +373,8 @@ class Session:
             matches_of=of,
             truth=truth,
             stimulus=None
-            if trial is None or state == "ended"
-            else shown_now(trial, self.bundle, now_s, info.speed, self.config.modality),
+            if state == "ended"
+            else shown_now(self._newest_trial, self.bundle, now_s, info.speed, self.config.modality),
             has_pictures=bool(self.bundle and self.bundle.thumbnails),
             provider=self.encoder.provider if self.encoder else "",
             bundle=self.bundle.manifest.name if self.bundle else "",

@@ -1,11 +1,13 @@
 """A session, or an evaluation, as one JSON object with stable keys."""
 
+import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from decode_stream import __version__
+from decode_stream import BEGAN_S, __version__
 from decode_stream.decoders.bundle import Bundle
 from decode_stream.decoders.scoring import Scores
 from decode_stream.stream.errors import UsageError
@@ -84,6 +86,8 @@ def session_summary(session: Session, exit_code: int) -> dict[str, Any]:
         }
         if info
         else None,
+        "began": _began(),
+        "startup_s": session.startup.summary_s(),
         "duration_s": round(pipeline.duration_s, 3) if pipeline else 0.0,
         "exit": exit_code,
         "error": str(session.error) if session.error else None,
@@ -118,6 +122,11 @@ def session_summary(session: Session, exit_code: int) -> dict[str, Any]:
         "reconstructions": {"made": 0, "superseded": 0, "steps": None, "images_per_s": None},
         "per_trial": trial_rows(decoder.scores) if decoder else [],
     }
+
+
+def _began() -> str:
+    """Return when the program began, as ISO 8601 in UTC."""
+    return (datetime.now(UTC) - timedelta(seconds=time.monotonic() - BEGAN_S)).isoformat()
 
 
 def check_writable(path: Path) -> None:

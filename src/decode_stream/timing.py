@@ -1,11 +1,14 @@
 """How long each stage takes, over the last 400 windows and the whole session."""
 
+import time
 from array import array
 from collections import deque
 
 import numpy as np
 
-__all__ = ["Arrivals", "StageTimes", "duration_text"]
+from decode_stream import BEGAN_S
+
+__all__ = ["Arrivals", "StageTimes", "Startup", "duration_text"]
 
 _RECENT = 400  # hops of 25 ms in ten seconds
 
@@ -61,3 +64,21 @@ class StageTimes:
             return None
         values = np.percentile(np.array(self._all[:]), [50, 95, 99])
         return {name: round(float(v), 3) for name, v in zip(("p50", "p95", "p99"), values, strict=True)}
+
+
+class Startup:
+    """When a session had reached what, from the moment at which the program began."""
+
+    def __init__(self) -> None:
+        self._reached_s: dict[str, float | None] = dict.fromkeys(
+            ("window_up", "connected", "first_sample", "first_trial_decoded")
+        )
+
+    def reach(self, name: str) -> None:
+        """Note that something is reached now; the first time counts."""
+        if self._reached_s[name] is None:
+            self._reached_s[name] = time.monotonic() - BEGAN_S
+
+    def summary_s(self) -> dict[str, float | None]:
+        """Return seconds from the beginning of the program; None for what was never reached."""
+        return {name: None if t is None else round(t, 3) for name, t in self._reached_s.items()}

@@ -7,6 +7,8 @@ _KEYS: dict[str, set[str]] = {
     "modality": set(),
     "bundle": {"name", "sha256"},
     "stream": {"name", "n_channels", "sfreq_hz"},
+    "began": set(),
+    "startup_s": {"window_up", "connected", "first_sample", "first_trial_decoded"},
     "duration_s": set(),
     "exit": set(),
     "samples": {"received", "lost", "duplicate"},

@@ -51,7 +51,6 @@ def test_events_that_are_none_are_refused(text: str) -> None:
         ({"loop": True}, "belong to --replay RECORDING"),
         ({"start_s": 2.0}, "belong to --replay RECORDING"),
         ({"speed": 2.0}, "belong to --replay RECORDING"),
-        ({"modality": "fmri"}, "--modality fmri is not available"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(settings: dict[str, object], words: str) -> None:

@@ -1,18 +1,23 @@
 """The demo that ships: small, honest, and clearly above chance."""
 
+from pathlib import Path
+
 import numpy as np
+import pytest
 
 from decode_stream.decoders.bundle import load_bundle
 from decode_stream.decoders.decoder import decode_recording
 from decode_stream.decoders.runtime import Encoder
 from decode_stream.decoders.scoring import wilson
-from decode_stream.demo import demo_files, demo_gallery
+from decode_stream.demo import DEMOS, demo_bundles, demo_files
+from decode_stream.make_demos import demo_gallery
 from decode_stream.replay_data.open import open_recording
 from decode_stream.replay_data.simulate import simulate_demo
+from decode_stream.stream.errors import UsageError
 
 
 def test_the_demo_is_small_and_loads() -> None:
-    bundle_path, recording_path = demo_files()
+    bundle_path, recording_path = demo_files("eeg")
     assert bundle_path.stat().st_size + recording_path.stat().st_size < 2_000_000
     bundle, gallery = load_bundle(bundle_path), demo_gallery()
     assert bundle.manifest.gallery == gallery.names
@@ -21,7 +26,7 @@ def test_the_demo_is_small_and_loads() -> None:
 
 
 def test_the_decoder_has_not_seen_what_it_is_shown() -> None:
-    bundle_path, recording_path = demo_files()
+    bundle_path, recording_path = demo_files("eeg")
     shown = open_recording(recording_path)
     training = load_bundle(bundle_path).manifest.training
     gallery = demo_gallery()
@@ -35,7 +40,7 @@ def test_the_decoder_has_not_seen_what_it_is_shown() -> None:
 
 
 def test_the_demo_is_decoded_clearly_above_chance() -> None:
-    bundle_path, recording_path = demo_files()
+    bundle_path, recording_path = demo_files("eeg")
     bundle = load_bundle(bundle_path)
     recording = open_recording(recording_path)
     decoder = decode_recording(bundle, Encoder(bundle), recording, bundle.manifest.stimuli())
@@ -48,3 +53,19 @@ def test_the_demo_is_decoded_clearly_above_chance() -> None:
     # What was promised of runs held out is about what an unseen run gives.
     promised = bundle.manifest.training.scores["top1"]
     assert abs(scores.hits().mean() - promised) < 0.2
+
+
+def test_a_demo_that_is_not_installed_is_told_with_those_that_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("decode_stream.demo._folder", lambda: tmp_path)
+    with pytest.raises(UsageError, match="eeg.bundle.zip and demo_eeg.fif are not in .* pip install"):
+        demo_files("eeg")
+    for name in DEMOS["eeg"]:
+        (tmp_path / name).touch()
+    (tmp_path / DEMOS["meg"].bundle).touch()
+    assert demo_files("eeg") == (tmp_path / "eeg.bundle.zip", tmp_path / "demo_eeg.fif")
+    assert list(demo_bundles()) == ["eeg"]
+    with pytest.raises(UsageError, match=r"demo of meg .*: meg.simulation.json is not in") as refused:
+        demo_files("meg")
+    assert "decode-stream --demo --modality eeg" in str(refused.value)

@@ -112,6 +112,36 @@ def test_live_scores_are_the_offline_ones(tmp_path: Path) -> None:
     assert live.signal(1.0) is not None
 
 
+def test_a_session_tells_what_is_shown_while_it_is_shown(tmp_path: Path) -> None:
+    session = make(SessionConfig(modality="eeg", replay=write_csv(tmp_path / "run.csv")), filtered_bundle())
+    shown: list[str] = []
+    session.start()
+    try:
+        assert session.snapshot().stimulus is None
+        while not session.wait(0.01):
+            now = session.snapshot()
+            if now.stimulus is not None and (not shown or shown[-1] != now.stimulus.name):
+                assert now.stimulus.known
+                shown.append(now.stimulus.name)
+    finally:
+        session.stop()
+        session.join()
+    assert {"house", "face"} == set(shown)
+    last = session.snapshot()
+    assert (last.stimulus, last.sfreq_hz, last.modality, last.has_pictures) == (None, 256.0, "eeg", True)
+    view = session.signal(10.0)
+    assert view is not None
+    assert {name for _, name in view.onsets} == {"house", "face"}
+    assert (session.picture("face"), session.picture("house"), session.picture("chair")) == (
+        b"\x89PNG",
+        None,
+        None,
+    )
+    startup = session.startup.summary_s()
+    assert startup["window_up"] is None
+    assert startup["connected"] <= startup["first_sample"] < startup["first_trial_decoded"]  # type: ignore[operator]
+
+
 def test_real_eeg_is_decoded_live_as_offline(real_data: Path) -> None:
     path = real_data / "eeg_faces_houses" / "run-01.csv"
     chain = ChainSpec(

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from decode_stream.timing import StageTimes
+from decode_stream.timing import StageTimes, Startup
 
 
 def test_nothing_is_told_before_the_first() -> None:
@@ -42,3 +42,18 @@ def test_percentiles_are_those_of_numpy() -> None:
     summary = stage.summary_ms()
     assert summary is not None
     assert list(summary.values()) == pytest.approx(np.percentile(durations_ms, [50, 95, 99]), abs=1e-3)
+
+
+def test_what_was_reached_first_counts_and_the_rest_is_open() -> None:
+    startup = Startup()
+    startup.reach("first_sample")
+    first = startup.summary_s()
+    startup.reach("first_sample")
+    assert startup.summary_s() == first
+    assert first["first_sample"] is not None
+    assert first["first_sample"] > 0
+    assert [name for name, time_s in first.items() if time_s is None] == [
+        "window_up",
+        "connected",
+        "first_trial_decoded",
+    ]

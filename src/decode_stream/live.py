@@ -1,0 +1,132 @@
+"""A session from the loading of its decoder to its summary, in a window or in the terminal."""
+
+from concurrent.futures import Future
+from dataclasses import replace
+from pathlib import Path
+
+from rich.console import Console
+
+from decode_stream.decoders.bundle import Bundle, load_bundle
+from decode_stream.decoders.chains import watch_chain
+from decode_stream.gui.app import run_window
+from decode_stream.stream.errors import DecodeStreamError, UsageError
+
+from .config import SessionConfig
+from .session import Session
+from .source import Source
+from .summary import check_writable, session_summary, write_json
+
+__all__ = ["run_live"]
+
+
+def run_live(
+    config: SessionConfig, bundle_path: Path | None, source: Source, no_screen: Future[str | None] | None
+) -> int:
+    """Run a session until it ends.
+
+    Parameters
+    ----------
+    config : SessionConfig
+        What to do.
+    bundle_path : Path or None
+        The decoder.
+    source : Source
+        Where the samples come from.
+    no_screen : Future of str or None
+        Why no window can be opened, once that is known; None for a session in the terminal.
+
+    Returns
+    -------
+    int
+        Exit code: 0 done, 130 interrupted.
+
+    Raises
+    ------
+    DecodeStreamError
+        If it fails; the summary is written all the same.
+    """
+    console = Console(stderr=True)
+    if config.json is not None:
+        check_writable(config.json)
+    bundle = load_bundle(bundle_path) if bundle_path else None
+    config = _with_modality(config, bundle)
+    source.modality = config.modality
+    session = Session(config, source, bundle, lambda info: watch_chain(info, config.modality))
+    if bundle and config.replay and _was_trained_on(bundle, config.replay):
+        session.caveat = f"NOT HELD OUT: the decoder was trained on {config.replay.name}"
+        session.tell("caveat", session.caveat)
+    session.start()
+    code = 0
+    try:
+        _show(session, console, no_screen)
+    except KeyboardInterrupt:
+        code = 130
+    except Exception as error:
+        # A view that fails ends the session as any other part of it does.
+        session.error = session.error or error
+    session.stop()
+    try:
+        session.join()
+    except DecodeStreamError as error:
+        code = error.exit_code
+        raise
+    except Exception:
+        code = 1
+        raise
+    finally:
+        if config.json is not None:
+            write_json(session_summary(session, code), config.json)
+    _print_result(session, console)
+    return code
+
+
+def _with_modality(config: SessionConfig, bundle: Bundle | None) -> SessionConfig:
+    if bundle is None:
+        return config
+    trained = bundle.manifest.modality
+    if config.modality is not None and config.modality != trained:
+        raise UsageError(
+            f"--modality is {config.modality}, but {bundle.manifest.name!r} was trained on {trained}. "
+            f"Give --modality {trained} or another --bundle."
+        )
+    return replace(config, modality=trained)
+
+
+def _was_trained_on(bundle: Bundle, recording: Path) -> bool:
+    from decode_stream.replay_data.open import fingerprint
+
+    return fingerprint(recording) in bundle.manifest.training.fingerprints
+
+
+def _show(session: Session, console: Console, no_screen: Future[str | None] | None) -> None:
+    """Show the session until it ends, in a window where there can be one."""
+    if no_screen is not None:
+        why_not = no_screen.result()
+        if why_not is None:
+            title = session.bundle.manifest.name if session.bundle else "watching"
+            # A session of a given length is meant to end; one without ends with its window.
+            timed = session.config.duration_s is not None
+            run_window(
+                session,
+                f"decode-stream: {title}",
+                close_at_end=timed,
+                shown=lambda: session.startup.reach("window_up"),
+            )
+            return
+        session.tell("headless", f"no window: {why_not}")
+        console.print(f"No window can be opened ({why_not}); the session runs in the terminal.")
+    from .terminal import run_terminal
+
+    run_terminal(session, console)
+
+
+def _print_result(session: Session, console: Console) -> None:
+    accuracy = session.snapshot().accuracy
+    if accuracy.n:
+        auc = f", AUC {accuracy.auc:.3f}" if accuracy.auc is not None else ""
+        console.print(
+            f"{accuracy.n} trials, top-1 {accuracy.top1[-1]:.3f} (95 % {accuracy.low[-1]:.3f} to "
+            f"{accuracy.high[-1]:.3f}, {accuracy.interval}; chance {accuracy.chance:.3f}){auc}",
+            highlight=False,
+            soft_wrap=True,
+        )

@@ -1,0 +1,64 @@
+"""A source that connects while nobody asks for it yet."""
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from decode_stream.config import SessionConfig
+from decode_stream.source import Source
+from decode_stream.stream.errors import RecordingError
+from tests.app.recordings import write_csv
+
+pytestmark = pytest.mark.lsl
+
+
+def replay(path: Path) -> Source:
+    return Source(SessionConfig(modality="eeg", replay=path), path)
+
+
+def test_what_is_played_before_anyone_asks_is_kept(tmp_path: Path) -> None:
+    source = replay(write_csv(tmp_path / "run.csv"))
+    source.begin()
+    try:
+        info = source.connect(threading.Event())
+        assert info is not None
+        assert info.type == "EEG"
+        time.sleep(0.5)
+        data, stamps_s, arrived_s = source.pull(64, 0.05)
+        # All that was sent meanwhile is there, from the first sample on: nothing has to arrive any more.
+        assert len(data) == 64
+        assert arrived_s - stamps_s[0] > 0.4
+        markers = source.pull_markers(0.05)
+        assert all(marker.time_s >= stamps_s[0] for marker in markers)
+    finally:
+        source.close()
+
+
+def test_a_recording_that_cannot_be_played_is_told_by_whoever_asks(tmp_path: Path) -> None:
+    (tmp_path / "empty.csv").touch()
+    source = replay(tmp_path / "empty.csv")
+    source.begin()
+    with pytest.raises(RecordingError, match=r"empty\.csv"):
+        source.connect(threading.Event())
+    source.close()
+
+
+def test_a_source_that_nobody_asks_lets_its_process_go(tmp_path: Path) -> None:
+    source = replay(write_csv(tmp_path / "run.csv"))
+    source.begin()
+    source.close()
+    source.close()
+    assert source._player is None or source._player.poll() is not None
+
+
+def test_an_end_while_connecting_is_not_waited_out(tmp_path: Path) -> None:
+    source = replay(write_csv(tmp_path / "run.csv"))
+    stop = threading.Event()
+    stop.set()
+    source.begin()
+    try:
+        assert source.connect(stop) is None
+    finally:
+        source.close()
