@@ -76,6 +76,23 @@ class StimulusTable:
         ids = np.array([int(label) for label in labels], dtype=np.int64) if whole else None
         return cls(np.array([at for at, _ in markers], dtype=np.int64), ids)
 
+    @classmethod
+    def joined(cls, tables: Sequence["StimulusTable"], starts: Sequence[int]) -> "StimulusTable":
+        """Return the table of recordings laid end to end, with the columns that all of them have.
+
+        Parameters
+        ----------
+        tables : sequence of StimulusTable
+            At least one.
+        starts : sequence of int
+            Where each recording begins, in samples.
+        """
+        common = set.intersection(*(set(table.columns) for table in tables)) - {"onset"}
+        onset = np.concatenate([table.onset + start for table, start in zip(tables, starts, strict=True)])
+        return cls(
+            onset, **{name: np.concatenate([getattr(table, name) for table in tables]) for name in common}
+        )
+
     @property
     def columns(self) -> tuple[str, ...]:
         """Names of the columns that are there."""

@@ -206,15 +206,16 @@ class SimulateConfig:
     """Of everything random: the same seed gives the same subject."""
     embeddings: Annotated[Path | None, Parameter(group=_SOURCE)] = None
     """Embeddings of real pictures (.npy): pictures are drawn that lie as these do, and none is painted."""
+    sessions: Annotated[int | None, Parameter(group=_OUTPUT)] = None
+    """Write so many of the sessions; by default all."""
     forms: Annotated[str | None, Parameter(group=_OUTPUT)] = None
     """Which of the layout's forms to write, separated by commas; by default all."""
-    overwrite: Annotated[bool, Parameter(group=_OUTPUT, negative=())] = False
-    """Write into a folder that holds something already."""
 
     def __post_init__(self) -> None:
-        if self.subject < 1 or self.seed < 0:
+        if self.subject < 1 or self.seed < 0 or (self.sessions is not None and self.sessions < 1):
             raise UsageError(
-                f"--subject is {self.subject} and --seed {self.seed}; subjects count from 1 and seeds from 0."
+                f"--subject is {self.subject}, --seed {self.seed} and --sessions {self.sessions}; subjects and "
+                "sessions count from 1 and seeds from 0."
             )
 
     def chosen(self, known: Sequence[str]) -> tuple[str, ...]:
