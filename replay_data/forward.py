@@ -29,9 +29,14 @@ class Noise:
     name : str
     sos : array of shape (n_sections, 6), float64
         The filter that makes each source of white noise of variance 1, as in `scipy.signal.sosfilt`; its poles lie
-        inside the unit circle.
+        inside the unit circle, and a0 is 1.
     topographies : array of shape (n_sources, n_channels) or (n_channels,), float32
         What each source gives to each channel; of one dimension, every channel has a source of its own.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit, numbers are not finite, or the filter is unstable.
     """
 
     name: str
@@ -40,6 +45,15 @@ class Noise:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "topographies", np.ascontiguousarray(self.topographies))
+        if self.sos.ndim != 2 or self.sos.shape[1] != 6 or self.topographies.ndim not in (1, 2):
+            raise ValueError(f"The noise {self.name!r} has arrays of the wrong shape.")
+        _, _, _, a0, a1, a2 = self.sos.T
+        # The triangle of stable sections, with room for what poles next to the circle would overflow.
+        stable = (a0 == 1) & (np.abs(a2) < 1 - 1e-9) & (np.abs(a1) < 1 + a2 - 1e-9)
+        if not (stable.all() and np.isfinite(self.sos).all() and np.isfinite(self.topographies).all()):
+            raise ValueError(
+                f"The noise {self.name!r} has poles outside the unit circle, or numbers not finite."
+            )
 
     @property
     def n_sources(self) -> int:
@@ -147,15 +161,14 @@ class ForwardModel:
             == {n_sources}
             and 0 <= self.n_layout <= len(self.weights)
             and all(0 <= i < len(self.components) for i in self.component)
-            and all(
-                part.topographies.shape[-1] == n_channels and part.sos.shape[1:] == (6,)
-                for part in self.noise
-            )
+            and all(part.topographies.shape[-1] == n_channels for part in self.noise)
             and sum(part.topographies.ndim == 1 for part in self.noise) == 1
             and all(getattr(self.artefacts, name).shape == (n_channels,) for name in _ARTEFACTS)
+            and all(np.isfinite(getattr(self, name)).all() for name in _ARRAYS)
+            and all(np.isfinite(getattr(self.artefacts, name)).all() for name in _ARTEFACTS)
         )
         if not fits:
-            raise ValueError("The arrays of the forward model do not fit each other.")
+            raise ValueError("The arrays of the forward model do not fit each other, or are not finite.")
 
     @property
     def n_dims(self) -> int:
@@ -223,7 +236,7 @@ def save_forward(forward: ForwardModel, path: Path, *, overwrite: bool = False) 
     RecordingError
         If it cannot be written; nothing is left at `path` then.
     """
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     arrays = {name: getattr(forward, name) for name in _ARRAYS}
     arrays |= {f"artefact.{name}": getattr(forward.artefacts, name) for name in _ARTEFACTS}
@@ -244,7 +257,9 @@ def save_forward(forward: ForwardModel, path: Path, *, overwrite: bool = False) 
     )
     metadata = {"forward": msgspec.json.encode(header).decode()}
     with written_whole(path, overwrite=overwrite) as place:
-        save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, place, metadata)
+        place.write_bytes(
+            save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, metadata)
+        )
 
 
 def load_forward(path: Path) -> ForwardModel:

@@ -172,10 +172,10 @@ def _load(path: Path) -> Simulation:
 
 
 def _save_pictures(embeddings: npt.NDArray[np.float32], path: Path, overwrite: bool) -> None:
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     with written_whole(path, overwrite=overwrite) as place:
-        save_file({"embeddings": np.ascontiguousarray(embeddings, np.float32)}, place)
+        place.write_bytes(save({"embeddings": np.ascontiguousarray(embeddings, np.float32)}))
 
 
 def _load_pictures(path: Path) -> npt.NDArray[np.float32]:

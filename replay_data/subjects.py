@@ -85,7 +85,7 @@ class _Loudness:
 
 
 _EEG = _Loudness(1.9, 0.6, 12.0, 7.0, 1.0, 150.0, 1.5, 15.0, 25.0, 50.0)
-_MEG = _Loudness(40.0, 0.4, 250.0, 200.0, 120.0, 1500.0, 100.0, 500.0, 3000.0, 60.0)
+_MEG = _Loudness(55.0, 0.4, 250.0, 200.0, 120.0, 1500.0, 100.0, 500.0, 3000.0, 60.0)
 
 _NOTES = (
     "The head is a sphere; responses add up and do not vary from showing to showing; noise is Gaussian and stationary.",

@@ -220,6 +220,26 @@ def test_arrays_that_do_not_fit_are_refused(subject: ForwardModel) -> None:
         replace(subject, bias=subject.bias[:-1])
     with pytest.raises(ValueError, match="do not fit"):
         replace(subject, noise=subject.noise[:2])
+    with pytest.raises(ValueError, match="not finite"):
+        replace(subject, weights=subject.weights * np.float32(np.nan))
+
+
+@pytest.mark.parametrize("pole", [1.0, 1.1, np.nan])
+def test_a_file_whose_noise_would_explode_is_refused(
+    subject: ForwardModel, tmp_path: Path, pole: float
+) -> None:
+    from safetensors import safe_open
+    from safetensors.numpy import load_file, save_file
+
+    path = tmp_path / "one.forward.safetensors"
+    save_forward(subject, path)
+    with safe_open(path, "numpy") as file:
+        metadata = file.metadata()
+    arrays = load_file(path)
+    arrays["noise.0.sos"] = np.array([[1.0, 0.0, 0.0, 1.0, -pole, 0.0]])
+    save_file(arrays, path, metadata)
+    with pytest.raises(RecordingError, match="outside the unit circle"):
+        load_forward(path)
 
 
 def test_an_unknown_electrode_is_named() -> None:
