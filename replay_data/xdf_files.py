@@ -166,8 +166,8 @@ def _signal(path: Path, index: XdfIndex, options: ReadOptions) -> XdfStream:
     best = [stream for stream in signals if key(stream) == most]
     if len(best) > 1:
         raise _OpenChoiceError(
-            f"{path} holds {len(best)} streams that could be the signal: {_listed(best)}. Say which with --stream NAME: "
-            "decode-stream replay takes it, and decode-stream convert, which writes what every command reads."
+            f"{path} holds {len(best)} streams that could be the signal: {_listed(best)}. Say which with --stream "
+            "NAME: decode-stream replay takes it, and decode-stream convert, which writes what every command reads."
         )
     return best[0]
 
