@@ -112,9 +112,14 @@ def things_eeg_pictures(
     -------
     PictureSet
         Training images, test images and the target; the last has an embedding of its own.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer names than concepts.
     """
     n_train, n_test = scale.n_train_concepts, scale.n_test_concepts
-    names = concepts or [f"concept{i:04d}" for i in range(1, n_train + n_test + 1)]
+    names = _names(concepts, n_train + n_test)
     looks = _draw(((n_train, _EEG_IMAGES), (n_test, 1), (1, 1)), meaning, seed)
     rows = [
         (names[c], f"training_images/{c + 1:05d}_{names[c]}/{names[c]}_{k + 1:02d}s.jpg", "train")
@@ -123,7 +128,7 @@ def things_eeg_pictures(
     ]
     rows += [
         (name, f"test_images/{c:05d}_{name}/{name}_01s.jpg", "test")
-        for c, name in enumerate(names[n_train : n_train + n_test], start=1)
+        for c, name in enumerate(names[n_train:], start=1)
     ]
     rows.append(("target", "", "target"))
     ids = [*range(1, n_train * _EEG_IMAGES + 1), *range(1, n_test + 1), EEG_TARGET]
@@ -139,20 +144,26 @@ def things_meg_pictures(
     picture, which is no image of THINGS.
     """
     n, n_test = scale.n_concepts, scale.n_test_concepts
-    names = concepts or [f"concept{i:04d}" for i in range(1, n + 1)]
+    names = _names(concepts, n)
     looks = _draw(((n, _MEG_IMAGES + 1), (1, 1)), meaning, seed)
     # Test concepts lie evenly among the others.
     tested = set(np.linspace(0, n - 1, n_test).round().astype(int).tolist())
     rows: list[tuple[str, str, str]] = []
     ids: list[int] = []
     kept: list[int] = []
-    for c, name in enumerate(names[:n]):
+    for c, name in enumerate(names):
         for k in range(_MEG_IMAGES + (c in tested)):
             kept.append(c * (_MEG_IMAGES + 1) + k)
             ids.append(len(ids) + 1)
             rows.append((name, f"{name}/{name}_{k + 1:02d}s.jpg", "test" if k == _MEG_IMAGES else "train"))
     rows.append(("catch", "", "catch"))
     return _picture_set(looks[[*kept, len(looks) - 1]], [*ids, MEG_CATCH], rows)
+
+
+def _names(concepts: Sequence[str] | None, n: int) -> Sequence[str]:
+    if concepts is not None and len(concepts) < n:
+        raise ValueError(f"{n} concepts need as many names; got {len(concepts)}.")
+    return [f"concept{i:04d}" for i in range(1, n + 1)] if concepts is None else concepts[:n]
 
 
 def _draw(shapes: Sequence[tuple[int, int]], meaning: Geometry, seed: int) -> np.ndarray:

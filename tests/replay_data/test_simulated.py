@@ -335,6 +335,16 @@ def test_pictures_that_do_not_fit_the_subject_are_refused(subject: ForwardModel)
         Simulation(subject, PICTURES.embeddings, empty, none, 10**12, 1)
 
 
+def test_pictures_may_bear_names_of_their_own() -> None:
+    names = [f"thing{i}" for i in range(7)]
+    table = things_eeg_pictures(SCALE, seed=3, concepts=names).table
+    assert table.image is not None
+    assert table.image[0] == "training_images/00001_thing0/thing0_01s.jpg"
+    assert table.image[40] == "test_images/00001_thing4/thing4_01s.jpg"
+    with pytest.raises(ValueError, match="7 concepts need"):
+        things_eeg_pictures(SCALE, seed=3, concepts=names[:6])
+
+
 def test_a_sequence_may_be_of_any_timing() -> None:
     pictures = things_eeg_pictures(SCALE, seed=3)
     forward = eeg_subject(pictures.embeddings, 64, seed=1, sfreq_hz=100.0, names=FEW)
