@@ -60,7 +60,9 @@ class _Loudness:
 
     Set once, by `benchmarks/simulated_subjects.py`, so that a ridge regression on all channels reaches what is
     published for linear decoders of THINGS-EEG2 and THINGS-MEG, single trials and averages alike, and not touched
-    since. `evoked` and `specific` decide it: the former single trials, the latter at what many repeats saturate.
+    since. `evoked` and `specific` decide it: the former single trials, the latter at what many repeats saturate. It
+    reaches, among 200 unseen images: EEG single trials 1.5 % (top-5 6.0 %), 80 averaged 13.5 % (38.5 %); MEG single
+    trials 1.9 % (7.9 %), 12 averaged 9.5 % (31.5 %).
 
     Attributes
     ----------
