@@ -32,6 +32,7 @@ class _File(msgspec.Struct, frozen=True):
     n_layout: int
     grid: tuple[int, int, int]
     n_voxels: int
+    signal_pct: float
     subject_seed: int
     levels: int
     shown: list[int]
@@ -47,6 +48,7 @@ def save_volumes(
     run: SimulatedVolumes,
     pictures: FloatArray,
     n_layout: int,
+    signal_pct: float,
     subject_seed: int,
     path: Path,
     *,
@@ -57,7 +59,7 @@ def save_volumes(
     Parameters
     ----------
     run : SimulatedVolumes
-        Of the subject that ``fmri_subject(pictures, n_layout, ..., seed=subject_seed)`` makes.
+        Of the subject that ``fmri_subject(pictures, n_layout, signal_pct=..., seed=...)`` makes.
     pictures : array of shape (n_pictures, n_dims)
         Embeddings, among them those of all pictures shown.
     path : Path
@@ -84,6 +86,7 @@ def save_volumes(
         n_layout=n_layout,
         grid=(grid[0], grid[1], grid[2]),
         n_voxels=subject.n_voxels,
+        signal_pct=signal_pct,
         subject_seed=subject_seed,
         levels=_levels(subject),
         shown=same.argmax(axis=1).tolist(),
@@ -181,7 +184,12 @@ def _load(path: Path) -> _File:
 
 def _subject(file: _File) -> FmriSubject:
     return fmri_subject(
-        np.array(file.pictures), file.n_layout, grid=file.grid, n_voxels=file.n_voxels, seed=file.subject_seed
+        np.array(file.pictures),
+        file.n_layout,
+        grid=file.grid,
+        n_voxels=file.n_voxels,
+        signal_pct=file.signal_pct,
+        seed=file.subject_seed,
     )
 
 

@@ -19,6 +19,8 @@ __all__ = ["demo_run", "make_fmri_demo"]
 _GRID, _N_VOXELS = (40, 48, 40), 1500
 _TR_S, _VOLUMES_A_TRIAL = 4 / 3, 3
 _N_TRAINING_RUNS = 12
+#: Three times that of the simulated NSD, whose person has ten times the voxels and is scanned for forty hours.
+_SIGNAL_PCT = 0.3
 
 
 def make_fmri_demo(
@@ -51,7 +53,9 @@ def make_fmri_demo(
     Bundle
     """
     pictures = np.asarray(gallery.embeddings, np.float64)
-    subject = fmri_subject(pictures, n_layout, grid=_GRID, n_voxels=_N_VOXELS, seed=seed)
+    subject = fmri_subject(
+        pictures, n_layout, grid=_GRID, n_voxels=_N_VOXELS, signal_pct=_SIGNAL_PCT, seed=seed
+    )
     runs = [demo_run(subject, gallery, n_trials, (seed, number)) for number in range(1 + n_training_runs)]
     bundle, _ = train(
         runs[1:],
@@ -62,7 +66,7 @@ def make_fmri_demo(
         seed=seed,
         report=lambda text: print(text, file=sys.stderr),
     )
-    save_volumes(runs[0], pictures, n_layout, seed, recording_path, overwrite=True)
+    save_volumes(runs[0], pictures, n_layout, _SIGNAL_PCT, seed, recording_path, overwrite=True)
     return save_bundle(bundle, bundle_path, overwrite=True)
 
 

@@ -32,6 +32,8 @@ _MAX_POINTS = 300
 #: A trial's belief is shown for so long after its last window before free-running ones take over, and for as long as
 #: the longest time from its onset to a window's end. Seconds.
 _TRIAL_SHOWN_S = 1.0
+#: Probabilities that differ by less order nothing.
+_NOTHING_TOLD = 1e-9
 #: No marker tells when a picture goes. It is taken to be gone after so long, if no other came: THINGS shows a picture
 #: for 0.1 or 0.5 s, NSD for 3 s. Seconds.
 _STIMULUS_SHOWN_S = {"eeg": 1.0, "meg": 1.0, "fmri": 3.0}
@@ -137,6 +139,9 @@ def _newest(decoder: Decoder | None) -> Belief | None:
     if decoder is None:
         return None
     trial, free = decoder.trial_belief, decoder.free_belief
+    if free is not None and np.ptp(free.probability) < _NOTHING_TOLD:
+        # Linear decoders say nothing of a window without an onset: no entry is the best then.
+        free = None
     if decoder.scores.overlapping and decoder.decided_belief is not None:
         # Where trials overlap the newest window belongs to another of them every few milliseconds.
         trial = decoder.decided_belief

@@ -185,7 +185,7 @@ def test_betas_scatter_about_the_answers(subject: FmriSubject) -> None:
 
 def saved(subject: FmriSubject, folder: Path) -> Path:
     path = folder / "x.simulation.json"
-    save_volumes(run_of(subject), pictures(), N_LAYOUT, 3, path)
+    save_volumes(run_of(subject), pictures(), N_LAYOUT, 0.1, 3, path)
     return path
 
 
@@ -217,9 +217,9 @@ def test_a_file_that_is_damaged_or_of_other_numbers_is_refused(subject: FmriSubj
     with pytest.raises(RecordingError, match="mask of its own"):
         open_recording(path, mask="all")
     with pytest.raises(RecordingError, match="must end in"):
-        save_volumes(run_of(subject), pictures(), N_LAYOUT, 3, tmp_path / "x.json")
+        save_volumes(run_of(subject), pictures(), N_LAYOUT, 0.1, 3, tmp_path / "x.json")
     with pytest.raises(ValueError, match="another subject"):
-        save_volumes(run_of(subject), pictures(), N_LAYOUT, 4, tmp_path / "y.simulation.json")
+        save_volumes(run_of(subject), pictures(), N_LAYOUT, 0.1, 4, tmp_path / "y.simulation.json")
 
 
 def test_what_cannot_be_is_refused(subject: FmriSubject) -> None:
