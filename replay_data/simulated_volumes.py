@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
-from scipy.signal import lfilter
 
 from decode_stream.stream.recording import Epoch, epoch_gaps
 from decode_stream.stream.stimuli import StimulusTable
@@ -117,10 +117,11 @@ def _noise(run: SimulatedVolumes, rng: np.random.Generator) -> npt.NDArray[np.fl
 def _ar(white: npt.NDArray[np.float32], ar: float) -> npt.NDArray[np.float32]:
     """Return a stationary AR(1) process of unit variance down the columns of white noise."""
     white[1:] *= np.float32(np.sqrt(1 - ar**2))
-    process: npt.NDArray[np.float32] = lfilter([1.0], np.array([1.0, -ar], np.float32), white, axis=0).astype(
-        np.float32, copy=False
-    )
-    return process
+    # Not SciPy's filter: to import it takes longer than all else that a replay needs to begin.
+    process, fading = white.astype(np.float64), float(np.float32(ar))
+    for before, now in pairwise(process):
+        now += fading * before
+    return process.astype(np.float32)
 
 
 def _artefacts(run: SimulatedVolumes, rng: np.random.Generator) -> npt.NDArray[np.float32]:
