@@ -1,5 +1,7 @@
 """The demo that ships: small, honest, and clearly above chance."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -69,3 +71,14 @@ def test_a_demo_that_is_not_installed_is_told_with_those_that_are(
     with pytest.raises(UsageError, match=r"demo of meg .*: meg.simulation.json is not in") as refused:
         demo_files("meg")
     assert "decode-stream --demo --modality eeg" in str(refused.value)
+
+
+def test_what_plays_a_demo_starts_without_what_takes_seconds_to_load() -> None:
+    code = (
+        "import sys, decode_stream.replay_data.player_process, decode_stream.replay_data.open\n"
+        "import decode_stream.replay_data.player, decode_stream.stream.lsl\n"
+        "print(*sorted({name.partition('.')[0] for name in sys.modules}))"
+    )
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert {"numpy", "pylsl"} <= set(loaded.stdout.split())
+    assert not {"scipy", "mne", "h5py", "nibabel", "onnxruntime", "PySide6"} & set(loaded.stdout.split())
