@@ -198,6 +198,8 @@ def _windows(
     if modality == "fmri":
         # A beta is the answer to its picture already, whenever that was given.
         betas = recording.epoch is not None and recording.epoch.n_times == 1
+        if betas and (lag_s is not None or width_s is not None):
+            raise UsageError(f"{recording.name} holds betas, one a trial: leave out --lag-s and --width-s.")
         schedule = volume_schedule(sfreq_hz, *((0.0, 1 / sfreq_hz) if betas else (lag_s, width_s)))
         n_latencies = 1
     elif lag_s is not None or width_s is not None:

@@ -117,7 +117,8 @@ def fit_ridge(features: FloatArray, embeddings: FloatArray, runs: IntArray) -> R
     names, places = np.unique(runs, return_inverse=True)
     folds = PredefinedSplit(places) if len(names) > 1 else KFold(_N_FOLDS)
     center, spread = features.mean(axis=0), features.std(axis=0)
-    spread[spread == 0] = 1.0
+    # A voxel that never changes has a spread of rounding errors, which must not be blown up to a whole one.
+    spread[spread <= 1e-9 * (np.abs(center) + spread.max())] = 1.0
     x = (features - center) / spread
     y = embeddings - embeddings.mean(axis=0)
     weights, penalty = _solve(x.astype(np.float64), y.astype(np.float64), folds)

@@ -210,6 +210,11 @@ def test_a_lag_or_a_width_that_makes_no_sense_is_refused(subject: FmriSubject, t
             trained(runs, tmp_path / "w.bundle", **wrong)
 
 
+def test_betas_have_no_lag(subject: FmriSubject, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="session-0 holds betas, one a trial"):
+        trained([betas(subject, number) for number in range(2)], tmp_path / "l.bundle", lag_s=4.0)
+
+
 def test_a_mask_belongs_to_a_replay() -> None:
     with pytest.raises(UsageError, match="--mask belongs to --replay"):
         SessionConfig(modality="fmri", mask="nsdgeneral")

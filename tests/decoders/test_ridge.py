@@ -55,7 +55,7 @@ def test_a_single_run_is_parted_to_choose_the_penalty() -> None:
 
 def test_a_voxel_that_never_changes_counts_for_nothing() -> None:
     features, embeddings, runs = linear_trials()
-    features[:, 3] = 7.0
+    features[:, 3] = 0.1 + 7.0 / 3
     readout = fit_ridge(features, embeddings, runs)
     assert np.isfinite(readout.weights).all()
     assert np.abs(readout.weights[3]).max() < 1e-12
