@@ -1,5 +1,6 @@
 """Opens the window of a session, or says why none can be opened. Qt is loaded only when asked for."""
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -9,7 +10,7 @@ from .snapshot import Puller
 
 __all__ = ["run_window", "window_available"]
 
-_PROBE = "import pyqtgraph; from PySide6.QtWidgets import QApplication; QApplication([])"
+_PROBE = "from PySide6.QtWidgets import QApplication; QApplication([])"
 _PROBE_TIMEOUT_S = 30.0
 _LINUX_HINT = (
     " On Debian or Ubuntu: apt-get install libegl1 libgl1 libfontconfig1 libdbus-1-3 libxkbcommon-x11-0"
@@ -27,6 +28,8 @@ def window_available() -> str | None:
     no_screen = not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
     if sys.platform.startswith("linux") and wants_screen and no_screen:
         return "no screen: neither DISPLAY nor WAYLAND_DISPLAY is set"
+    if importlib.util.find_spec("pyqtgraph") is None:
+        return "pyqtgraph is missing; reinstall with: pip install decode-stream"
     try:
         probe = subprocess.run(
             [sys.executable, "-c", _PROBE],

@@ -1,6 +1,7 @@
 """A session from the loading of its decoder to its summary, in a window or in the terminal."""
 
-from concurrent.futures import Future
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from rich.console import Console
 
 from decode_stream.decoders.bundle import Bundle, load_bundle
 from decode_stream.decoders.chains import watch_chain
-from decode_stream.gui.app import run_window
+from decode_stream.gui.app import run_window, window_available
 from decode_stream.stream.errors import DecodeStreamError, UsageError
 
 from .config import SessionConfig
@@ -19,9 +20,7 @@ from .summary import check_writable, session_summary, write_json
 __all__ = ["run_live"]
 
 
-def run_live(
-    config: SessionConfig, bundle_path: Path | None, source: Source, no_screen: Future[str | None] | None
-) -> int:
+def run_live(config: SessionConfig, bundle_path: Path | None, source: Source) -> int:
     """Run a session until it ends.
 
     Parameters
@@ -32,8 +31,6 @@ def run_live(
         The decoder.
     source : Source
         Where the samples come from.
-    no_screen : Future of str or None
-        Why no window can be opened, once that is known; None for a session in the terminal.
 
     Returns
     -------
@@ -51,6 +48,8 @@ def run_live(
     bundle = load_bundle(bundle_path) if bundle_path else None
     config = _with_modality(config, bundle)
     source.modality = config.modality
+    # Asked in good time, since the answer takes a process of its own; but not before the one that plays the demo is up.
+    no_screen = None if config.headless else _in_background(window_available)
     session = Session(config, source, bundle, lambda info: watch_chain(info, config.modality))
     if bundle and config.replay and _was_trained_on(bundle, config.replay):
         session.caveat = f"NOT HELD OUT: the decoder was trained on {config.replay.name}"
@@ -78,6 +77,13 @@ def run_live(
             write_json(session_summary(session, code), config.json)
     _print_result(session, console)
     return code
+
+
+def _in_background(ask: Callable[[], str | None]) -> Future[str | None]:
+    pool = ThreadPoolExecutor(1, "screen")
+    answer = pool.submit(ask)
+    pool.shutdown(wait=False)
+    return answer
 
 
 def _with_modality(config: SessionConfig, bundle: Bundle | None) -> SessionConfig:

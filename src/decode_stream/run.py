@@ -1,13 +1,11 @@
 """Starts a session or a replay. What takes long begins here, before the decoder and all that it needs are loaded."""
 
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
 
-from decode_stream.gui.app import window_available
 from decode_stream.stream.errors import UsageError
 from decode_stream.stream.lsl import quiet_liblsl
 
@@ -47,14 +45,12 @@ def run_session(config: SessionConfig) -> int:
     # Of a recording of one's own every window counts, so that it plays only to a decoder that is ready.
     if config.demo:
         source.begin()
-    with ThreadPoolExecutor(1, "screen") as pool:
-        no_screen = None if config.headless else pool.submit(window_available)
-        try:
-            from .live import run_live
+    try:
+        from .live import run_live
 
-            return run_live(config, bundle, source, no_screen)
-        finally:
-            source.close()
+        return run_live(config, bundle, source)
+    finally:
+        source.close()
 
 
 def run_replay(recording: Path, config: ReplayConfig) -> int:

@@ -52,6 +52,13 @@ def test_no_screen_is_said_without_trying_qt(monkeypatch):
     assert window_available() == "no screen: neither DISPLAY nor WAYLAND_DISPLAY is set"
 
 
+def test_a_missing_pyqtgraph_is_said_without_trying_qt(monkeypatch):
+    monkeypatch.setenv("QT_QPA_PLATFORM", "offscreen")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("a process was started"))
+    assert window_available() == "pyqtgraph is missing; reinstall with: pip install decode-stream"
+
+
 def test_a_qt_that_aborts_is_survived_and_told(monkeypatch):
     monkeypatch.setenv("DISPLAY", ":77")
     monkeypatch.setenv("QT_QPA_PLATFORM", "no-such-platform")
