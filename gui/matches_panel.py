@@ -122,10 +122,10 @@ class MatchesPanel(Panel):
         for k, card in enumerate(self._cards):
             match = matches[k] if k < len(matches) else None
             card.show_match(match, snapshot.truth, with_picture=snapshot.has_pictures)
-        truth = f"shown: {snapshot.truth}" if snapshot.truth and matches else ""
+        truth = f"was shown: {snapshot.truth}" if snapshot.truth and matches else ""
         # Beside ranked matches a check mark says it; the name is spelled out where it is none of them.
         ranked = any(match.name == snapshot.truth for match in matches)
-        set_text(self.truth, "✓ shown" if truth and ranked else truth)
+        set_text(self.truth, "✓ was shown" if truth and ranked else truth)
         told = ", ".join(f"{match.name} {match.probability:.0%}" for match in matches)
         self.describe("; ".join(part for part in (matches_text(snapshot), told, truth) if part))
         return True

@@ -157,14 +157,14 @@ def _best_match(snapshot: Snapshot) -> str:
     """Return the first match in a few words, with the truth where that is another."""
     best = snapshot.matches[0]
     told = f"{matches_text(snapshot)}: {match_name(best, snapshot.truth)} {percent_text(best.probability)}"
-    return told if snapshot.truth in ("", best.name) else f"{told}, shown: {snapshot.truth}"
+    return told if snapshot.truth in ("", best.name) else f"{told}, was shown: {snapshot.truth}"
 
 
 def _matches(snapshot: Snapshot) -> Group:
     matches, truth = snapshot.matches[:_N_MATCHES], snapshot.truth
     head = Text(matches_text(snapshot), "bright_black")
     if truth and matches and all(match.name != truth for match in matches):
-        head.append(f", shown: {truth}", TRUTH)
+        head.append(f", was shown: {truth}", TRUTH)
     lines = [head]
     for match in matches:
         right = bool(truth) and match.name == truth

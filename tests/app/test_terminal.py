@@ -136,8 +136,8 @@ def test_the_stimulus_and_a_truth_that_is_not_ranked_are_named():
     assert "stimulus  house" in shown(replace(DECODING, stimulus=Stimulus("house", True)))
     assert "4711 (not in the gallery)" in shown(replace(DECODING, stimulus=Stimulus("4711", False)))
     wrong = replace(DECODING, truth="chair")
-    assert "trial 40, up to 350 ms after onset, shown: chair" in shown(wrong)
-    assert "face 83.0 %, shown: chair" in progress_line(wrong)
+    assert "trial 40, up to 350 ms after onset, was shown: chair" in shown(wrong)
+    assert "face 83.0 %, was shown: chair" in progress_line(wrong)
 
 
 def test_the_age_of_volumes_is_told_in_seconds():

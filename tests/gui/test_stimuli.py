@@ -77,7 +77,7 @@ def test_matches_come_with_their_pictures_and_the_truth_in_a_frame(seen, open_wi
     panel = open_window(seen).matches_panel
     assert panel.row_texts() == (("red", "60.0 %"), ("✓ blue", "30.0 %"), ("bare", "10.0 %"))
     assert panel.n_pictures() == 2
-    assert panel.truth.text() == "✓ shown"
+    assert panel.truth.text() == "✓ was shown"
     # Both keep their shape: a square, and a picture twice as high as wide.
     red, blue = (count(panel, tmp_path / "matches.png", colour) for colour in (RED, BLUE))
     assert red > 3000
@@ -91,7 +91,7 @@ def test_matches_come_with_their_pictures_and_the_truth_in_a_frame(seen, open_wi
 def test_the_truth_among_no_match_is_named(seen, open_window):
     seen.now = replace(seen.now, truth="zebra")
     panel = open_window(seen).matches_panel
-    assert panel.truth.text() == "shown: zebra"
+    assert panel.truth.text() == "was shown: zebra"
     assert not any(name.startswith("✓") for name, _ in panel.row_texts())
 
 

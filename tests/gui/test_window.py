@@ -51,7 +51,7 @@ def test_a_decoding_session_shows_all_it_knows(fakes, open_window, tmp_path):
     for text in (
         "nothing shown",
         "trial 120, up to 350 ms after onset",
-        "✓ shown",
+        "✓ was shown",
         "single trial, 2-way",
         "95 % Wilson, pointwise",
         "0:42 gap: 12 samples lost",
@@ -87,7 +87,7 @@ def test_free_running_matches_are_called_so(fakes, open_window):
 
 def test_a_stimulus_that_is_not_ranked_is_named(fakes, open_window):
     window = open_window(fakes.Puller(replace(fakes.snapshot("decoding"), truth="chair")))
-    assert "shown: chair" in texts(window)
+    assert "was shown: chair" in texts(window)
     assert not any(name.startswith("✓") for name, _ in window.matches_panel.row_texts())
 
 
