@@ -22,8 +22,6 @@ from .subjects import eeg_subject, meg_subject
 
 __all__ = [
     "EEG_SCALES",
-    "EEG_TARGET",
-    "MEG_CATCH",
     "MEG_SCALES",
     "EegScale",
     "MegScale",
@@ -36,8 +34,8 @@ __all__ = [
 
 Scale: TypeAlias = Literal["small", "full"]
 
-#: Ids of what is no picture of the set, as the datasets number them.
-EEG_TARGET, MEG_CATCH = 99999, 999999
+#: Id of what is no picture of the set, targets and catch trials, as readers give it.
+_NO_PICTURE = -1
 #: Images of a THINGS concept that were shown once to each person, or in training.
 _EEG_IMAGES, _MEG_IMAGES = 10, 12
 _EEG_SPLIT_SESSIONS = 2  # a training image is shown in every other session
@@ -131,7 +129,7 @@ def things_eeg_pictures(
         for c, name in enumerate(names[n_train:], start=1)
     ]
     rows.append(("target", "", "target"))
-    ids = [*range(1, n_train * _EEG_IMAGES + 1), *range(1, n_test + 1), EEG_TARGET]
+    ids = [*range(1, n_train * _EEG_IMAGES + 1), *range(1, n_test + 1), _NO_PICTURE]
     return _picture_set(looks, ids, rows)
 
 
@@ -157,7 +155,7 @@ def things_meg_pictures(
             ids.append(len(ids) + 1)
             rows.append((name, f"{name}/{name}_{k + 1:02d}s.jpg", "test" if k == _MEG_IMAGES else "train"))
     rows.append(("catch", "", "catch"))
-    return _picture_set(looks[[*kept, len(looks) - 1]], [*ids, MEG_CATCH], rows)
+    return _picture_set(looks[[*kept, len(looks) - 1]], [*ids, _NO_PICTURE], rows)
 
 
 def _names(concepts: Sequence[str] | None, n: int) -> Sequence[str]:

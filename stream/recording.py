@@ -1,14 +1,13 @@
 """What every reader of recordings gives, whatever the file."""
 
-from dataclasses import dataclass, replace
-from itertools import pairwise
+from dataclasses import dataclass
 from math import ceil
 from typing import Protocol
 
 from .stimuli import StimulusTable
 from .types import Channel, FloatArray, Gap
 
-__all__ = ["Epoch", "Recording", "RecordingPart", "epoch_gaps", "n_missing", "split"]
+__all__ = ["Epoch", "Recording", "epoch_gaps", "n_missing"]
 
 #: Length given to a break whose true length nobody knows, so that filters start anew behind it. Seconds.
 _UNKNOWN_BREAK_S = 0.5
@@ -105,75 +104,3 @@ class Recording(Protocol):
     def read(self, start: int, stop: int) -> FloatArray:
         """Return the samples [start, stop), shape (stop - start, n_channels), in the channels' units."""
         ...
-
-
-class RecordingPart:
-    """Some successive samples of a recording, as a recording; see `Recording` for its attributes.
-
-    Parameters
-    ----------
-    whole : Recording
-        What it is a part of.
-    start, stop : int
-        Its samples [start, stop) of the whole.
-    name : str
-        Short name for people.
-    """
-
-    def __init__(self, whole: Recording, start: int, stop: int, name: str) -> None:
-        self._whole = whole
-        self._start = start
-        self.name = name
-        self.channels = whole.channels
-        self.sfreq_hz = whole.sfreq_hz
-        self.n_samples = stop - start
-        self.epoch = whole.epoch
-        self.notes = whole.notes
-        self.markers = tuple((at - start, label) for at, label in whole.markers if start <= at < stop)
-        inside = (whole.stimuli.onset >= start) & (whole.stimuli.onset < stop)
-        table = whole.stimuli.rows(inside)
-        self.stimuli = replace(table, onset=table.onset - start)
-        self.gaps = tuple(
-            Gap(gap.start - start, gap.n_lost, gap.kind, gap.time_s - start / whole.sfreq_hz)
-            for gap in whole.gaps
-            if start < gap.start < stop
-        )
-
-    def read(self, start: int, stop: int) -> FloatArray:
-        """Return the samples [start, stop) of the part, shape (stop - start, n_channels)."""
-        start, stop = max(0, start), min(stop, self.n_samples)
-        return self._whole.read(self._start + start, self._start + max(start, stop))
-
-
-def split(recording: Recording, n_parts: int) -> tuple[RecordingPart, ...]:
-    """Return a recording as successive parts of nearly the same length, none of which cuts a trial in two.
-
-    A continuous recording is cut in front of the stimulus that comes next, at half a second before its onset.
-
-    Parameters
-    ----------
-    recording : Recording
-    n_parts : int
-        At least 2.
-
-    Raises
-    ------
-    ValueError
-        If there are fewer stimuli than parts.
-    """
-    onsets = recording.stimuli.onset
-    if not 2 <= n_parts <= len(onsets):
-        raise ValueError(f"{len(onsets)} stimuli cannot be split into {n_parts} parts.")
-    if recording.epoch is not None:
-        n_times = recording.epoch.n_times
-        n_trials = recording.n_samples // n_times
-        cuts = [k * n_trials // n_parts * n_times for k in range(n_parts)]
-    else:
-        lead = round(0.5 * recording.sfreq_hz)
-        firsts = (int(onsets[k * len(onsets) // n_parts]) for k in range(1, n_parts))
-        cuts = [0, *(max(0, first - lead) for first in firsts)]
-    edges = [*cuts, recording.n_samples]
-    return tuple(
-        RecordingPart(recording, start, stop, f"{recording.name}, part {k} of {n_parts}")
-        for k, (start, stop) in enumerate(pairwise(edges), start=1)
-    )

@@ -102,6 +102,10 @@ class StimulusTable:
         """Return some rows, chosen by a slice, by places or by a mask."""
         return replace(self, **{name: getattr(self, name)[which] for name in self.columns})
 
+    def at(self, onset: IntArray) -> "StimulusTable":
+        """Return the same rows with other onsets."""
+        return replace(self, onset=onset)
+
     def markers(self) -> tuple[tuple[int, str], ...]:
         """Return (onset sample, id in decimal) of every row whose id is known, by onset."""
         if self.id is None:

@@ -15,7 +15,8 @@ from decode_stream.decoders.manifest import Manifest, Training
 from decode_stream.decoders.recipe import Fit, Gallery, category_gallery, cut, design, scaled
 from decode_stream.replay_data.open import fingerprint, open_recording
 from decode_stream.stream.errors import RecordingError, UsageError
-from decode_stream.stream.recording import Recording, RecordingPart, split
+from decode_stream.stream.parts import RecordingPart, split
+from decode_stream.stream.recording import Recording
 from decode_stream.stream.types import IntArray
 
 from .bundle_path import check_out

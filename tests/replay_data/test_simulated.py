@@ -15,8 +15,6 @@ from decode_stream.replay_data.forward import ForwardModel
 from decode_stream.replay_data.open import inspect, open_recording
 from decode_stream.replay_data.schedules import Spaced, Timing
 from decode_stream.replay_data.simulate_things import (
-    EEG_TARGET,
-    MEG_CATCH,
     EegScale,
     MegScale,
     simulate_things_eeg,
@@ -158,7 +156,7 @@ def test_an_eeg_subject_has_the_counts_of_its_scale(recordings: list[SimulatedRe
     assert len(recordings) == 12
     train = [r.stimuli for r in recordings if r.simulation.name.find("train") > 0]
     ids = np.concatenate([t.id for t in train if t.id is not None])
-    pictures, counts = np.unique(ids[ids != EEG_TARGET], return_counts=True)
+    pictures, counts = np.unique(ids[ids != -1], return_counts=True)
     np.testing.assert_array_equal(pictures, np.arange(1, 41))
     # Twice in two sessions; full sequences take a few more.
     assert counts.min() >= 4
@@ -173,7 +171,7 @@ def test_an_eeg_subject_has_the_counts_of_its_scale(recordings: list[SimulatedRe
 def test_odd_and_even_sessions_show_different_halves(recordings: list[SimulatedRecording]) -> None:
     def seen(session: int) -> set[int]:
         parts = [r.stimuli for r in recordings if f"ses-{session:02d}_task-train" in r.name]
-        return {int(i) for t in parts if t.id is not None for i in t.id if i != EEG_TARGET}
+        return {int(i) for t in parts if t.id is not None for i in t.id if i != -1}
 
     assert seen(1) == seen(3) == set(range(1, 21))
     assert seen(2) == seen(4) == set(range(21, 41))
@@ -214,7 +212,7 @@ def test_a_meg_subject_has_the_counts_of_its_scale() -> None:
     ids = np.concatenate([r.stimuli.id for r in recordings if r.stimuli.id is not None])
     pictures_seen, counts = np.unique(ids, return_counts=True)
     assert dict(zip(pictures_seen.tolist(), counts.tolist(), strict=True)) == (
-        dict.fromkeys(range(1, 63), 1) | {13: 12, 62: 12, MEG_CATCH: 36}
+        dict.fromkeys(range(1, 63), 1) | {13: 12, 62: 12, -1: 36}
     )
     first = [r.stimuli for r in recordings if "ses-01" in r.name]
     concepts = np.concatenate(
@@ -351,4 +349,4 @@ def test_a_sequence_may_be_of_any_timing() -> None:
     timing = Timing(soa_s=0.5, n_sequence=5, before_s=0.0, behind_s=0.0, target_share=0.0)
     first = simulate_things_eeg(SCALE, pictures=pictures, forward=forward, timing=timing)[0]
     np.testing.assert_array_equal(np.diff(first.stimuli.onset), 50)
-    assert EEG_TARGET not in set(first.stimuli.id.tolist() if first.stimuli.id is not None else [])
+    assert -1 not in set(first.stimuli.id.tolist() if first.stimuli.id is not None else [])

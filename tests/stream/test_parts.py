@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from decode_stream.replay_data.arrays import ArrayRecording
-from decode_stream.stream.recording import Epoch, epoch_gaps, split
+from decode_stream.stream.parts import split
+from decode_stream.stream.recording import Epoch, epoch_gaps
 from decode_stream.stream.stimuli import StimulusTable
 from decode_stream.stream.types import Channel, Gap
 
@@ -32,16 +33,22 @@ def test_parts_hold_all_samples_and_stimuli_once_and_cut_no_trial() -> None:
     assert len(parts[0].read(-5, 10_000)) == parts[0].n_samples
 
 
-def test_parts_of_trials_hold_whole_trials() -> None:
-    epoch = Epoch(10, 2, in_order=False)
+@pytest.mark.parametrize(
+    ("in_order", "expected"), [(True, [[0, 1, 2], [3, 4, 5, 6]]), (False, [[0, 2, 4, 6], [1, 3, 5]])]
+)
+def test_parts_of_trials_hold_whole_trials(in_order: bool, expected: list[list[int]]) -> None:
+    epoch = Epoch(10, 2, in_order)
     table = StimulusTable(np.arange(7) * 10 + 2, np.arange(7))
-    whole = ArrayRecording(
-        np.zeros((70, 1)), CHANNELS, 100.0, gaps=epoch_gaps(7, epoch, 100.0), stimuli=table, epoch=epoch
-    )
-    parts = split(whole, 2)
-    assert [part.n_samples for part in parts] == [30, 40]
-    assert [len(part.gaps) for part in parts] == [2, 3]
-    assert [part.stimuli.onset.tolist() for part in parts] == [[2, 12, 22], [2, 12, 22, 32]]
+    gaps = epoch_gaps(7, epoch, 100.0)
+    data = np.repeat(np.arange(7.0), 10)[:, None]
+    whole = ArrayRecording(data, CHANNELS, 100.0, gaps=gaps, stimuli=table, epoch=epoch)
+    for part, trials in zip(split(whole, 2), expected, strict=True):
+        assert part.stimuli.id.tolist() == [int(label) for _, label in part.markers] == trials
+        assert part.stimuli.onset.tolist() == [2 + 10 * i for i in range(len(trials))]
+        assert [gap.start for gap in part.gaps] == [10 * i for i in range(1, len(trials))]
+        np.testing.assert_array_equal(part.read(0, 100)[:, 0], np.repeat(trials, 10))
+        np.testing.assert_array_equal(part.read(5, 23)[:, 0], np.repeat(trials, 10)[5:23])
+        assert part.read(50, 40).shape == (0, 1)
 
 
 def test_there_are_no_parts_without_stimuli() -> None:

@@ -1,0 +1,125 @@
+"""Simulated subjects in every layout: written, inspected, replayed over LSL, and decoded as offline."""
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from decode_stream.cli import app
+from decode_stream.replay_data.image_folders import list_pictures
+from decode_stream.replay_data.open import inspect, open_recording
+from decode_stream.stream.errors import UsageError
+
+BACK = "O1,Oz,O2,PO7,PO3,POz,PO4,PO8"
+
+
+def run(*tokens: object) -> int:
+    code = app([str(token) for token in tokens], result_action="return_value")
+    assert isinstance(code, int)
+    return code
+
+
+def names_of(path: Path, n: int) -> str:
+    """Return --events that name the `n` pictures shown most often."""
+    most = Counter(label for _, label in open_recording(path).markers).most_common(n)
+    return ",".join(f"{label}=picture {label}" for label, _ in most)
+
+
+def decoded_live_as_offline(
+    folder: Path, training: list[Path], test: Path, *tokens: object, speed: float
+) -> int:
+    """Train, replay over LSL, evaluate; return the number of trials, whose evidence must be the same."""
+    bundle, live, offline = folder / "x.bundle", folder / "live.json", folder / "offline.json"
+    assert run("train", *training, *tokens, "--out", bundle) == 0
+    replay = ("--bundle", bundle, "--replay", test, "--speed", speed, "--headless", "--json", live)
+    assert run(*replay) == 0
+    assert run("evaluate", test, "--bundle", bundle, "--json", offline) == 0
+    told, expected = (json.loads(path.read_text()) for path in (live, offline))
+    assert told["samples"]["lost"] == 0
+    assert len(told["per_trial"]) == len(expected["per_trial"]) == told["accuracy"]["n"] > 0
+    for one, other in zip(told["per_trial"], expected["per_trial"], strict=True):
+        np.testing.assert_allclose(one["log_evidence"], other["log_evidence"], atol=1e-5)
+    return int(told["accuracy"]["n"])
+
+
+@pytest.mark.lsl
+@pytest.mark.slow
+def test_a_simulated_subject_of_things_eeg2(tmp_path: Path) -> None:
+    out = tmp_path / "things-eeg2"
+    assert run("simulate", "things-eeg2", "--out", out, "--forms", "source,raw,250hz") == 0
+    assert inspect(out).sound
+    assert len(list_pictures(out / "image_set").pictures) == 45
+    folder = out / "eeg_dataset" / "raw_data" / "sub-01"
+    raw = [folder / f"ses-{session:02d}" / "raw_eeg_test.npy" for session in range(1, 5)]
+    sources = out / "eeg_dataset" / "source_data" / "sub-01"
+    for session, path in enumerate(raw, start=1):
+        stem = f"sub-01_ses-{session:02d}_task-test"
+        source = open_recording(sources / f"ses-{session:02d}" / "eeg" / f"{stem}_eeg.vhdr")
+        simulated = open_recording(out / "simulation" / f"{stem}.simulation.json")
+        recording = open_recording(path)
+        assert recording.markers == source.markers
+        assert recording.markers == simulated.markers
+        np.testing.assert_allclose(recording.read(0, 500), 1e-6 * simulated.read(0, 500), atol=1e-7)
+    tokens = ("--modality", "eeg", "--model", "lda", "--channels", BACK, "--events", names_of(raw[0], 5))
+    n = decoded_live_as_offline(tmp_path, raw[:3], raw[3], *tokens, speed=8)
+    assert n == len(open_recording(raw[3]).markers)
+    # Trials that were cut before go the same way, though no chain has filtered them.
+    trials = out / "Preprocessed_data_250Hz" / "sub-01" / "preprocessed_eeg_test.npy"
+    (tmp_path / "cut").mkdir()
+    tokens = ("--modality", "eeg", "--model", "lda", "--channels", BACK, "--events", names_of(trials, 5))
+    assert run("train", trials, *tokens, "--out", tmp_path / "cut" / "x.bundle") == 0
+
+
+@pytest.mark.lsl
+@pytest.mark.slow
+def test_a_simulated_subject_of_things_meg(tmp_path: Path) -> None:
+    out = tmp_path / "things-meg"
+    assert run("simulate", "things-meg", "--out", out, "--sessions", 4) == 0
+    assert inspect(out).sound
+    runs = sorted(out.glob("sub-BIGMEG1/ses-*/meg/*.ds"))
+    assert len(runs) == 4
+    names = [channel.name for channel in open_recording(runs[0]).channels if channel.name.startswith("MRO")]
+    tokens = ("--modality", "meg", "--model", "lda", "--channels", ",".join(names[:12]))
+    tokens = (*tokens, "--events", names_of(runs[0], 3))
+    assert decoded_live_as_offline(tmp_path, runs[:3], runs[3], *tokens, speed=5) == 3
+    trials = open_recording(out / "derivatives" / "preprocessed" / "preprocessed_P1-epo.fif")
+    assert trials.epoch is not None
+    assert trials.n_samples // trials.epoch.n_times == sum(len(open_recording(path).stimuli) for path in runs)
+
+
+@pytest.mark.lsl
+@pytest.mark.slow
+def test_a_simulated_subject_of_nsd(tmp_path: Path) -> None:
+    out = tmp_path / "nsd"
+    assert run("simulate", "nsd", "--out", out, "--forms", "betas-hdf5,betas-nifti,timeseries") == 0
+    assert inspect(out).sound
+    folder = out / "nsddata_timeseries" / "ppdata" / "subj01" / "func1pt8mm" / "timeseries"
+    runs = sorted(folder.glob("*.nii.gz"))
+    assert len(runs) == 8
+    shown = [Counter(label for _, label in open_recording(path).markers) for path in runs]
+    # A picture comes three times in all; these come in the last run and before.
+    again = [label for label in shown[-1] if sum(label in before for before in shown[:-1]) >= 2]
+    events = ",".join(f"{label}=picture {label}" for label in again)
+    within = [path for path, labels in zip(runs[:-1], shown[:-1], strict=True) if set(again) & set(labels)]
+    tokens = ("--modality", "fmri", "--events", events)
+    assert decoded_live_as_offline(tmp_path, within, runs[-1], *tokens, speed=40) == len(again)
+    betas = sorted((out / "nsddata_betas").rglob("betas_session01.*"))
+    one, other = (open_recording(path) for path in betas)
+    np.testing.assert_array_equal(one.read(0, one.n_samples), other.read(0, other.n_samples))
+
+
+def test_what_stands_there_is_not_written_into(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("x")
+    with pytest.raises(UsageError, match="is not an empty folder"):
+        run("simulate", "nsd", "--out", tmp_path)
+
+
+def test_what_cannot_be_simulated_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--forms names rwa; this layout has: source, raw"):
+        run("simulate", "things-eeg2", "--out", tmp_path / "x", "--forms", "rwa")
+    with pytest.raises(UsageError, match="NSD has eight"):
+        run("simulate", "nsd", "--out", tmp_path / "x", "--subject", 9)
+    with pytest.raises(UsageError, match=r"--embeddings .* cannot be taken"):
+        run("simulate", "things-eeg2", "--out", tmp_path / "x", "--embeddings", tmp_path / "none.npy")
