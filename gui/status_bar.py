@@ -75,11 +75,14 @@ class IntervalMeter:
 
     def __init__(self, n_steps: int = 10) -> None:
         self._steps: deque[tuple[float, int]] = deque(maxlen=n_steps + 1)
+        self._count = 0
 
     def update(self, now_s: float, count: int) -> float | None:
-        """Add a count and return its growth per second; None before its second step."""
-        if count and (not self._steps or count != self._steps[-1][1]):
+        """Add a count and return its growth per second; None until it was seen to step twice."""
+        # When the first ones came is not known: they may have waited for the view.
+        if self._count and count != self._count:
             self._steps.append((now_s, count))
+        self._count = count
         if len(self._steps) < 2:
             return None
         (then_s, then), (last_s, last) = self._steps[0], self._steps[-1]

@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+import pytest
 from PySide6.QtWidgets import QLabel
 
 from decode_stream.gui.status_bar import IntervalMeter, RateMeter
@@ -18,9 +19,17 @@ def test_a_rate_is_measured_over_the_last_seconds():
 def test_the_time_between_volumes_is_measured_from_one_to_another():
     meter = IntervalMeter()
     rates = [meter.update(k / 30, int(k / 30 / 1.333)) for k in range(30 * 60)]
-    assert rates[30 * 2] is None
+    assert rates[30 * 3] is None
     assert all(abs(1 / rate - 1.333) < 0.04 for rate in rates[30 * 3 :] if rate)
     assert rates[-1] is not None
+
+
+def test_what_had_waited_for_the_view_does_not_make_the_first_rate():
+    meter = IntervalMeter()
+    seen = [(0.9, 2), (1.0, 3), (2.3, 4)]
+    rates = [meter.update(now_s, count) for now_s, count in seen]
+    assert rates[:2] == [None, None]
+    assert rates[2] == pytest.approx(1 / 1.3)
 
 
 def test_volumes_are_told_by_the_time_between_them(fakes, open_window):
