@@ -10,8 +10,8 @@ from decode_stream.stream.types import IntArray
 
 __all__ = ["PictureSet", "Spaced", "Timing", "rapid_onsets", "spaced_onsets"]
 
-#: Signal before the first stimulus and behind the last, seconds: filters settle, responses fade.
-_LEAD_S, _TAIL_S = 3.0, 2.0
+#: Signal behind the last stimulus, seconds: responses fade.
+_TAIL_S = 2.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +57,8 @@ class Timing:
         Silence before the first onset of a sequence, and from the end of its last picture on.
     target_share : float
         Share of the sequences that hold a target in the place of a picture.
+    lead_s : float
+        Signal before the first sequence, in which filters settle.
     """
 
     soa_s: float = 0.2
@@ -64,21 +66,23 @@ class Timing:
     before_s: float = 0.75
     behind_s: float = 2.75
     target_share: float = 1 / 6
+    lead_s: float = 3.0
 
 
 @dataclass(frozen=True, slots=True)
 class Spaced:
-    """Slow presentation: one picture after the other, `soa_s` apart, give or take `jitter_s`."""
+    """Slow presentation: one picture after the other, `soa_s` apart, give or take `jitter_s`, the first at `lead_s`."""
 
     soa_s: float = 1.5
     jitter_s: float = 0.2
+    lead_s: float = 3.0
 
 
 def rapid_onsets(n: int, timing: Timing, sfreq_hz: float) -> tuple[IntArray, int]:
     """Return the onset samples of `n` pictures in full sequences, and the length of the recording in samples."""
     place = np.arange(n)
     length_s = timing.before_s + timing.n_sequence * timing.soa_s + timing.behind_s
-    starts_s = _LEAD_S + place // timing.n_sequence * length_s + timing.before_s
+    starts_s = timing.lead_s + place // timing.n_sequence * length_s + timing.before_s
     onsets = np.rint((starts_s + place % timing.n_sequence * timing.soa_s) * sfreq_hz).astype(np.int64)
     return onsets, int(onsets[-1] + round((timing.soa_s + timing.behind_s + _TAIL_S) * sfreq_hz))
 
@@ -90,5 +94,5 @@ def spaced_onsets(n: int, timing: Spaced, sfreq_hz: float, rng: np.random.Genera
         round((timing.soa_s + timing.jitter_s) * sfreq_hz) + 1,
         n,
     )
-    onsets = round(_LEAD_S * sfreq_hz) + np.cumsum(soa) - soa[0]
+    onsets = round(timing.lead_s * sfreq_hz) + np.cumsum(soa) - soa[0]
     return onsets.astype(np.int64), int(onsets[-1] + round((timing.soa_s + _TAIL_S) * sfreq_hz))

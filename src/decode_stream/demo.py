@@ -18,7 +18,7 @@ class Demo(NamedTuple):
 
 
 DEMOS: dict[Modality, Demo] = {
-    "eeg": Demo("eeg.bundle.zip", "demo_eeg.fif"),
+    "eeg": Demo("eeg.bundle.zip", "eeg.simulation.json"),
     "meg": Demo("meg.bundle.zip", "meg.simulation.json"),
     "fmri": Demo("fmri.bundle.zip", "fmri.simulation.json"),
 }

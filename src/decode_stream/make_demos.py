@@ -1,6 +1,6 @@
-"""Makes what the demo plays: a simulated recording, and a bundle trained on other runs of it.
+"""Makes what the demos play: simulated recordings, and bundles trained on other runs of the same simulated people.
 
-``python -m decode_stream.make_demos FOLDER`` makes both anew; the same seed gives the same files.
+``python -m decode_stream.make_demos FOLDER [eeg|meg|fmri]`` makes them anew; the same seed gives the same files.
 """
 
 import sys
@@ -9,56 +9,122 @@ from pathlib import Path
 import numpy as np
 
 from decode_stream.decoders.bundle import save_bundle
-from decode_stream.decoders.manifest import EmbeddingSpace
 from decode_stream.decoders.recipe import Gallery
-from decode_stream.replay_data.pictures import encode_png
-from decode_stream.replay_data.simulate import save_fif, simulate_demo
-from decode_stream.replay_data.stimuli import demo_pictures, picture_embedding
+from decode_stream.replay_data.image_files import thumbnail
+from decode_stream.replay_data.picture_space import LAYOUT_SIZE, scene_embedding
+from decode_stream.replay_data.pictures import compose, draw_scenes, object_names
+from decode_stream.replay_data.schedules import PictureSet, Spaced
+from decode_stream.replay_data.simulate_run import simulate_run
+from decode_stream.replay_data.simulated import SimulatedRecording
+from decode_stream.replay_data.simulation_files import save_simulation
+from decode_stream.replay_data.subjects import eeg_subject, meg_subject
+from decode_stream.replay_data.things_eeg_names import CHANNELS_17
+from decode_stream.stream.stimuli import StimulusTable
+from decode_stream.stream.types import IntArray, Modality
 
 from .demo import DEMOS
+from .make_demo_fmri import make_fmri_demo
+from .targets import objects_space
 from .train import train
 
-__all__ = ["demo_gallery", "make_demo"]
+__all__ = ["demo_gallery", "make_demo", "simulate_runs"]
 
-_N_TRAINING_RUNS = 6
 _SEED = 0
+_N_PICTURES = 20
+_THUMBNAIL_PX = 96
+_N_TRAINING_RUNS = 4
+#: Trials of a run, and how pictures follow each other: the first as soon as the filters have settled.
+_RUNS: dict[Modality, tuple[int, Spaced]] = {
+    "eeg": (300, Spaced(soa_s=0.8, jitter_s=0.1, lead_s=1.4)),
+    "meg": (200, Spaced(soa_s=1.5, jitter_s=0.2, lead_s=2.6)),
+}
+#: Sensors at the back of the head, where the answers are: small bundles, and quick ones.
+_BACK: dict[Modality, tuple[str, ...]] = {"eeg": CHANNELS_17, "meg": ("MLO", "MRO", "MZO")}
+_SFREQ_HZ: dict[Modality, float] = {"eeg": 250.0, "meg": 1200.0}
 
 
 def demo_gallery() -> Gallery:
-    """Return the ten pictures of the demo, with the embeddings that drive the simulated responses."""
-    pictures = demo_pictures()
-    embeddings = np.stack([picture_embedding(picture) for picture in pictures.values()])
-    space = EmbeddingSpace("demo pictures", "layout, colour and form", embeddings.shape[1], "unit")
-    thumbnails = {name: encode_png(picture) for name, picture in pictures.items()}
-    return Gallery(tuple(pictures), embeddings, space, {}, thumbnails)
+    """Return the pictures of the demos: one scene each of twenty objects, by the objects' names."""
+    names = object_names()
+    objects = np.linspace(0, len(names) - 1, _N_PICTURES).round().astype(int).tolist()
+    scenes = draw_scenes(_N_PICTURES, _SEED, objects)
+    chosen = tuple(names[i] for i in objects)
+    return Gallery(
+        chosen,
+        np.stack([scene_embedding(scene) for scene in scenes]),
+        objects_space(),
+        {str(i): name for i, name in enumerate(chosen, start=1)},
+        {
+            name: thumbnail(compose(scene, _THUMBNAIL_PX), _THUMBNAIL_PX)
+            for name, scene in zip(chosen, scenes, strict=True)
+        },
+    )
 
 
-def make_demo(folder: Path) -> None:
-    """Simulate, train and write the demo's files.
+def simulate_runs(modality: Modality, gallery: Gallery, n_runs: int) -> list[SimulatedRecording]:
+    """Return runs of one simulated person, EEG or MEG, who watches the pictures of a gallery."""
+    n = len(gallery.names)
+    table = StimulusTable(np.full(n, -1), np.arange(1, n + 1), np.array(gallery.names))
+    pictures = PictureSet(gallery.embeddings, LAYOUT_SIZE, table)
+    person = eeg_subject if modality == "eeg" else meg_subject
+    forward = person(gallery.embeddings, LAYOUT_SIZE, _SEED, sfreq_hz=_SFREQ_HZ[modality])
+    n_trials, timing = _RUNS[modality]
+    return [
+        simulate_run(
+            pictures,
+            forward,
+            _order(n, n_trials, (_SEED, number)),
+            timing=timing,
+            seed=1000 * _SEED + number,
+            name=f"{modality}_run-{number:02d}",
+            run=number,
+        )
+        for number in range(1, n_runs + 1)
+    ]
+
+
+def _order(n_pictures: int, n_trials: int, seed: tuple[int, int]) -> IntArray:
+    """Return which picture each trial shows: shuffled rounds of all, none twice in a row."""
+    rng = np.random.default_rng(seed)
+    shown = list[int]()
+    while len(shown) < n_trials:
+        order = rng.permutation(n_pictures)
+        shown += (np.roll(order, 1) if shown and order[0] == shown[-1] else order).tolist()
+    return np.array(shown[:n_trials], dtype=np.int64)
+
+
+def make_demo(modality: Modality, folder: Path) -> None:
+    """Simulate, train and write a demo's files.
 
     Parameters
     ----------
     folder : Path
         Where to; files of the same names are replaced.
     """
-    gallery, demo = demo_gallery(), DEMOS["eeg"]
-    runs = simulate_demo(gallery.embeddings, gallery.names, n_runs=_N_TRAINING_RUNS + 1, seed=_SEED)
-    bundle, _ = train(
-        runs[:_N_TRAINING_RUNS],
-        name="demo-eeg",
-        modality="eeg",
-        model="channel-attention",
-        gallery=gallery,
-        seed=_SEED,
-        report=lambda text: print(text, file=sys.stderr),
-    )
+    gallery, demo = demo_gallery(), DEMOS[modality]
     folder.mkdir(parents=True, exist_ok=True)
-    save_bundle(bundle, folder / demo.bundle, overwrite=True)
-    (folder / demo.recording).unlink(missing_ok=True)
-    # The demo plays the run that the decoder has not seen.
-    save_fif(runs[_N_TRAINING_RUNS], folder / demo.recording)
+    if modality == "fmri":
+        bundle = make_fmri_demo(gallery, LAYOUT_SIZE, folder / demo.bundle, folder / demo.recording)
+    else:
+        # The demo plays the run that the decoder has not seen.
+        *training, played = simulate_runs(modality, gallery, _N_TRAINING_RUNS + 1)
+        bundle, _ = train(
+            training,
+            name=f"demo-{modality}",
+            modality=modality,
+            model="channel-attention",
+            gallery=gallery,
+            channels=[c.name for c in played.channels if c.name.startswith(_BACK[modality])],
+            seed=_SEED,
+            report=lambda text: print(text, file=sys.stderr, flush=True),
+        )
+        save_bundle(bundle, folder / demo.bundle, overwrite=True)
+        save_simulation(played, folder / demo.recording, overwrite=True)
     print(bundle.manifest.training)
 
 
 if __name__ == "__main__":
-    make_demo(Path(sys.argv[1]))
+    wanted = sys.argv[2:] or list(DEMOS)
+    for name in DEMOS:
+        if name in wanted:
+            make_demo(name, Path(sys.argv[1]))
