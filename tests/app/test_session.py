@@ -113,7 +113,8 @@ def test_live_scores_are_the_offline_ones(tmp_path: Path) -> None:
 
 
 def test_a_session_tells_what_is_shown_while_it_is_shown(tmp_path: Path) -> None:
-    session = make(SessionConfig(modality="eeg", replay=write_csv(tmp_path / "run.csv")), filtered_bundle())
+    config = SessionConfig(modality="eeg", replay=write_csv(tmp_path / "run.csv"), speed=3.0)
+    session = make(config, filtered_bundle())
     shown: list[str] = []
     session.start()
     try:
