@@ -16,15 +16,15 @@ from decode_stream.decoders.ideal_observer import Sufficient, log_likelihood
 from decode_stream.decoders.ideal_observer_fmri import VoxelModel, alone, betas_observer, volumes_observer
 from decode_stream.decoders.ridge import fit_ridge, targets
 from decode_stream.decoders.scoring import hits, wilson
-from decode_stream.replay_data.embedding_geometry import (
+from decode_stream.replay_data.simulation.embedding_geometry import (
     CLIP_GEOMETRY,
     LAYOUT_GEOMETRY,
     draw_embeddings,
     join_parts,
 )
-from decode_stream.replay_data.simulate_fmri import FmriSubject, fmri_subject, response_course
-from decode_stream.replay_data.simulate_nsd import SimulatedNsd, simulate_nsd_design
-from decode_stream.replay_data.simulated_volumes import SimulatedVolumes
+from decode_stream.replay_data.simulation.simulate_fmri import FmriSubject, fmri_subject, response_course
+from decode_stream.replay_data.simulation.simulate_nsd import SimulatedNsd, simulate_nsd_design
+from decode_stream.replay_data.simulation.simulated_volumes import SimulatedVolumes
 from decode_stream.stream.filters import CausalChain, ChainSpec
 from decode_stream.stream.types import FloatArray, IntArray
 

@@ -24,15 +24,15 @@ from decode_stream.decoders.ideal_observer import (
     log_likelihood,
 )
 from decode_stream.decoders.scoring import hits, wilson
-from decode_stream.replay_data.forward import ForwardModel
-from decode_stream.replay_data.schedules import PictureSet
-from decode_stream.replay_data.simulate_things import (
+from decode_stream.replay_data.simulation.forward import ForwardModel
+from decode_stream.replay_data.simulation.schedules import PictureSet
+from decode_stream.replay_data.simulation.simulate_things import (
     EEG_SCALES,
     MEG_SCALES,
     things_eeg_pictures,
     things_meg_pictures,
 )
-from decode_stream.replay_data.subjects import eeg_subject, meg_subject
+from decode_stream.replay_data.simulation.subjects import eeg_subject, meg_subject
 from decode_stream.stream.types import FloatArray, IntArray, Modality
 
 __all__ = ["main"]

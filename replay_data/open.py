@@ -4,21 +4,15 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
+from decode_stream.replay_data.formats import csv_files, mne_files, nifti_files, xdf_files
+from decode_stream.replay_data.nsd import layout as nsd
+from decode_stream.replay_data.simulation import simulation_files, volume_simulation_files
+from decode_stream.replay_data.things_eeg import layout as things_eeg
+from decode_stream.replay_data.things_meg import layout as things_meg
 from decode_stream.stream.errors import RecordingError
 from decode_stream.stream.recording import Recording
 
-from . import (
-    csv_files,
-    mne_files,
-    nifti_files,
-    nsd,
-    simulation_files,
-    stored,
-    things_eeg,
-    things_meg,
-    volume_simulation_files,
-    xdf_files,
-)
+from . import stored
 from .layout import Inspection, Layout, ReadOptions
 
 __all__ = ["LAYOUTS", "fingerprint", "inspect", "open_recording"]

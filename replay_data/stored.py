@@ -18,12 +18,12 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from decode_stream.replay_data.formats.channels import select_channels
 from decode_stream.stream.errors import RecordingError
 from decode_stream.stream.recording import Epoch, Recording
 from decode_stream.stream.stimuli import StimulusTable
 from decode_stream.stream.types import Channel, FloatArray, Gap
 
-from .channels import select_channels
 from .layout import Finding, Inspection, ReadOptions, describe
 from .whole import written_whole
 

@@ -13,9 +13,13 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-FOLDERS = {name: ROOT / folder for name, folder in PROJECT["tool"]["setuptools"]["package-dir"].items()}
+MAPPED = {name: ROOT / folder for name, folder in PROJECT["tool"]["setuptools"]["package-dir"].items()}
 PACKAGES = PROJECT["tool"]["setuptools"]["packages"]
-PARTS = sorted(name.partition(".")[2] for name in FOLDERS if "." in name)
+#: Every package's folder: a mapped one, or a room inside it.
+FOLDERS = {
+    name: MAPPED.get(name) or MAPPED[name.rpartition(".")[0]] / name.rpartition(".")[2] for name in PACKAGES
+}
+PARTS = sorted(name.partition(".")[2] for name in MAPPED if "." in name)
 
 #: What a part may import of ours; the application may import everything.
 ARROWS = {
@@ -24,6 +28,15 @@ ARROWS = {
     "replay_data": {"stream"},
     "export": {"stream", "decoders"},
     "gui": {"stream.errors", "stream.types"},
+}
+#: What a room of `replay_data` may import of the others; what lies beside the rooms serves all of them.
+ROOMS = {
+    "formats": set(),
+    "pictures": {"things_eeg"},
+    "things_eeg": {"formats"},
+    "things_meg": {"formats"},
+    "nsd": {"formats"},
+    "simulation": {"formats", "nsd", "things_eeg"},
 }
 HEAVY = {"torch", "PySide6", "pyqtgraph", "mne", "onnxruntime", "onnx"}
 MODULES = sorted(
@@ -43,13 +56,13 @@ def python(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 def test_every_folder_of_code_is_a_package_that_is_shipped() -> None:
     found = {
         ".".join((package, *path.parent.relative_to(folder).parts))
-        for package, folder in FOLDERS.items()
+        for package, folder in MAPPED.items()
         for path in folder.rglob("__init__.py")  # does not follow links
     }
     # A new folder of code at the root would be missing from the wheel without anyone noticing here.
     at_root = {path.parent for path in ROOT.glob("*/__init__.py")}
-    assert at_root - {ROOT / "tests", ROOT / "benchmarks"} <= set(FOLDERS.values())
-    assert set(FOLDERS) | found == set(PACKAGES)
+    assert at_root - {ROOT / "tests", ROOT / "benchmarks"} <= set(MAPPED.values())
+    assert set(MAPPED) | found == set(PACKAGES)
     assert set(PARTS) == set(ARROWS)
 
 
@@ -64,7 +77,8 @@ def test_a_link_leads_editors_to_each_part(part: str) -> None:
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_each_package_is_typed_and_says_what_it_is(package: str) -> None:
-    assert (FOLDERS[package] / "py.typed").is_file()
+    top = next(name for name in sorted(MAPPED, reverse=True) if f"{package}.".startswith(f"{name}."))
+    assert (MAPPED[top] / "py.typed").is_file()
     assert importlib.import_module(package).__doc__
 
 
@@ -116,15 +130,30 @@ def imports_of_ours(path: Path) -> set[str]:
 
 @pytest.mark.parametrize("part", PARTS)
 def test_no_part_imports_against_the_arrows(part: str) -> None:
-    files = sorted((ROOT / part).glob("*.py"))
+    files = sorted((ROOT / part).rglob("*.py"))
     assert files
     for path in files:
+        room = ".".join(path.parent.relative_to(ROOT).parts)
         for name in imports_of_ours(path) - {"__version__"}:
-            assert name.partition(".")[0] != part, (
-                f"{path}: {name} lies in the same folder; import relatively"
-            )
+            if f"{name}.".startswith(f"{part}."):
+                within = max((p for p in PACKAGES if f"decode_stream.{name}.".startswith(f"{p}.")), key=len)
+                assert within != f"decode_stream.{room}", (
+                    f"{path}: {name} lies in the same folder; import relatively"
+                )
+                continue
             allowed = any(f"{name}.".startswith(f"{arrow}.") for arrow in ARROWS[part])
             assert allowed, f"{path} imports {name}; {part} may import {sorted(ARROWS[part])}"
+
+
+@pytest.mark.parametrize("room", sorted(ROOMS))
+def test_no_room_of_replay_data_imports_against_the_arrows(room: str) -> None:
+    files = sorted((ROOT / "replay_data" / room).glob("*.py"))
+    assert files
+    for path in files:
+        for name in imports_of_ours(path):
+            other = name.split(".")[1]
+            if name.startswith("replay_data.") and other in ROOMS:
+                assert other in ROOMS[room], f"{path} imports {name}; {room} may import {sorted(ROOMS[room])}"
 
 
 def test_an_import_against_the_arrows_is_seen(tmp_path: Path) -> None:

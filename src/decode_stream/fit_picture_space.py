@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from decode_stream.decoders.efficientnet import N_FEATURES, efficientnet_features
-from decode_stream.replay_data.picture_space import (
+from decode_stream.replay_data.pictures.picture_space import (
     LAYOUT_SIZE,
     SPACE_FILE,
     PictureSpace,
@@ -19,7 +19,7 @@ from decode_stream.replay_data.picture_space import (
     picture_layout,
     save_space,
 )
-from decode_stream.replay_data.pictures import N_OBJECTS, Scene, compose, draw_scenes
+from decode_stream.replay_data.pictures.scenes import N_OBJECTS, Scene, compose, draw_scenes
 from decode_stream.stream.types import FloatArray, IntArray
 
 __all__ = ["draw_objects", "features_and_layouts", "retrieval"]

@@ -7,9 +7,9 @@ import numpy as np
 
 from decode_stream.decoders.bundle import Bundle, save_bundle
 from decode_stream.decoders.recipe import Gallery
-from decode_stream.replay_data.simulate_fmri import FmriSubject, fmri_subject
-from decode_stream.replay_data.simulated_volumes import SimulatedVolumes
-from decode_stream.replay_data.volume_simulation_files import save_volumes
+from decode_stream.replay_data.simulation.simulate_fmri import FmriSubject, fmri_subject
+from decode_stream.replay_data.simulation.simulated_volumes import SimulatedVolumes
+from decode_stream.replay_data.simulation.volume_simulation_files import save_volumes
 from decode_stream.stream.stimuli import StimulusTable
 
 from .train import train

@@ -10,15 +10,15 @@ import numpy as np
 
 from decode_stream.decoders.bundle import save_bundle
 from decode_stream.decoders.recipe import Gallery
-from decode_stream.replay_data.image_files import thumbnail
-from decode_stream.replay_data.picture_space import LAYOUT_SIZE, scene_embedding
-from decode_stream.replay_data.pictures import compose, draw_scenes, object_names
-from decode_stream.replay_data.schedules import PictureSet, Spaced
-from decode_stream.replay_data.simulate_run import simulate_run
-from decode_stream.replay_data.simulated import SimulatedRecording
-from decode_stream.replay_data.simulation_files import save_simulation
-from decode_stream.replay_data.subjects import eeg_subject, meg_subject
-from decode_stream.replay_data.things_eeg_names import CHANNELS_17
+from decode_stream.replay_data.pictures.image_files import thumbnail
+from decode_stream.replay_data.pictures.picture_space import LAYOUT_SIZE, scene_embedding
+from decode_stream.replay_data.pictures.scenes import compose, draw_scenes, object_names
+from decode_stream.replay_data.simulation.schedules import PictureSet, Spaced
+from decode_stream.replay_data.simulation.simulate_run import simulate_run
+from decode_stream.replay_data.simulation.simulated import SimulatedRecording
+from decode_stream.replay_data.simulation.simulation_files import save_simulation
+from decode_stream.replay_data.simulation.subjects import eeg_subject, meg_subject
+from decode_stream.replay_data.things_eeg.names import CHANNELS_17
 from decode_stream.stream.stimuli import StimulusTable
 from decode_stream.stream.types import IntArray, Modality
 

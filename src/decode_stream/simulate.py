@@ -10,12 +10,12 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import track
 
-from decode_stream.replay_data.embedding_geometry import CLIP_GEOMETRY, Geometry, geometry_of
-from decode_stream.replay_data.picture_space import picture_space, scene_embedding
-from decode_stream.replay_data.pictures import Scene, compose, concept_name, draw_scenes
-from decode_stream.replay_data.schedules import PictureSet
-from decode_stream.replay_data.simulated import SimulatedRecording
-from decode_stream.replay_data.simulation_files import save_simulation
+from decode_stream.replay_data.pictures.picture_space import picture_space, scene_embedding
+from decode_stream.replay_data.pictures.scenes import Scene, compose, concept_name, draw_scenes
+from decode_stream.replay_data.simulation.embedding_geometry import CLIP_GEOMETRY, Geometry, geometry_of
+from decode_stream.replay_data.simulation.schedules import PictureSet
+from decode_stream.replay_data.simulation.simulated import SimulatedRecording
+from decode_stream.replay_data.simulation.simulation_files import save_simulation
 from decode_stream.stream.errors import UsageError
 
 from .config import SimulateConfig

@@ -4,18 +4,18 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 
-from decode_stream.replay_data.cut_trials import RECIPES, cut_trials, noise_whiteners
 from decode_stream.replay_data.open import open_recording
-from decode_stream.replay_data.schedules import PictureSet
-from decode_stream.replay_data.simulate_things import (
+from decode_stream.replay_data.simulation.schedules import PictureSet
+from decode_stream.replay_data.simulation.simulate_things import (
     EEG_SCALES,
     EegScale,
     simulate_things_eeg,
     things_eeg_pictures,
 )
-from decode_stream.replay_data.simulated import SimulatedRecording
-from decode_stream.replay_data.write_things_eeg import write_image_metadata, write_raw, write_source
-from decode_stream.replay_data.write_things_eeg_trials import (
+from decode_stream.replay_data.simulation.simulated import SimulatedRecording
+from decode_stream.replay_data.things_eeg.cut_trials import RECIPES, cut_trials, noise_whiteners
+from decode_stream.replay_data.things_eeg.write import write_image_metadata, write_raw, write_source
+from decode_stream.replay_data.things_eeg.write_trials import (
     TRIAL_FORMS,
     TrialForm,
     trials_path,

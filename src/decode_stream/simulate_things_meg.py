@@ -2,11 +2,15 @@
 
 from collections.abc import Iterator, Sequence
 
-from decode_stream.replay_data.cut_things_meg import EPOCH, SFREQ_HZ, cut_things_meg
-from decode_stream.replay_data.simulate_things import MEG_SCALES, simulate_things_meg, things_meg_pictures
-from decode_stream.replay_data.simulated import SimulatedRecording
-from decode_stream.replay_data.write_things_meg import write_attributes, write_runs
-from decode_stream.replay_data.write_things_meg_trials import write_preprocessed
+from decode_stream.replay_data.simulation.simulate_things import (
+    MEG_SCALES,
+    simulate_things_meg,
+    things_meg_pictures,
+)
+from decode_stream.replay_data.simulation.simulated import SimulatedRecording
+from decode_stream.replay_data.things_meg.cut_trials import EPOCH, SFREQ_HZ, cut_things_meg
+from decode_stream.replay_data.things_meg.write import write_attributes, write_runs
+from decode_stream.replay_data.things_meg.write_trials import write_preprocessed
 from decode_stream.stream.stimuli import StimulusTable
 
 from .config import SimulateConfig

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from decode_stream.decoders.manifest import EmbeddingSpace
 from decode_stream.decoders.targets import Picture, Target, find_target
-from decode_stream.replay_data.picture_space import (
+from decode_stream.replay_data.pictures.picture_space import (
     EMBEDDING_SIZE,
     embed,
     picture_layout,

@@ -19,8 +19,12 @@ from decode_stream.evaluate import evaluate_bundle
 from decode_stream.replay_data.arrays import ArrayRecording
 from decode_stream.replay_data.player import Player
 from decode_stream.replay_data.player_config import PlayerConfig
-from decode_stream.replay_data.simulate_fmri import FmriSubject, fmri_subject
-from decode_stream.replay_data.simulated_volumes import SimulatedVolumes, betas_recording, simulate_betas
+from decode_stream.replay_data.simulation.simulate_fmri import FmriSubject, fmri_subject
+from decode_stream.replay_data.simulation.simulated_volumes import (
+    SimulatedVolumes,
+    betas_recording,
+    simulate_betas,
+)
 from decode_stream.replay_data.stored import store
 from decode_stream.session import Session
 from decode_stream.source import Source

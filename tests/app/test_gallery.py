@@ -17,8 +17,8 @@ from decode_stream.decoders.manifest import EmbeddingSpace
 from decode_stream.decoders.runtime import Encoder
 from decode_stream.decoders.targets import Target
 from decode_stream.gallery import gallery_labels, make_gallery
-from decode_stream.replay_data.image_folders import PictureFile
-from decode_stream.replay_data.pictures import compose, draw_scenes, object_names
+from decode_stream.replay_data.pictures.image_folders import PictureFile
+from decode_stream.replay_data.pictures.scenes import compose, draw_scenes, object_names
 from decode_stream.stream.errors import BundleError, UsageError
 from decode_stream.targets import objects_space, open_target
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from decode_stream.cli import app
-from decode_stream.replay_data.image_folders import list_pictures
 from decode_stream.replay_data.open import inspect, open_recording
+from decode_stream.replay_data.pictures.image_folders import list_pictures
 from decode_stream.stream.errors import UsageError
 
 BACK = "O1,Oz,O2,PO7,PO3,POz,PO4,PO8"

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from decode_stream.replay_data.picture_space import LAYOUT_SIZE, scene_embedding
-from decode_stream.replay_data.pictures import N_OBJECTS, compose, draw_scenes
+from decode_stream.replay_data.pictures.picture_space import LAYOUT_SIZE, scene_embedding
+from decode_stream.replay_data.pictures.scenes import N_OBJECTS, compose, draw_scenes
 from decode_stream.stream.errors import UsageError
 from decode_stream.targets import objects_space, open_target
 

@@ -14,8 +14,8 @@ from decode_stream.decoders.fraction_of_ideal import fraction_of_ideal
 from decode_stream.decoders.ideal_observer import IdealObserver, log_likelihood
 from decode_stream.decoders.known_noise import KnownNoise, autocovariance
 from decode_stream.decoders.scoring import hits
-from decode_stream.replay_data.forward import Artefacts, ForwardModel, Noise
-from decode_stream.replay_data.simulated import SimulatedRecording, Simulation
+from decode_stream.replay_data.simulation.forward import Artefacts, ForwardModel, Noise
+from decode_stream.replay_data.simulation.simulated import SimulatedRecording, Simulation
 from decode_stream.stream.cutter import WindowCutter
 from decode_stream.stream.filters import CausalChain, ChainSpec
 from decode_stream.stream.ingest import Ingest

@@ -7,10 +7,10 @@ import numpy as np
 import numpy.typing as npt
 
 from decode_stream.replay_data.arrays import ArrayRecording
-from decode_stream.replay_data.nsd_design import NsdDesign, design_trials
-from decode_stream.replay_data.voxels import voxel_channels
-from decode_stream.replay_data.write_nsd import write_betas, write_pictures, write_regions, write_timeseries
-from decode_stream.replay_data.write_nsd_design import write_design, write_responses
+from decode_stream.replay_data.formats.voxels import voxel_channels
+from decode_stream.replay_data.nsd.design import NsdDesign, design_trials
+from decode_stream.replay_data.nsd.write import write_betas, write_pictures, write_regions, write_timeseries
+from decode_stream.replay_data.nsd.write_design import write_design, write_responses
 from decode_stream.stream.stimuli import StimulusTable
 
 GRID = (7, 6, 5)

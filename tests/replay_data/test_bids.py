@@ -7,10 +7,10 @@ import mne
 import numpy as np
 import pytest
 
-from decode_stream.replay_data import mne_files
-from decode_stream.replay_data.bids import find_beside, read_events, read_table
+from decode_stream.replay_data.formats import mne_files
+from decode_stream.replay_data.formats.bids import find_beside, read_events, read_table
+from decode_stream.replay_data.formats.mne_files import MneRecording
 from decode_stream.replay_data.layout import ReadOptions
-from decode_stream.replay_data.mne_files import MneRecording
 from decode_stream.stream.errors import RecordingError
 
 SFREQ_HZ = 250.0

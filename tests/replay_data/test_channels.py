@@ -1,7 +1,7 @@
 import mne
 import pytest
 
-from decode_stream.replay_data.channels import guess_type, select_channels
+from decode_stream.replay_data.formats.channels import guess_type, select_channels
 from decode_stream.stream.errors import RecordingError
 from decode_stream.stream.types import Channel
 

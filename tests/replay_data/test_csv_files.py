@@ -4,8 +4,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from decode_stream.replay_data import csv_files
 from decode_stream.replay_data.arrays import ArrayRecording
+from decode_stream.replay_data.formats import csv_files
 from decode_stream.replay_data.layout import ReadOptions
 from decode_stream.stream.errors import RecordingError
 

@@ -6,15 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from decode_stream.replay_data.embedding_geometry import (
+from decode_stream.replay_data.simulation.embedding_geometry import (
     CLIP_GEOMETRY,
     LAYOUT_GEOMETRY,
     draw_embeddings,
     geometry_of,
     join_parts,
 )
-from decode_stream.replay_data.forward import ForwardModel, load_forward, save_forward
-from decode_stream.replay_data.head_models import (
+from decode_stream.replay_data.simulation.forward import ForwardModel, load_forward, save_forward
+from decode_stream.replay_data.simulation.head_models import (
     CENTRE_M,
     brain_dipoles,
     eeg_channels,
@@ -22,8 +22,8 @@ from decode_stream.replay_data.head_models import (
     meg_channels,
     meg_lead_field,
 )
-from decode_stream.replay_data.noise_blocks import NoiseBlocks, variance
-from decode_stream.replay_data.subjects import eeg_subject, meg_subject
+from decode_stream.replay_data.simulation.noise_blocks import NoiseBlocks, variance
+from decode_stream.replay_data.simulation.subjects import eeg_subject, meg_subject
 from decode_stream.stream.errors import RecordingError
 from decode_stream.stream.types import FloatArray
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from decode_stream.replay_data.coco_tables import coco_captions, coco_categories
-from decode_stream.replay_data.image_files import read_picture, thumbnail
-from decode_stream.replay_data.image_folders import list_pictures
+from decode_stream.replay_data.pictures.coco_tables import coco_captions, coco_categories
+from decode_stream.replay_data.pictures.image_files import read_picture, thumbnail
+from decode_stream.replay_data.pictures.image_folders import list_pictures
 from decode_stream.stream.errors import UsageError
 
 RED = np.full((20, 30, 3), (200, 30, 10), np.uint8)

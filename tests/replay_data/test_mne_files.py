@@ -6,7 +6,7 @@ import mne
 import numpy as np
 import pytest
 
-from decode_stream.replay_data import mne_files
+from decode_stream.replay_data.formats import mne_files
 from decode_stream.replay_data.layout import ReadOptions
 from decode_stream.stream.errors import RecordingError
 

@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from decode_stream.replay_data.nifti_volumes import open_nifti
+from decode_stream.replay_data.formats.nifti_volumes import open_nifti
+from decode_stream.replay_data.formats.voxels import VoxelRecording
 from decode_stream.replay_data.open import inspect, open_recording
-from decode_stream.replay_data.voxels import VoxelRecording
 from decode_stream.stream.errors import RecordingError
 from decode_stream.stream.recording import Recording
 

@@ -8,19 +8,19 @@ import nibabel
 import numpy as np
 import pytest
 
-from decode_stream.replay_data.nifti_volumes import open_nifti
-from decode_stream.replay_data.nsd_design import (
+from decode_stream.replay_data.formats.nifti_volumes import open_nifti
+from decode_stream.replay_data.formats.voxels import VoxelRecording
+from decode_stream.replay_data.nsd.design import (
     DESIGN,
     RESPONSES,
     STIM_INFO,
     design_trials,
     subject_trials,
 )
-from decode_stream.replay_data.nsd_pictures import PICTURES
-from decode_stream.replay_data.nsd_regions import regions
+from decode_stream.replay_data.nsd.pictures import PICTURES
+from decode_stream.replay_data.nsd.regions import regions
+from decode_stream.replay_data.nsd.write import write_betas
 from decode_stream.replay_data.open import inspect, open_recording
-from decode_stream.replay_data.voxels import VoxelRecording
-from decode_stream.replay_data.write_nsd import write_betas
 from decode_stream.stream.errors import RecordingError
 from decode_stream.stream.recording import Recording
 from tests.replay_data.nsd_sample import AFFINE_MM, GRID, Sample, write_sample

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from decode_stream.replay_data.nsd_design import (
+from decode_stream.replay_data.nsd.design import (
     DESIGN,
     STIM_INFO,
     NsdDesign,
@@ -13,8 +13,8 @@ from decode_stream.replay_data.nsd_design import (
     read_design,
     subject_trials,
 )
-from decode_stream.replay_data.nsd_facts import SUBJECTS, core_run, file_run
-from decode_stream.replay_data.nsd_pictures import PICTURES, nsd_picture
+from decode_stream.replay_data.nsd.facts import SUBJECTS, core_run, file_run
+from decode_stream.replay_data.nsd.pictures import PICTURES, nsd_picture
 from decode_stream.stream.errors import RecordingError
 from tests.replay_data.nsd_sample import Sample, small_design, write_sample
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from decode_stream.replay_data.arrays import ArrayRecording
-from decode_stream.replay_data.mne_files import MneRecording
+from decode_stream.replay_data.formats.mne_files import MneRecording
 from decode_stream.replay_data.open import fingerprint, open_recording
 from decode_stream.stream.errors import RecordingError
 from decode_stream.stream.recording import Recording

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from decode_stream.replay_data.array_files import open_arrays
+from decode_stream.replay_data.formats.array_files import open_arrays
 from decode_stream.stream.errors import RecordingError
 
 
@@ -204,7 +204,7 @@ def test_an_array_of_8_gb_opens_in_little_memory(tmp_path: Path) -> None:
         file.seek(n_bytes, os.SEEK_CUR)
         file.write(small[at + len(held) + 56000 :])
     code = (
-        "import sys, pathlib, numpy; from decode_stream.replay_data.array_files import open_arrays\n"
+        "import sys, pathlib, numpy; from decode_stream.replay_data.formats.array_files import open_arrays\n"
         "def rss(): return int(open('/proc/self/statm').read().split()[1]) * 4096\n"
         "before = rss()\n"
         f"value = open_arrays(pathlib.Path({str(path)!r}))\n"
@@ -238,7 +238,7 @@ def test_torch_files_open_without_torch(tmp_path: Path) -> None:
         for key, theirs in value.items():
             check_same(ours[key], theirs.numpy() if isinstance(theirs, torch.Tensor) else theirs)
     code = (
-        "import sys, pathlib; from decode_stream.replay_data.array_files import open_arrays\n"
+        "import sys, pathlib; from decode_stream.replay_data.formats.array_files import open_arrays\n"
         f"open_arrays(pathlib.Path({str(tmp_path / 'train.pt')!r})); sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

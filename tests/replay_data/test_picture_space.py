@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from decode_stream.replay_data.picture_space import (
+from decode_stream.replay_data.pictures.picture_space import (
     EMBEDDING_SIZE,
     LAYOUT_SIZE,
     embed,
@@ -15,7 +15,7 @@ from decode_stream.replay_data.picture_space import (
     scene_embedding,
     space_id,
 )
-from decode_stream.replay_data.pictures import N_OBJECTS, compose, draw_scenes
+from decode_stream.replay_data.pictures.scenes import N_OBJECTS, compose, draw_scenes
 
 
 def test_the_space_that_ships_is_whole() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from decode_stream.replay_data.pictures import (
+from decode_stream.replay_data.pictures.scenes import (
     N_CONCEPTS,
     N_OBJECTS,
     Background,

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from decode_stream.replay_data.nsd_design import design_trials
+from decode_stream.replay_data.nsd.design import design_trials
 from decode_stream.replay_data.open import inspect, open_recording
-from decode_stream.replay_data.simulate_fmri import FmriSubject, fmri_subject, response_course
-from decode_stream.replay_data.simulate_nsd import SimulatedNsd, simulate_nsd_design
-from decode_stream.replay_data.simulated_volumes import SimulatedVolumes, betas_recording
-from decode_stream.replay_data.volume_simulation_files import save_volumes
+from decode_stream.replay_data.simulation.simulate_fmri import FmriSubject, fmri_subject, response_course
+from decode_stream.replay_data.simulation.simulate_nsd import SimulatedNsd, simulate_nsd_design
+from decode_stream.replay_data.simulation.simulated_volumes import SimulatedVolumes, betas_recording
+from decode_stream.replay_data.simulation.volume_simulation_files import save_volumes
 from decode_stream.stream.errors import RecordingError
 from decode_stream.stream.stimuli import StimulusTable
 

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from decode_stream.replay_data.forward import ForwardModel
 from decode_stream.replay_data.open import inspect, open_recording
-from decode_stream.replay_data.schedules import Spaced, Timing
-from decode_stream.replay_data.simulate_things import (
+from decode_stream.replay_data.simulation.forward import ForwardModel
+from decode_stream.replay_data.simulation.schedules import Spaced, Timing
+from decode_stream.replay_data.simulation.simulate_things import (
     EegScale,
     MegScale,
     simulate_things_eeg,
@@ -22,9 +22,9 @@ from decode_stream.replay_data.simulate_things import (
     things_eeg_pictures,
     things_meg_pictures,
 )
-from decode_stream.replay_data.simulated import SimulatedRecording, Simulation
-from decode_stream.replay_data.simulation_files import save_simulation
-from decode_stream.replay_data.subjects import eeg_subject
+from decode_stream.replay_data.simulation.simulated import SimulatedRecording, Simulation
+from decode_stream.replay_data.simulation.simulation_files import save_simulation
+from decode_stream.replay_data.simulation.subjects import eeg_subject
 from decode_stream.stream.errors import RecordingError
 from decode_stream.stream.stimuli import StimulusTable
 
@@ -312,7 +312,7 @@ def test_playing_needs_neither_mne_nor_scipy(recording: SimulatedRecording, tmp_
     save_simulation(recording, path)
     code = (
         "import sys; from pathlib import Path\n"
-        "from decode_stream.replay_data.simulation_files import read\n"
+        "from decode_stream.replay_data.simulation.simulation_files import read\n"
         "from decode_stream.replay_data.layout import ReadOptions\n"
         "read(Path(sys.argv[1]), ReadOptions()).read(0, 1000)\n"
         "heavy = {'mne', 'scipy', 'torch'} & set(sys.modules)\n"

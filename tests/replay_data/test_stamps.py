@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from decode_stream.replay_data.stamps import USUAL_RATES_HZ, find_gaps, measured_sfreq, sample_places
+from decode_stream.replay_data.formats.stamps import USUAL_RATES_HZ, find_gaps, measured_sfreq, sample_places
 from decode_stream.stream.errors import RecordingError
 from decode_stream.stream.types import FloatArray, Gap
 

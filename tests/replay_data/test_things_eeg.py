@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import scipy.io
 
-from decode_stream.replay_data import things_eeg
 from decode_stream.replay_data.layout import ReadOptions
 from decode_stream.replay_data.open import inspect, open_recording
-from decode_stream.replay_data.things_eeg_names import CHANNELS_17, CHANNELS_63, check_channels, place_of
-from decode_stream.replay_data.things_eeg_source import trigger_codes
-from decode_stream.replay_data.write_things_eeg import write_raw, write_source
+from decode_stream.replay_data.things_eeg import layout as things_eeg
+from decode_stream.replay_data.things_eeg.names import CHANNELS_17, CHANNELS_63, check_channels, place_of
+from decode_stream.replay_data.things_eeg.source import trigger_codes
+from decode_stream.replay_data.things_eeg.write import write_raw, write_source
 from decode_stream.stream.errors import RecordingError
 from tests.replay_data.things_eeg_sample import (
     CONCEPTS,

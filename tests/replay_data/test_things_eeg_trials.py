@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from decode_stream.replay_data import things_eeg
 from decode_stream.replay_data.open import inspect, open_recording
-from decode_stream.replay_data.things_eeg_names import CHANNELS_17, CHANNELS_63
+from decode_stream.replay_data.things_eeg import layout as things_eeg
+from decode_stream.replay_data.things_eeg.names import CHANNELS_17, CHANNELS_63
 from decode_stream.stream.errors import RecordingError
 from tests.replay_data.things_eeg_sample import FILES, FOLDERS, levels, write_images
 

@@ -7,10 +7,10 @@ import mne
 import numpy as np
 import pytest
 
-from decode_stream.replay_data import things_meg
 from decode_stream.replay_data.layout import ReadOptions
 from decode_stream.replay_data.open import inspect, open_recording
-from decode_stream.replay_data.write_things_meg import write_runs
+from decode_stream.replay_data.things_meg import layout as things_meg
+from decode_stream.replay_data.things_meg.write import write_runs
 from decode_stream.stream.errors import RecordingError
 
 from .things_meg_sample import NAME, SFREQ_HZ, events_of, one_run

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from decode_stream.replay_data.open import inspect, open_recording
-from decode_stream.replay_data.write_things_meg import write_runs
-from decode_stream.replay_data.write_things_meg_trials import write_preprocessed
+from decode_stream.replay_data.things_meg.write import write_runs
+from decode_stream.replay_data.things_meg.write_trials import write_preprocessed
 from decode_stream.stream.errors import RecordingError
 from decode_stream.stream.recording import Epoch
 from decode_stream.stream.stimuli import StimulusTable

@@ -4,11 +4,11 @@ import mne
 import numpy as np
 import pytest
 
-from decode_stream.replay_data import mne_files
 from decode_stream.replay_data.arrays import ArrayRecording
-from decode_stream.replay_data.ctf_samples import check_whole, ctf_shape, sample_files
+from decode_stream.replay_data.formats import mne_files
+from decode_stream.replay_data.formats.ctf_samples import check_whole, ctf_shape, sample_files
+from decode_stream.replay_data.formats.write_ctf import MEG_TESLA, write_ctf
 from decode_stream.replay_data.layout import ReadOptions
-from decode_stream.replay_data.write_ctf import MEG_TESLA, write_ctf
 from decode_stream.stream.errors import RecordingError
 from decode_stream.stream.types import Channel
 

@@ -8,20 +8,20 @@ import mne
 import numpy as np
 import pytest
 
-from decode_stream.replay_data.array_files import open_arrays
 from decode_stream.replay_data.arrays import ArrayRecording
-from decode_stream.replay_data.cut_trials import RECIPES, cut_trials, ledoit_wolf, noise_whiteners
-from decode_stream.replay_data.open import inspect, open_recording
-from decode_stream.replay_data.things_eeg_names import CHANNELS_63
-from decode_stream.replay_data.write_arrays import (
+from decode_stream.replay_data.formats.array_files import open_arrays
+from decode_stream.replay_data.formats.write_arrays import (
     Streamed,
     Turned,
     write_numpy_dict,
     write_pickled_dict,
     write_torch_dict,
 )
-from decode_stream.replay_data.write_things_eeg import write_raw, write_source
-from decode_stream.replay_data.write_things_eeg_trials import (
+from decode_stream.replay_data.open import inspect, open_recording
+from decode_stream.replay_data.things_eeg.cut_trials import RECIPES, cut_trials, ledoit_wolf, noise_whiteners
+from decode_stream.replay_data.things_eeg.names import CHANNELS_63
+from decode_stream.replay_data.things_eeg.write import write_raw, write_source
+from decode_stream.replay_data.things_eeg.write_trials import (
     TRIAL_FORMS,
     CutTrials,
     TrialForm,

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from decode_stream.replay_data import xdf_files
+from decode_stream.replay_data.formats import xdf_files
 from decode_stream.replay_data.layout import ReadOptions
 from decode_stream.replay_data.open import inspect, open_recording
 from decode_stream.stream.errors import RecordingError

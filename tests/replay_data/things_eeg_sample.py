@@ -7,8 +7,8 @@ import numpy as np
 
 from decode_stream.replay_data.arrays import ArrayRecording
 from decode_stream.replay_data.layout import Inspection
-from decode_stream.replay_data.things_eeg_names import CHANNELS_63
-from decode_stream.replay_data.write_things_eeg import write_image_metadata
+from decode_stream.replay_data.things_eeg.names import CHANNELS_63
+from decode_stream.replay_data.things_eeg.write import write_image_metadata
 from decode_stream.stream.stimuli import StimulusTable
 from decode_stream.stream.types import Channel
 

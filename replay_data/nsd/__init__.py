@@ -1,0 +1,1 @@
+"""The Natural Scenes Dataset as it is published: betas, volumes, regions, design and pictures."""

@@ -1,0 +1,1 @@
+"""Pictures: objects and scenes of them, the space they lie in, and folders of images."""

@@ -1,0 +1,1 @@
+"""THINGS-EEG2 as it is published: source, raw and preprocessed files."""

@@ -1,0 +1,1 @@
+"""THINGS-MEG as it is published: CTF runs with their tables, and preprocessed trials."""
