@@ -6,7 +6,7 @@ occipital alpha rhythm and sensor noise.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +25,7 @@ from .head_models import (
 )
 from .noise_blocks import variance
 
-__all__ = ["eeg_subject", "meg_subject"]
+__all__ = ["eeg_subject", "enlarged", "meg_subject"]
 
 _LeadField = Callable[[tuple[Channel, ...], FloatArray, FloatArray], npt.NDArray[np.float64]]
 
@@ -134,6 +134,17 @@ def meg_subject(
     """Return a subject with MEG in femtotesla from CTF axial gradiometers; parameters as for `eeg_subject`."""
     channels = meg_channels(n_channels)
     return _subject("meg", channels, meg_lead_field, _MEG, embeddings, n_layout, seed, sfreq_hz)
+
+
+def enlarged(forward: ForwardModel, times: float) -> ForwardModel:
+    """Return a subject whose responses are so many times as large, above the same noise; its notes say so.
+
+    For showing: what is measured on such a subject says nothing of people.
+    """
+    note = f"Responses are {times:g} times as large as those of people, for showing; no score of them speaks of people."
+    return replace(
+        forward, topographies=(times * forward.topographies).astype(np.float32), notes=(*forward.notes, note)
+    )
 
 
 def _subject(

@@ -17,7 +17,7 @@ from decode_stream.replay_data.simulation.schedules import PictureSet, Spaced
 from decode_stream.replay_data.simulation.simulate_run import simulate_run
 from decode_stream.replay_data.simulation.simulated import SimulatedRecording
 from decode_stream.replay_data.simulation.simulation_files import save_simulation
-from decode_stream.replay_data.simulation.subjects import eeg_subject, meg_subject
+from decode_stream.replay_data.simulation.subjects import eeg_subject, enlarged, meg_subject
 from decode_stream.replay_data.things_eeg.names import CHANNELS_17
 from decode_stream.stream.stimuli import StimulusTable
 from decode_stream.stream.types import IntArray, Modality
@@ -40,6 +40,8 @@ _RUNS: dict[Modality, tuple[int, Spaced]] = {
 }
 #: Sensors at the back of the head, where the answers are: small bundles, and quick ones.
 _BACK: dict[Modality, tuple[str, ...]] = {"eeg": CHANNELS_17, "meg": ("MLO", "MRO", "MZO")}
+#: Responses are larger than those of people, so that a few minutes show that it works; the recording says so.
+_ENLARGED: dict[Modality, float] = {"eeg": 3.0, "meg": 2.0}
 _SFREQ_HZ: dict[Modality, float] = {"eeg": 250.0, "meg": 1200.0}
 
 
@@ -68,6 +70,7 @@ def simulate_runs(modality: Modality, gallery: Gallery, n_runs: int) -> list[Sim
     pictures = PictureSet(gallery.embeddings, LAYOUT_SIZE, table)
     person = eeg_subject if modality == "eeg" else meg_subject
     forward = person(gallery.embeddings, LAYOUT_SIZE, _SEED, sfreq_hz=_SFREQ_HZ[modality])
+    forward = enlarged(forward, _ENLARGED[modality])
     n_trials, timing = _RUNS[modality]
     return [
         simulate_run(
