@@ -21,7 +21,7 @@ __all__ = ["app", "main"]
 
 app = App(
     name="decode-stream",
-    help="Decode what a person sees from EEG or MEG, live over Lab Streaming Layer.",
+    help="Decode what a person sees from EEG, MEG or fMRI, live over Lab Streaming Layer.",
     version=__version__,
 )
 

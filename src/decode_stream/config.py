@@ -106,10 +106,6 @@ class SessionConfig(_Reading):
         for name, value, low in (("wait-s", self.wait_s, 0.0), ("start-s", self.start_s, 0.0)):
             if not value >= low:
                 raise UsageError(f"--{name} is {value:g}; it must be {low:g} or more.")
-        if not isfinite(self.marker_offset_ms):
-            raise UsageError(
-                f"--marker-offset-ms is {self.marker_offset_ms:g}; it must be a number of milliseconds."
-            )
         if not 0.01 <= self.speed <= 100:
             raise UsageError(f"--speed is {self.speed:g}; it must lie between 0.01 and 100.")
         if self.duration_s is not None and not self.duration_s > 0:

@@ -37,9 +37,6 @@ _NOTHING_TOLD = 1e-9
 #: No marker tells when a picture goes. It is taken to be gone after so long, if no other came: THINGS shows a picture
 #: for 0.1 or 0.5 s, NSD for 3 s. Seconds.
 _STIMULUS_SHOWN_S = {"eeg": 1.0, "meg": 1.0, "fmri": 3.0}
-#: No marker tells when a picture goes. It is taken to be gone after so long, if no other came: THINGS shows a picture
-#: for 0.1 or 0.5 s, NSD for 3 s. Seconds.
-_STIMULUS_SHOWN_S = {"eeg": 1.0, "meg": 1.0, "fmri": 3.0}
 
 
 def protocol(scores: Scores) -> str:

@@ -255,6 +255,8 @@ class Session:
             ingest.continuity.reconnect()
             self.tell("reconnected", self._source.words)
             self._set_state("connected")
+            # The silence before is told of already; a stall counts from here.
+            self._arrived_s = 0.0
 
     def _finished(self, pipeline: Pipeline) -> bool:
         wanted_s = self.config.duration_s

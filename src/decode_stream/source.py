@@ -19,6 +19,7 @@ from decode_stream.stream.lsl import (
     MarkerInlet,
     StreamLost,
     StreamQuery,
+    StreamSearch,
     find_streams,
     resolve_stream,
 )
@@ -29,8 +30,9 @@ from .config import SessionConfig
 
 __all__ = ["Source"]
 
-_SEARCH_AGAIN_S = 0.5
 _LOOK_S = 0.05
+#: How long to wait for a second stream that matches, once one has answered: liblsl asks twice a second.
+_SETTLE_S = 0.5
 
 _Inlet = TypeVar("_Inlet", LslInlet, MarkerInlet)
 
@@ -72,6 +74,7 @@ class Source:
         self._marker_inlet: MarkerInlet | None = None
         self._pulled = 0
         self._markers_lost = False
+        self._searches: dict[StreamQuery, StreamSearch] = {}
         self._told_several: set[StreamQuery] = set()
         self._given_up = threading.Event()
         self._connecting: Future[StreamInfo | None] | None = None
@@ -232,17 +235,28 @@ class Source:
             self.tell("markers back", f"markers come from {inlet.name!r} again")
 
     def _the_one(self, query: StreamQuery, kind: type[_Inlet]) -> _Inlet | None:
-        """Open the stream that matches if there is just one, and say so if there are more."""
-        found = find_streams(query, _SEARCH_AGAIN_S)
+        """Open the stream that matches if there is just one, and say so if there are more.
+
+        The search goes on between the calls, until a stream is open.
+        """
+        if (search := self._searches.get(query)) is None:
+            search = self._searches[query] = StreamSearch(query)
+        if not search.found():
+            time.sleep(_LOOK_S)
+            return None
+        time.sleep(_SETTLE_S)
+        found = search.found()
         if len(found) > 1 and query not in self._told_several:
             self._told_several.add(query)
             self.tell("several", f"{len(found)} streams answer to {query}; waiting until one is left")
         if len(found) != 1:
             return None
         try:
-            return kind(found[0], clocksync=self._clocksync)
+            inlet = kind(found[0], clocksync=self._clocksync)
         except StreamError:
             return None
+        del self._searches[query]
+        return inlet
 
     @property
     def at_end(self) -> bool:
@@ -295,6 +309,7 @@ class Source:
         self._given_up.set()
         if self._connecting is not None:
             wait([self._connecting])
+        self._searches.clear()
         for inlet in (self._inlet, self._marker_inlet):
             if inlet is not None:
                 inlet.close()

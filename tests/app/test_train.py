@@ -16,9 +16,10 @@ from decode_stream.decoders.runtime import Encoder
 from decode_stream.decoders.scoring import wilson
 from decode_stream.make_demos import demo_gallery
 from decode_stream.replay_data.arrays import ArrayRecording
-from decode_stream.replay_data.simulate import simulate_demo
 from decode_stream.stream.errors import DecodeStreamError, UsageError
 from decode_stream.train import fitter, train
+
+from .simulated_runs import simulated_runs
 
 Runs = list[ArrayRecording]
 
@@ -27,19 +28,15 @@ Runs = list[ArrayRecording]
 def categories() -> tuple[Runs, Gallery]:
     """Return three runs in which two kinds of pictures are easy to tell apart, and their gallery."""
     kinds = np.array([[1.0, -1.0], [-1.0, 1.0]])
-    runs = simulate_demo(
-        kinds, ["house", "face"], n_runs=3, duration_s=14.0, n_channels=4, evoked_uv=12.0, seed=1
-    )
+    runs = simulated_runs(kinds, ["house", "face"], n_runs=3, n_trials=16, n_channels=4, seed=1)
     return runs, category_gallery(runs, None)
 
 
 @pytest.fixture(scope="module")
 def pictures() -> tuple[Runs, Gallery]:
-    """Return three runs of ten pictures, and their gallery of embeddings."""
+    """Return three runs of twenty pictures, and their gallery of embeddings."""
     gallery = demo_gallery()
-    runs = simulate_demo(
-        gallery.embeddings, gallery.names, n_runs=3, duration_s=26.0, n_channels=8, evoked_uv=12.0, seed=1
-    )
+    runs = simulated_runs(gallery.embeddings, gallery.names, n_runs=3, n_trials=40, n_channels=6, seed=1)
     return runs, gallery
 
 
@@ -159,9 +156,7 @@ def test_a_held_out_run_is_scaled_by_the_others(categories: tuple[Runs, Gallery]
 def test_trials_that_overlap_get_no_wilson_interval(categories: tuple[Runs, Gallery]) -> None:
     runs, gallery = categories
     kinds = np.array([[1.0, -1.0], [-1.0, 1.0]])
-    fast = simulate_demo(
-        kinds, gallery.names, n_runs=2, duration_s=12.0, n_channels=3, soa_s=(0.2, 0.2), seed=2
-    )
+    fast = simulated_runs(kinds, gallery.names, n_runs=2, n_trials=50, n_channels=3, soa_s=0.2, seed=2)
     bundle, held_out = trained((fast, gallery), "lda")
     assert held_out_scores(held_out, bundle.manifest.calibration)[0].overlapping
     assert not trained((runs, gallery), "lda")[1].overlapping
@@ -175,5 +170,5 @@ def test_lda_refuses_a_gallery_of_embeddings(pictures: tuple[Runs, Gallery]) -> 
 def test_runs_of_different_rates_are_refused(categories: tuple[Runs, Gallery]) -> None:
     runs, gallery = categories
     other = replace(runs[1], sfreq_hz=256.0)
-    with pytest.raises(DecodeStreamError, match=r"run-01 runs at 250 Hz and simulated-run-02 at 256 Hz"):
+    with pytest.raises(DecodeStreamError, match=r"run-01 runs at 250 Hz and run-02 at 256 Hz"):
         trained(([runs[0], other], gallery), "lda")
