@@ -9,7 +9,7 @@ import pylsl
 
 from .errors import StreamError, did_you_mean
 
-__all__ = ["StreamQuery", "find_streams", "resolve_stream"]
+__all__ = ["StreamQuery", "StreamSearch", "find_streams", "resolve_stream"]
 
 #: How long to look for a second stream that matches, once the first has answered: two more of the questions
 #: that liblsl sends out every half second, since one may get lost. Seconds.
@@ -75,7 +75,30 @@ def find_streams(query: StreamQuery, wait_s: float) -> list[pylsl.StreamInfo]:
     list of pylsl.StreamInfo
         Without channel descriptions; those come from an open inlet.
     """
-    found = pylsl.resolve_bypred(query.xpath(), 1024, wait_s)
+    return _in_order(pylsl.resolve_bypred(query.xpath(), 1024, wait_s))
+
+
+class StreamSearch:
+    """Looks for streams for as long as it is kept; each answer counts for five seconds.
+
+    A search of half a second asks once, and where that question gets lost every time it never finds a stream that is
+    there. One that lasts asks again, and in more than one way.
+
+    Parameters
+    ----------
+    query : StreamQuery
+        Which streams.
+    """
+
+    def __init__(self, query: StreamQuery) -> None:
+        self._resolver = pylsl.ContinuousResolver(pred=query.xpath())
+
+    def found(self) -> list[pylsl.StreamInfo]:
+        """Return every stream that has answered, as `find_streams` does; at once."""
+        return _in_order(self._resolver.results())
+
+
+def _in_order(found: list[pylsl.StreamInfo]) -> list[pylsl.StreamInfo]:
     return sorted(found, key=lambda info: (info.name(), info.source_id(), info.uid()))
 
 

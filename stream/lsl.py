@@ -19,7 +19,7 @@ import pylsl
 from pylsl.lib import cf_int64, cf_string, fmt2string
 
 from .connection import OPEN_TIMEOUT_S, Connection, StreamLost, lsl_now, quiet_liblsl
-from .discovery import StreamQuery, find_streams, resolve_stream
+from .discovery import StreamQuery, StreamSearch, find_streams, resolve_stream
 from .errors import StreamError
 from .marker_text import read_marker_text
 from .metadata import read_description
@@ -31,6 +31,7 @@ __all__ = [
     "MarkerInlet",
     "StreamLost",
     "StreamQuery",
+    "StreamSearch",
     "find_streams",
     "lsl_now",
     "open_marker_outlet",
