@@ -169,9 +169,9 @@ def design(
                 if modality == "fmri"
                 else "name those that all have with --channels"
             )
+            what = f"{len(missing)} channels" if len(missing) > 1 else "1 channel"
             raise RecordingError(
-                f"{other.name} lacks {len(missing)} channels that {first.name} has: {some}. "
-                f"Leave the recording out, or {way}."
+                f"{other.name} lacks {what} that {first.name} has: {some}. Leave the recording out, or {way}."
             )
     if first.epoch is None:
         chain = design_chain(channels, first.sfreq_hz, modality, at_most_hz=DECODER_HZ[modality])
