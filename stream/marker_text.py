@@ -42,7 +42,7 @@ def read_marker_text(text: str) -> MarkerText:
         return MarkerText(text)
     try:
         said = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return MarkerText(text)
     id_ = said.get("id", "")
     concept, image, split = (_text(said.get(name)) for name in ("concept", "image", "split"))

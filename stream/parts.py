@@ -79,10 +79,11 @@ class RecordingPart:
 
 
 def split(recording: Recording, n_parts: int) -> tuple[RecordingPart, ...]:
-    """Return a recording as parts of nearly the same length, none of which cuts a trial in two.
+    """Return a recording as parts of nearly the same length that share no sample.
 
     A continuous recording, or trials in the order shown, give successive parts; a continuous one is cut half a second
-    in front of the next onset. Where the order is lost, trials stand by picture, and every n-th goes to the same part.
+    in front of the next onset, so that only trials that last until then are cut in two. Trials that were cut before
+    stay whole. Where the order is lost, trials stand by picture, and every n-th goes to the same part.
 
     Parameters
     ----------

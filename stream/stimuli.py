@@ -1,5 +1,6 @@
 """What was shown: one table for every recording, with no column that its source cannot give."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypeAlias
@@ -12,6 +13,8 @@ from .types import IntArray
 __all__ = ["StimulusTable", "TextArray"]
 
 TextArray: TypeAlias = npt.NDArray[np.str_]
+
+_WHOLE_NUMBER = re.compile(r"-?\d{1,18}")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,7 +75,8 @@ class StimulusTable:
     def of_markers(cls, markers: Sequence[tuple[int, str]]) -> "StimulusTable":
         """Return the table that markers alone give: onsets, and ids where every label is a whole number."""
         labels = [label for _, label in markers]
-        whole = bool(labels) and all(label.lstrip("-").isdecimal() for label in labels)
+        # Up to 18 digits, which an int64 holds; longer ones are codes of another kind.
+        whole = bool(labels) and all(_WHOLE_NUMBER.fullmatch(label) for label in labels)
         ids = np.array([int(label) for label in labels], dtype=np.int64) if whole else None
         return cls(np.array([at for at, _ in markers], dtype=np.int64), ids)
 

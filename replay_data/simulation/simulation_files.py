@@ -7,6 +7,7 @@
     SUBJECT.pictures.safetensors        embeddings (n_pictures, n_dims)
 """
 
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from decode_stream.replay_data.whole import written_whole
 from decode_stream.stream.errors import RecordingError
 from decode_stream.stream.stimuli import StimulusTable
 
-from .forward import ForwardModel, load_forward, save_forward
+from .forward import load_forward, save_forward
 from .simulated import SimulatedRecording, Simulation
 
 __all__ = ["inspect", "read", "recognise", "save_simulation"]
@@ -91,12 +92,15 @@ def save_simulation(recording: SimulatedRecording, path: Path, *, overwrite: boo
         place.write_bytes(msgspec.json.encode(file))
 
 
-def _same(one: ForwardModel, other: ForwardModel) -> bool:
-    """Return whether two subjects are one, by what is drawn for each."""
-    return one.channels == other.channels and all(
-        np.array_equal(getattr(one, name), getattr(other, name))
-        for name in ("courses", "topographies", "weights")
-    )
+def _same(one: Any, other: Any) -> bool:
+    """Return whether two subjects, or parts of them, are one to the last number."""
+    if isinstance(one, np.ndarray):
+        return np.array_equal(one, other)
+    if isinstance(one, tuple) and isinstance(other, tuple):
+        return len(one) == len(other) and all(map(_same, one, other))
+    if is_dataclass(one) and type(one) is type(other):
+        return all(_same(getattr(one, part.name), getattr(other, part.name)) for part in fields(one))
+    return bool(one == other)
 
 
 def recognise(path: Path) -> str:

@@ -21,7 +21,8 @@ from decode_stream.session import Session
 from decode_stream.source import Source
 from decode_stream.stream.errors import SessionError, StreamError
 from decode_stream.stream.filters import ChainSpec
-from decode_stream.stream.lsl import lsl_now, open_marker_outlet
+from decode_stream.stream.lsl import StreamLost, lsl_now, open_marker_outlet
+from decode_stream.stream.types import Channel, StreamInfo
 from decode_stream.stream.window_chain import WindowSpec
 from decode_stream.summary import session_summary
 from tests.decoders.bundles import small_bundle
@@ -241,6 +242,42 @@ def test_a_stall_is_told_and_its_end_too(ramp) -> None:
         session.stop()
         session.join()
     assert session.pipeline.ingest.continuity.lost == 0
+
+
+class Returning(Source):
+    """A stream of one sample whose outlet is then gone for longer than a stall takes, and silent when it is back."""
+
+    n_pulls = 0
+
+    def connect(self, stop: threading.Event) -> StreamInfo:
+        self.info = StreamInfo("back", "EEG", "", "", (Channel("c0"), Channel("c1")), 256.0)
+        return self.info
+
+    def pull(self, n_samples: int, timeout_s: float) -> tuple[np.ndarray, np.ndarray, float]:
+        self.n_pulls += 1
+        time.sleep(0.01)
+        if self.n_pulls == 2:
+            raise StreamLost("gone")
+        n = int(self.n_pulls == 1)
+        return np.zeros((n, 2)), np.full(n, lsl_now()), lsl_now()
+
+    def reconnect(self, stop: threading.Event) -> bool:
+        time.sleep(0.7)
+        return True
+
+
+def test_the_silence_before_a_reconnection_is_no_stall_after_it() -> None:
+    config = SessionConfig(modality="eeg")
+    source = Returning(config, None)
+    session = Session(config, source, None, lambda info: watch_chain(info, "eeg"))
+    session.start()
+    try:
+        until(lambda: source.n_pulls > 8)
+        assert kinds(session)[-2:] == ["lost", "reconnected"]
+        until(lambda: "stalled" in kinds(session))
+    finally:
+        session.stop()
+        session.join()
 
 
 def test_without_a_bundle_the_signal_is_windowed_and_shown(ramp) -> None:

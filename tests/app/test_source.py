@@ -3,12 +3,14 @@
 import threading
 import time
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
 from decode_stream.config import SessionConfig
 from decode_stream.source import Source
 from decode_stream.stream.errors import RecordingError
+from decode_stream.stream.lsl import MarkerInlet, StreamQuery, open_marker_outlet, resolve_stream
 from tests.app.recordings import write_csv
 
 pytestmark = pytest.mark.lsl
@@ -62,3 +64,24 @@ def test_an_end_while_connecting_is_not_waited_out(tmp_path: Path) -> None:
         assert source.connect(stop) is None
     finally:
         source.close()
+
+
+def test_of_two_outlets_that_return_none_is_taken_until_one_is_left() -> None:
+    name = f"test-{uuid4().hex}"
+    told: list[str] = []
+    source = Source(SessionConfig(markers=name), None)
+    source.tell = lambda kind, text: told.append(kind)
+    first = open_marker_outlet(name, name)
+    lost = MarkerInlet(resolve_stream(StreamQuery(source_id=name), 5.0))
+    source._marker_inlet = lost
+    del first
+    two = [open_marker_outlet(name, name) for _ in range(2)]
+    deadline = time.monotonic() + 20
+    while "several" not in told and time.monotonic() < deadline:
+        source.pull_markers(0.01)
+    assert told == ["markers lost", "several"]
+    del two[0]
+    while "markers back" not in told and time.monotonic() < deadline:
+        source.pull_markers(0.01)
+    assert told == ["markers lost", "several", "markers back"]
+    source.close()

@@ -257,9 +257,13 @@ def test_recordings_share_the_subject_beside_them_and_no_other(
     assert len(list(tmp_path.iterdir())) == 4
     simulation = recordings[0].simulation
     other = eeg_subject(PICTURES.embeddings, 64, seed=9, sfreq_hz=200.0, names=FEW)
-    stranger = SimulatedRecording(replace(simulation, forward=other))
-    with pytest.raises(RecordingError, match="another subject"):
-        save_simulation(stranger, tmp_path / "sub-01_x.simulation.json")
+    first, *rest = simulation.forward.noise
+    noisier = replace(first, topographies=2 * first.topographies)
+    louder = replace(simulation.forward, noise=(noisier, *rest))
+    for forward in (other, louder, replace(simulation.forward, seed=2)):
+        stranger = SimulatedRecording(replace(simulation, forward=forward))
+        with pytest.raises(RecordingError, match="another subject"):
+            save_simulation(stranger, tmp_path / "sub-01_x.simulation.json")
     pictures = SimulatedRecording(replace(simulation, embeddings=simulation.embeddings[::-1].copy()))
     with pytest.raises(RecordingError, match="other pictures"):
         save_simulation(pictures, tmp_path / "sub-01_x.simulation.json")

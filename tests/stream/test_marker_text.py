@@ -21,8 +21,11 @@ from decode_stream.stream.marker_text import MarkerText, read_marker_text, write
         ('{"id": 1.5}', MarkerText('{"id": 1.5}')),
         ('{"id": 12', MarkerText('{"id": 12')),
         ("{}", MarkerText("{}")),
+        ('{"a":' * 100_000, MarkerText('{"a":' * 100_000)),
+        ('{"id": ' + "9" * 5000 + "}", MarkerText('{"id": ' + "9" * 5000 + "}")),
         ('["id", 12]', MarkerText('["id", 12]')),
     ],
+    ids=lambda value: str(value)[:20],
 )
 def test_a_label_is_taken_as_it_stands_and_json_for_what_it_says(text: str, said: MarkerText) -> None:
     assert read_marker_text(text) == said

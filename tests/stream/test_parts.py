@@ -66,5 +66,7 @@ def test_a_table_keeps_what_is_known_and_nothing_else() -> None:
     assert table.rows(table.split == "test").id.tolist() == [1]
     assert StimulusTable.of_markers(((1, "4"), (2, "73000"))).id.tolist() == [4, 73_000]
     assert StimulusTable.of_markers(((1, "4"), (2, "face"))).id is None
+    for no_number in ("--5", "-", "", "1.5", "9" * 19):
+        assert StimulusTable.of_markers(((1, "4"), (2, no_number))).id is None
     with pytest.raises(ValueError, match="Column id has shape"):
         StimulusTable(np.array([5, 9]), np.array([3]))
