@@ -188,7 +188,7 @@ def test_readme_begins_with_the_two_commands_that_ci_runs() -> None:
         assert block.count("\n") == 1
         assert block.startswith(beginning)
         assert [line for line in readme.splitlines() if line.startswith(beginning)] == [block.strip()]
-    assert blocks[0].rstrip().endswith("/decode-stream --demo")
+    assert blocks[0].rstrip().endswith("/decode-stream --modality meg --demo")
     assert blocks[1].rstrip().endswith("/python -m pytest")
 
 
