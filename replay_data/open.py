@@ -1,7 +1,8 @@
 """Open a recording: the reader is chosen by looking at the path."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from decode_stream.replay_data.formats import csv_files, mne_files, nifti_files, xdf_files
@@ -72,9 +73,10 @@ def open_recording(
         raise RecordingError(
             f"{path} is no XDF file: it holds one signal, and a stream cannot be chosen in it."
         )
-    return layout.read(
-        path, ReadOptions(marker_column, tuple(exclude_channels), modality, unit, mask, stream)
-    )
+    with _readable(path):
+        return layout.read(
+            path, ReadOptions(marker_column, tuple(exclude_channels), modality, unit, mask, stream)
+        )
 
 
 def inspect(path: str | Path) -> Inspection:
@@ -86,7 +88,9 @@ def inspect(path: str | Path) -> Inspection:
         If there is nothing, or nothing that is known here.
     """
     path = Path(path).expanduser()
-    return _layout(path).inspect(path)
+    layout = _layout(path)
+    with _readable(path):
+        return layout.inspect(path)
 
 
 def fingerprint(path: str | Path) -> str:
@@ -118,21 +122,30 @@ def fingerprint(path: str | Path) -> str:
     return digest.hexdigest()
 
 
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Say which file or folder the system refused, at a path or beside it."""
+    try:
+        yield
+    except OSError as error:
+        raise RecordingError(
+            f"{error.filename or path} cannot be read: {error.strerror or error}. Let it be read, or copy it again."
+        ) from error
+
+
 def _layout(path: Path) -> Layout:
     """Return the layout that knows a path, or say why none does."""
-    try:
+    with _readable(path):
         if not path.exists():
             raise RecordingError(f"{path} does not exist.{_neighbours(path)}")
         if path.is_file() and path.stat().st_size == 0:
             raise RecordingError(f"{path} is empty (0 bytes). Copy or record it again.")
         known = next((layout for layout in LAYOUTS if layout.recognise(path)), None)
         inside = sorted(path.iterdir()) if path.is_dir() else []
-    except OSError as error:
-        raise RecordingError(f"{path} cannot be read: {error.strerror}.") from error
     if known is not None:
         return known
     if path.is_dir():
-        held = [entry.name for entry in inside if any(layout.recognise(entry) for layout in LAYOUTS)]
+        held = [entry.name for entry in inside if _is_known(entry)]
         said = f"It holds {', '.join(held[:5])}{', ...' if len(held) > 5 else ''}: give one of them."
         raise RecordingError(
             f"{path} is a folder, not a recording. {said if held else 'It holds no recording either.'}"
@@ -141,9 +154,17 @@ def _layout(path: Path) -> Layout:
         raise RecordingError(f"{path} is a part of a recording. Give the folder {path.parent}.")
     raise RecordingError(
         f"{path} is of no kind known here ({path.suffix or 'no ending'}). Recordings are the published files of "
-        "THINGS-EEG2, THINGS-MEG and NSD, CSV recorded from LSL (.csv, .csv.gz), NIfTI (.nii, .nii.gz) and files that "
-        "MNE-Python reads: .fif, .vhdr, .edf, .bdf, .set, .ds, .sqd, ..."
+        "THINGS-EEG2, THINGS-MEG and NSD, CSV recorded from LSL (.csv, .csv.gz), XDF (.xdf, .xdfz), NIfTI (.nii, "
+        ".nii.gz) and files that MNE-Python reads: .fif, .vhdr, .edf, .bdf, .set, .ds, .sqd, ..."
     )
+
+
+def _is_known(entry: Path) -> bool:
+    """Return whether any layout knows a path; one that may not be looked at is taken for something else."""
+    try:
+        return any(layout.recognise(entry) for layout in LAYOUTS)
+    except (OSError, RecordingError):
+        return False
 
 
 def _neighbours(path: Path) -> str:
@@ -152,8 +173,9 @@ def _neighbours(path: Path) -> str:
 
     if not path.parent.is_dir():
         return f" Nor does its folder {path.parent}."
-    names = [
-        entry.name for entry in path.parent.iterdir() if any(layout.recognise(entry) for layout in LAYOUTS)
-    ]
+    try:
+        names = [entry.name for entry in path.parent.iterdir() if _is_known(entry)]
+    except OSError:  # what may not be looked at cannot be proposed
+        return ""
     close = get_close_matches(path.name, names, n=1)
     return f" Did you mean {path.parent / close[0]}?" if close else ""

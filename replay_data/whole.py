@@ -33,9 +33,9 @@ def written_whole(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     RecordingError
         If something stands at `path`, or it cannot be written: no permission, a full disk.
     """
-    if path.exists() and not overwrite:
-        raise RecordingError(f"{path} exists already. Give another place, or remove it first.")
     try:
+        if path.exists() and not overwrite:
+            raise RecordingError(f"{path} exists already. Give another place, or remove it first.")
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.", suffix=".part") as part:
             place = Path(part) / path.name

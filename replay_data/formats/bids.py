@@ -14,14 +14,16 @@ from pathlib import Path
 
 import numpy as np
 
-from decode_stream.stream.errors import RecordingError
+from decode_stream.stream.errors import RecordingError, did_you_mean
 from decode_stream.stream.stimuli import StimulusTable
 from decode_stream.stream.types import IntArray
 
-__all__ = ["BidsEvents", "find_beside", "number_in", "read_events", "read_table"]
+__all__ = ["BidsEvents", "best_fitting", "find_beside", "number_in", "read_events", "read_table"]
 
+#: Column of NSD's raw data with the number of the picture, from 1.
+_NSD_PICTURE = "73k_id"
 #: Columns that say what was shown, unless they say the same in every row.
-_LABELS = ("trial_type", "value", "stim_file")
+_LABELS = (_NSD_PICTURE, "trial_type", "value", "stim_file")
 _NOTHING = ("", "n/a", "nan")
 _FOLDERS_UP = 3
 
@@ -52,24 +54,29 @@ def find_beside(path: Path, ending: str) -> Path | None:
     ending : str
         ``events.tsv``, ``channels.tsv``, ``electrodes.tsv``, ``coordsystem.json``, ...
     """
-    own = set(path.name.split(".")[0].split("_"))
     if not path.name.startswith("sub-"):
         return None
     folder = path.absolute().parent
     for _ in range(1 + _FOLDERS_UP):
-        fitting: list[tuple[int, str]] = []
-        for table in folder.glob(f"*{ending}"):
-            parts = set(table.name.removesuffix(ending).strip("_").split("_")) - {""}
-            # Electrodes are given in a space that the recording's name does not tell.
-            parts = {part for part in parts if not part.startswith("space-")}
-            if parts <= own:
-                fitting.append((len(parts), table.name))
-        if fitting:
-            return folder / max(fitting)[1]
+        if found := best_fitting(folder, path.name, ending):
+            return found
         if (folder / "dataset_description.json").exists():
             return None
         folder = folder.parent
     return None
+
+
+def best_fitting(folder: Path, name: str, ending: str) -> Path | None:
+    """Return the table in a folder whose name has most parts in common with a recording's, and none that it lacks."""
+    own = set(name.split(".")[0].split("_"))
+    fitting: list[tuple[int, str]] = []
+    for table in folder.glob(f"*{ending}"):
+        parts = set(table.name.removesuffix(ending).strip("_").split("_")) - {""}
+        # Electrodes are given in a space that the recording's name does not tell.
+        parts = {part for part in parts if not part.startswith("space-")}
+        if parts <= own:
+            fitting.append((len(parts), table.name))
+    return folder / max(fitting)[1] if fitting else None
 
 
 def read_table(table: Path) -> list[dict[str, str]]:
@@ -82,11 +89,14 @@ def read_table(table: Path) -> list[dict[str, str]]:
     """
     try:
         with table.open(encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.DictReader(file, delimiter="\t", restval="", restkey="", quoting=csv.QUOTE_NONE))
+            reader = csv.DictReader(file, delimiter="\t", restval="", restkey="", quoting=csv.QUOTE_NONE)
+            columns, rows = reader.fieldnames, list(reader)
     except (UnicodeDecodeError, csv.Error) as error:
         raise RecordingError(f"{table} is not a table of text: {error}. Repair or remove it.") from error
     except OSError as error:
         raise RecordingError(f"{table} cannot be read: {error.strerror}.") from error
+    if columns is None:
+        raise RecordingError(f"{table} is empty, without even the names of its columns. Copy it again.")
     return [
         {
             name.strip(): "" if cell.strip().lower() in _NOTHING else cell.strip()
@@ -97,19 +107,23 @@ def read_table(table: Path) -> list[dict[str, str]]:
     ]
 
 
-def read_events(table: Path, sfreq_hz: float, column: str | None, notes: list[str]) -> BidsEvents:
+def read_events(
+    table: Path, recording: Path, sfreq_hz: float, column: str | None, notes: list[str]
+) -> BidsEvents:
     """Return what an events table says was shown.
 
     Onsets are the column ``sample`` where it has them, else the sample nearest to ``onset``. The label is the column
-    asked for, else the first of ``trial_type``, ``value`` and ``stim_file`` that does not say the same in every row.
-    Labels in whole numbers are the ids; ``trial_type`` is the concept where it varies and is no number; ``stim_file``
-    is the image.
+    asked for, else the first of ``73k_id``, ``trial_type``, ``value`` and ``stim_file`` that does not say the same in
+    every row. Labels in whole numbers are the ids; ``trial_type`` is the concept where it varies and is no number;
+    ``stim_file`` is the image. NSD's ``73k_id`` counts pictures from 1, and ids from 0.
 
     Parameters
     ----------
     table : Path
+    recording : Path
+        What the table belongs to; its name may tell session and run.
     sfreq_hz : float
-        Sampling rate of the recording.
+        Sampling rate of the recording; volumes a second for images.
     column : str or None
         Column that holds the labels.
     notes : list of str
@@ -127,6 +141,10 @@ def read_events(table: Path, sfreq_hz: float, column: str | None, notes: list[st
             f"{table} has no column 'onset'. Its columns are: {', '.join(columns)}. Columns are separated by tabs and "
             "named in the first row."
         )
+    if rows and column is not None and column not in columns:
+        raise RecordingError(
+            f"{table} has no column {column!r}.{did_you_mean(column, columns)} Its columns are: {', '.join(columns)}."
+        )
     label = column or _label_column(table, rows)
     onsets = _onsets(table, rows, sfreq_hz, notes)
     known = np.array(
@@ -142,6 +160,10 @@ def read_events(table: Path, sfreq_hz: float, column: str | None, notes: list[st
     shown = [rows[i] for i in order]
     labels = tuple(_whole(row[label]) for row in shown)
     stimuli = StimulusTable.of_markers(list(zip(at[order].tolist(), labels, strict=True)))
+    if label == _NSD_PICTURE and stimuli.id is not None:
+        notes.append(f"Ids are NSD's, counted from 0: the column {_NSD_PICTURE} less one.")
+        ids = stimuli.id - 1
+        stimuli, labels = replace(stimuli, id=ids), tuple(map(str, ids.tolist()))
     trial_types = [row.get("trial_type", "") for row in shown]
     told = len(set(trial_types) - {""}) > 1 and not all(
         re.fullmatch(r"-?\d+(\.0*)?", t) for t in trial_types if t
@@ -151,8 +173,8 @@ def read_events(table: Path, sfreq_hz: float, column: str | None, notes: list[st
         stimuli,
         concept=np.array(trial_types) if told else None,
         image=np.array(images) if any(images) else None,
-        session=_numbered(r"ses-[^_\d]*(\d+)", table, len(shown)),
-        run=_numbered(r"run-(\d+)", table, len(shown)),
+        session=_numbered(r"ses-[^_\d]*(\d+)", recording, len(shown)),
+        run=_numbered(r"run-(\d+)", recording, len(shown)),
     )
     return BidsEvents(stimuli, labels)
 
@@ -217,6 +239,7 @@ def _whole(text: str) -> str:
     return str(int(match[1])) if match else text
 
 
-def _numbered(pattern: str, table: Path, n: int) -> IntArray | None:
-    match = re.search(rf"(?:^|_){pattern}(?:_|\.)", table.name)
+def _numbered(pattern: str, recording: Path, n: int) -> IntArray | None:
+    """Return the number that a recording's name gives, for every row."""
+    match = re.search(rf"(?:^|_){pattern}(?:_|\.)", recording.name)
     return np.full(n, int(match[1]), dtype=np.int64) if match else None

@@ -113,7 +113,11 @@ def check_whole(path: Path) -> CtfShape:
             f"{files[0]} is missing: the download of {path.name} is not complete (in a DataLad clone: datalad get "
             f"{path.name})."
         )
-    held = sum(file.stat().st_size - len(MEG4_START) for file in files)
+    try:
+        # Opened, and not only asked for their sizes: what may not be read is not whole either.
+        held = sum(_size(file) - len(MEG4_START) for file in files)
+    except OSError as error:
+        raise RecordingError(f"{error.filename} cannot be read: {error.strerror}.") from error
     declared = shape.n_trials * shape.trial_bytes
     if held < declared:
         raise RecordingError(
@@ -121,6 +125,11 @@ def check_whole(path: Path) -> CtfShape:
             f"MB ({shape.n_trials} x {shape.n_times} samples of {shape.n_channels} channels). Download it again."
         )
     return shape
+
+
+def _size(file: Path) -> int:
+    with file.open("rb") as samples:
+        return samples.seek(0, 2)
 
 
 def read_ctf_samples(raw: Any, picks: Sequence[int], start: int, stop: int) -> FloatArray:

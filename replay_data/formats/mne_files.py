@@ -203,6 +203,9 @@ def read(path: Path, options: ReadOptions) -> MneRecording:
     header = path.with_suffix(_PARTS.get(path.suffix.lower(), path.suffix))
     if header != path and header.exists():
         raise RecordingError(f"{path} is a part of a recording. Give {header}.")
+    # Without its markers mne reads BrainVision as if nothing had been shown.
+    if path.suffix.lower() == ".vhdr" and (lacking := _lacking_part(path)):
+        raise RecordingError(f"{path} names {lacking}, which is not there. Copy it beside the header.")
     notes: list[str] = []
     with in_our_words(path, notes):
         import mne
@@ -221,6 +224,16 @@ def read(path: Path, options: ReadOptions) -> MneRecording:
     return recording
 
 
+def _lacking_part(header: Path) -> Path | None:
+    """Return the file of samples or of markers that a BrainVision header names and that is not there, or None."""
+    text = header.read_text(encoding="utf-8", errors="replace")
+    for line in re.findall(r"^(?:DataFile|MarkerFile)\s*=\s*(.+)$", text, re.MULTILINE):
+        part: Path = header.parent / line.strip().replace("$b", header.stem)
+        if not part.is_file():
+            return part
+    return None
+
+
 def _events(path: Path, sfreq_hz: float, marker_column: str | None, notes: list[str]) -> BidsEvents | None:
     """Return what the events table beside a recording says; None if a stim channel is asked for, or there is none."""
     table = find_beside(path, "events.tsv")
@@ -228,7 +241,7 @@ def _events(path: Path, sfreq_hz: float, marker_column: str | None, notes: list[
         return None
     if marker_column is not None and not any(marker_column in row for row in read_table(table)[:1]):
         return None
-    return read_events(table, sfreq_hz, marker_column, notes)
+    return read_events(table, path, sfreq_hz, marker_column, notes)
 
 
 @contextmanager

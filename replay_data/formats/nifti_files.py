@@ -11,7 +11,7 @@ from decode_stream.replay_data.layout import Finding, Inspection, ReadOptions, d
 from decode_stream.stream.errors import RecordingError
 from decode_stream.stream.types import FloatArray
 
-from .events_tables import find_events, read_events
+from .events_tables import find_events, read_volume_events
 from .nifti_volumes import NiftiImage, NiftiVoxels, open_nifti, read_volume
 from .voxels import VoxelRecording, check_grid, is_a_path, read_mask, refuse_options, select_voxels
 
@@ -61,7 +61,10 @@ def read(path: Path, options: ReadOptions) -> VoxelRecording:
                 f"{path} has no events.tsv beside it, so no column {options.marker_column!r} either."
             )
         notes.append("No events.tsv lies beside it, so nothing says what was shown.")
-    events = read_events(table, path, tr_s, image.n_volumes, options.marker_column, notes)
+    events = read_volume_events(table, path, tr_s, image.n_volumes, options.marker_column, notes)
+    markers = events.stimuli.markers()
+    if events.stimuli.id is None:
+        markers = tuple(zip(events.stimuli.onset.tolist(), events.labels, strict=True))
     return VoxelRecording(
         source=NiftiVoxels(image, voxels),
         name=path.name,
@@ -71,7 +74,7 @@ def read(path: Path, options: ReadOptions) -> VoxelRecording:
         grid=image.shape,
         affine_mm=image.affine_mm,
         stimuli=events.stimuli,
-        markers=events.markers,
+        markers=markers,
         notes=tuple(notes),
     )
 

@@ -1,6 +1,8 @@
 """Betas of NSD, one value a voxel and trial: from HDF5 and from NIfTI, in the same order and unit."""
 
 import tempfile
+from errno import EACCES
+from os import strerror
 from pathlib import Path
 from typing import IO, Any
 
@@ -147,4 +149,6 @@ def _open(path: Path) -> Any:
 
 
 def _damaged(path: Path, error: OSError) -> RecordingError:
+    if error.errno == EACCES:
+        return RecordingError(f"{path} cannot be read: {strerror(EACCES)}.")
     return RecordingError(f"{path} is no HDF5 file, or is damaged or cut off: {error}. Download it again.")

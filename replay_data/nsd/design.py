@@ -94,16 +94,18 @@ def read_design(path: Path) -> NsdDesign:
 
     names = ("masterordering", "subjectim", "sharedix", "stimpattern")
     try:
-        held: dict[str, Any] = loadmat(path, variable_names=names)
+        with path.open("rb") as file:
+            held: dict[str, Any] = loadmat(file, variable_names=names)
         order, images, shared = (np.asarray(held[name], dtype=np.int64) for name in names[:3])
         pattern = np.asarray(held["stimpattern"]) > 0 if "stimpattern" in held else None
-    except OSError as error:
-        raise RecordingError(f"{path} cannot be read: {error.strerror or error}.") from error
     except KeyError as error:
         raise RecordingError(
             f"{path} has no variable {error}. Download it again from {download(None, DESIGN)}."
         ) from error
-    except (MatReadError, ValueError, TypeError, NotImplementedError, EOFError) as error:
+    except (OSError, MatReadError, ValueError, TypeError, NotImplementedError, EOFError) as error:
+        if isinstance(error, OSError) and error.strerror:
+            raise RecordingError(f"{path} cannot be read: {error.strerror}.") from error
+        # scipy raises an OSError without a reason of the system's for a file that ends too early.
         raise RecordingError(
             f"{path} is damaged or cut off: {error}. Download it again from {download(None, DESIGN)}."
         ) from error

@@ -13,6 +13,7 @@ __all__ = [
     "CORE_RUNS",
     "GRIDS",
     "LABELS",
+    "N_PICTURES",
     "PROTOCOLS",
     "SUBJECTS",
     "TRIALS_PER_RUN",
@@ -29,6 +30,8 @@ __all__ = [
 
 #: Betas are stored as int16 and divided by this to be percent signal change.
 BETA_SCALE = 300.0
+#: Pictures of all subjects; files that count them from 1 end here.
+N_PICTURES = 73_000
 #: A trial lasts 4 s: 3 s of picture and 1 s without.
 TRIAL_S = 4.0
 CORE_RUNS = 12

@@ -1,6 +1,8 @@
 """What of NSD lies in a folder, what is missing, and which download holds it."""
 
+import os
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -38,13 +40,23 @@ def folder_words(path: Path) -> str:
 def recordings_in(path: Path) -> list[Path]:
     """Return the recordings in a folder and below it, sorted; of several forms of the same betas the handiest."""
     found: dict[tuple[Path, str], Path] = {}
-    for inside in sorted(path.rglob("*_session*")):
+    for inside in sorted(_files_below(path)):
         if nsd_file(inside) is None or not inside.is_file():
             continue
         key = (inside.parent, inside.name.split(".")[0])
         if key not in found or _FORMS.index(inside.suffix) < _FORMS.index(found[key].suffix):
             found[key] = inside
     return sorted(found.values())
+
+
+def _files_below(path: Path) -> Iterator[Path]:
+    """Yield the files in a folder and below it. A folder that may not be looked into is an error, and not empty."""
+
+    def refuse(error: OSError) -> None:
+        raise error
+
+    for folder, _, names in os.walk(path, onerror=refuse):
+        yield from (Path(folder) / name for name in names)
 
 
 def inspect_file(path: Path, words: str, recording: VoxelRecording | None = None) -> Inspection:

@@ -20,7 +20,7 @@ from decode_stream.stream.types import IntArray
 
 from .betas import Hdf5Betas, NiftiBetas, hdf5_shape
 from .design import DESIGN, STIM_INFO, NsdTrials, subject_trials
-from .facts import SUBJECTS, TR_S, TRIAL_S, NsdFile, core_run, download, nsd_file
+from .facts import N_PICTURES, SUBJECTS, TR_S, TRIAL_S, NsdFile, core_run, download, nsd_file
 from .folders import folder_words, inspect_file, inspect_folder, recordings_in
 from .regions import find_mask
 
@@ -224,6 +224,11 @@ def _trials(file: NsdFile, notes: list[str]) -> NsdTrials | None:
         notes.append(f"Nothing says what was shown. {DESIGN.name} does: {download(None, DESIGN)}.")
     elif trials.table.image is None:
         notes.append(f"COCO's files of the pictures are in {STIM_INFO.name}: {download(None, STIM_INFO)}.")
+    elif n_unnamed := int(np.count_nonzero(trials.table.image == "")):
+        notes.append(
+            f"{STIM_INFO.name} does not list the pictures of {n_unnamed} of {len(trials.table)} trials: it may be cut "
+            f"off. Download it again: {download(None, STIM_INFO)}."
+        )
     else:
         notes.append("The image column names COCO's files; NSD showed square crops of them.")
     return trials
@@ -236,4 +241,8 @@ def _read_run_design(path: Path) -> IntArray:
         volumes = np.array([int(float(cell)) for cell in cells], dtype=np.int64)
     except (OSError, ValueError) as error:
         raise RecordingError(f"{path} is no column of whole numbers: {error}. Download it again.") from error
+    if len(beyond := volumes[(volumes < 0) | (volumes > N_PICTURES)]):
+        raise RecordingError(
+            f"{path} names picture {beyond[0]}, and NSD's are 1 to {N_PICTURES}. It is damaged; download it again."
+        )
     return volumes

@@ -109,8 +109,13 @@ def inspect_folder(folder: Path) -> Inspection:
             findings += _opened(folder, found, facts)
     findings += _images(folder)
     return Inspection(
-        "THINGS-EEG2, folder of " + " and ".join(_WORDS[v] for v in by_variant), tuple(facts), tuple(findings)
+        f"THINGS-EEG2, folder of {_listed([_WORDS[v] for v in by_variant])}", tuple(facts), tuple(findings)
     )
+
+
+def _listed(words: Sequence[str]) -> str:
+    """Return words as a sentence lists them: raw, source and UBP."""
+    return " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
 
 
 def _lacking_source(found: Sequence[tuple[Path, Place]]) -> Iterator[Finding]:

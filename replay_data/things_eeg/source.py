@@ -150,7 +150,8 @@ def _ids(behaviour: Path) -> IntArray:
     import scipy.io
 
     try:
-        table: Any = scipy.io.loadmat(behaviour)["data"][0][0][2]["tot_img_number"][0]
+        with behaviour.open("rb") as file:
+            table: Any = scipy.io.loadmat(file)["data"][0][0][2]["tot_img_number"][0]
         ids = np.array([int(np.asarray(number).item()) for number in table], dtype=np.int64)
     except Exception as error:  # scipy raises whatever a damaged file makes of it, OSError too
         if isinstance(error, OSError) and error.strerror:

@@ -134,7 +134,8 @@ def _timing(path: Path, cut: _Cut, notes: list[str]) -> tuple[Epoch, float]:
         return Epoch(n_times, _BARE_ONSET, in_order=False), _BARE_SFREQ_HZ
     if times_s.ndim != 1 or len(times_s) < max(2, n_times) or not _is_grid(times_s):
         raise RecordingError(
-            f"{path} has {times_s.size} times for trials of {n_times} samples. It is damaged; copy it again."
+            f"{path} has {times_s.size} times for trials of {n_times} samples, and they are due at even steps, one a "
+            "sample or more. It is damaged; copy it again."
         )
     sfreq_hz = round((len(times_s) - 1) / float(times_s[-1] - times_s[0]), 6)
     if cut_off := len(times_s) - n_times:

@@ -11,7 +11,7 @@ from decode_stream.stream.errors import RecordingError
 
 from .epochs import DOWNLOAD as TRIALS_DOWNLOAD
 from .epochs import parts_in, subject_of, whole_chain
-from .runs import DOWNLOAD, Run, attributes_of, run_at
+from .runs import DOWNLOAD, Run, attributes_of, check_place, run_at
 from .tables import N_TRIALS
 
 __all__ = ["folder_words", "inspect_folder", "recordings_in"]
@@ -105,6 +105,7 @@ def inspect_folder(path: Path, words: str) -> Inspection:
 def _check_run(run: Run) -> list[Finding]:
     findings = []
     try:
+        check_place(run)
         check_whole(run.path)
     except RecordingError as error:
         findings.append(Finding("wrong", str(error)))
@@ -124,11 +125,20 @@ def _missing_runs(subject: int, runs: list[Run], words: str) -> list[Finding]:
     if absent and "session" not in words:
         text = f"Subject {subject} lacks sessions {_numbers(absent)}: {DOWNLOAD}, sub-BIGMEG{subject}/ses-*/."
         findings.append(Finding("missing", text))
+    alike: dict[tuple[int, ...], list[int]] = defaultdict(list)
     for session, held in sorted(by_session.items()):
-        if absent := sorted(set(range(1, _N_RUNS + 1)) - held):
+        alike[tuple(sorted(set(range(1, _N_RUNS + 1)) - held))].append(session)
+    for runs_absent, sessions in alike.items():
+        if runs_absent:
+            which = (
+                f"session {sessions[0]} lacks"
+                if len(sessions) == 1
+                else f"sessions {_numbers(sessions)} lack"
+            )
+            folder = f"ses-{sessions[0]:02}" if len(sessions) == 1 else "ses-*"
             text = (
-                f"Subject {subject}, session {session} lacks runs {_numbers(absent)}: {DOWNLOAD}, "
-                f"sub-BIGMEG{subject}/ses-{session:02}/meg/."
+                f"Subject {subject}, {which} runs {_numbers(runs_absent)}: {DOWNLOAD}, "
+                f"sub-BIGMEG{subject}/{folder}/meg/."
             )
             findings.append(Finding("missing", text))
     return findings

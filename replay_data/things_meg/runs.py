@@ -19,7 +19,7 @@ from decode_stream.stream.types import IntArray
 
 from .tables import EventRows, agreed, find_near, named_by_paths, read_attributes, read_events
 
-__all__ = ["DOWNLOAD", "Run", "attributes_of", "open_run", "run_at"]
+__all__ = ["DOWNLOAD", "Run", "attributes_of", "check_place", "open_run", "run_at"]
 
 DOWNLOAD = "OpenNeuro ds004212"
 _RUN = re.compile(r"sub-BIGMEG(\d+)_ses-(\d+)_task-main_run-(\d+)_meg\.ds")
@@ -75,7 +75,7 @@ def open_run(run: Run, options: ReadOptions) -> tuple[MneRecording, tuple[Findin
     """
     path = run.path
     refuse_options(str(path), unit=options.unit, mask=options.mask, stream=options.stream)
-    _check_place(run)
+    check_place(run)
     check_whole(path)
     warned: list[str] = []
     with in_our_words(path, warned):
@@ -105,8 +105,14 @@ def open_run(run: Run, options: ReadOptions) -> tuple[MneRecording, tuple[Findin
     return recording, findings
 
 
-def _check_place(run: Run) -> None:
-    """Refuse a run that lies in another person's or session's folder."""
+def check_place(run: Run) -> None:
+    """Refuse a run that lies in another person's or session's folder.
+
+    Raises
+    ------
+    RecordingError
+        If it does.
+    """
     for pattern, number, what in (
         (r"sub-BIGMEG(\d+)", run.subject, "subject"),
         (r"ses-(\d+)", run.session, "session"),

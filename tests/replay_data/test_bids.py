@@ -159,12 +159,17 @@ def test_a_table_of_another_run_is_not_taken_and_one_above_is(tmp_path: Path) ->
         (("when what", "1 2"), "has no column 'onset'. Its columns are: when, what"),
         (("onset value", "soon 2"), "row 2, column 'onset': 'soon' is not a number"),
         (("onset sample value", "1 inf 2"), "column 'sample': 'inf' is not a number"),
-        (("onset duration", "1 2"), "in none of the columns trial_type, value, stim_file what was shown"),
+        (
+            ("onset duration", "1 2"),
+            "in none of the columns 73k_id, trial_type, value, stim_file what was shown",
+        ),
     ],
 )
 def test_a_table_that_cannot_be_read_says_where(tmp_path: Path, rows: tuple[str, ...], tells: str) -> None:
     with pytest.raises(RecordingError, match=tells):
-        read_events(write_table(tmp_path / "sub-1_events.tsv", *rows), SFREQ_HZ, None, [])
+        read_events(
+            write_table(tmp_path / "sub-1_events.tsv", *rows), tmp_path / "sub-1_eeg.vhdr", SFREQ_HZ, None, []
+        )
 
 
 def test_tables_that_are_empty_or_no_text(tmp_path: Path) -> None:
@@ -173,7 +178,8 @@ def test_tables_that_are_empty_or_no_text(tmp_path: Path) -> None:
     table.write_text("onset\tduration\ttrial_type\n")
     assert read(path).markers == ()
     table.write_text("")
-    assert read(path).markers == ()
+    with pytest.raises(RecordingError, match=r"events\.tsv is empty"):
+        read(path)
     table.write_bytes(b"\xff\xfe\x00\x01" * 9)
     with pytest.raises(RecordingError, match="is not a table of text"):
         read(path)
@@ -184,7 +190,7 @@ def test_tables_that_are_empty_or_no_text(tmp_path: Path) -> None:
 def test_samples_and_onsets_that_disagree_are_told(tmp_path: Path) -> None:
     notes: list[str] = []
     table = write_table(tmp_path / "sub-1_events.tsv", "onset sample value", "1 400 3", "2 500 4")
-    events = read_events(table, SFREQ_HZ, None, notes)
+    events = read_events(table, table, SFREQ_HZ, None, notes)
     assert events.stimuli.onset.tolist() == [400, 500]
     assert notes == [
         "Columns sample and onset of sub-1_events.tsv differ by up to 150 samples; sample is taken."

@@ -260,3 +260,13 @@ def test_a_real_ctf_recording_that_was_cut_off_is_refused(real_data: Path, tmp_p
     data.write_bytes(data.read_bytes()[:-1000])
     with pytest.raises(RecordingError, match="not an even multiple of the trial size"):
         read_mne(copy)
+
+
+@pytest.mark.parametrize("ending", ["vmrk", "eeg"])
+def test_a_part_of_brainvision_that_is_missing_is_named(tmp_path: Path, ending: str) -> None:
+    header = tmp_path / "run.vhdr"
+    header.write_text("[Common Infos]\nDataFile=run.eeg\nMarkerFile=$b.vmrk\n")
+    for other in {"vmrk", "eeg"} - {ending}:
+        (tmp_path / f"run.{other}").write_bytes(b"x")
+    with pytest.raises(RecordingError, match=rf"names .*run\.{ending}, which is not there"):
+        mne_files.read(header, ReadOptions())

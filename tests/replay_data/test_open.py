@@ -9,7 +9,7 @@ import pytest
 
 from decode_stream.replay_data.arrays import ArrayRecording
 from decode_stream.replay_data.formats.mne_files import MneRecording
-from decode_stream.replay_data.open import fingerprint, open_recording
+from decode_stream.replay_data.open import fingerprint, inspect, open_recording
 from decode_stream.stream.errors import RecordingError
 from decode_stream.stream.recording import Recording
 
@@ -137,3 +137,23 @@ def test_the_fingerprint_of_nothing_is_an_error(tmp_path: Path) -> None:
     for name in ("nowhere.csv", "empty.ds"):
         with pytest.raises(RecordingError, match=f"{name} cannot be read"):
             fingerprint(tmp_path / name)
+
+
+def test_what_may_not_be_looked_at_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    locked = tmp_path / "locked"
+    locked.mkdir()
+    is_file = Path.is_file
+
+    def refusing(path: Path) -> bool:
+        # As the system answers for what lies in a folder without permission; root is never refused.
+        if path.parent == locked:
+            raise PermissionError(13, "Permission denied", str(path))
+        return is_file(path)
+
+    monkeypatch.setattr(Path, "is_file", refusing)
+    with pytest.raises(RecordingError, match=r"locked/recording\.json cannot be read: Permission denied"):
+        inspect(locked)
+    with pytest.raises(RecordingError, match="It holds no recording either"):
+        inspect(tmp_path)
+    with pytest.raises(RecordingError, match="does not exist"):
+        inspect(tmp_path / "lockd")
