@@ -10,6 +10,7 @@ import time
 import numpy as np
 import numpy.typing as npt
 
+from decode_stream.decoders.chains import design_chain
 from decode_stream.decoders.evidence import similarity
 from decode_stream.decoders.fraction_of_ideal import fraction_of_ideal
 from decode_stream.decoders.ideal_observer import Sufficient, log_likelihood
@@ -25,13 +26,12 @@ from decode_stream.replay_data.simulation.embedding_geometry import (
 from decode_stream.replay_data.simulation.simulate_fmri import FmriSubject, fmri_subject, response_course
 from decode_stream.replay_data.simulation.simulate_nsd import SimulatedNsd, simulate_nsd_design
 from decode_stream.replay_data.simulation.simulated_volumes import SimulatedVolumes
-from decode_stream.stream.filters import CausalChain, ChainSpec
+from decode_stream.stream.filters import CausalChain
 from decode_stream.stream.types import FloatArray, IntArray
 
 N_GALLERY, N_LAYOUT = 200, 64
 #: The window of a trial in volumes: 4 to 8 s after the onset.
 LAG, WIDTH = 3, 3
-DRIFT_S = 150.0
 
 
 def simulated(n_sessions: int, n_voxels: int, grid: tuple[int, int, int], seed: int) -> SimulatedNsd:
@@ -59,8 +59,7 @@ def model(subject: FmriSubject, noise: float) -> VoxelModel:
 
 def window_means(run: SimulatedVolumes) -> npt.NDArray[np.float32]:
     """Return each trial's mean volume behind the chain that fMRI has, shape (n_trials, n_voxels)."""
-    names = tuple(channel.name for channel in run.channels)
-    spec = ChainSpec(names, ("",) * len(names), run.sfreq_hz, running_mean_s=DRIFT_S)
+    spec = design_chain(run.channels, run.sfreq_hz, "fmri")
     volumes = CausalChain(spec, run.channels, run.sfreq_hz).process(run.read(0, run.n_samples), 0)
     return np.stack([volumes[at + LAG : at + LAG + WIDTH].mean(axis=0) for at in run.stimuli.onset])
 

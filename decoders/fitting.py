@@ -4,6 +4,7 @@ import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -15,9 +16,28 @@ from decode_stream.stream.types import FloatArray, IntArray
 from .channel_attention import ChannelAttention
 from .losses import TrialLoss, gallery_loss, similarities
 
-__all__ = ["FitHistory", "FitSettings", "embed_trials", "fit"]
+__all__ = ["FitHistory", "FitSettings", "Windows", "embed_trials", "fit"]
 
 Progress = Callable[[int, int, float, float | None], None]
+
+
+class Windows(Protocol):
+    """What fitting asks of windows: an array in memory or mapped from a file, or a choice from one.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        (n_trials, n_latencies, n_channels, n_times).
+    """
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...  # noqa: D102
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: Any, /) -> Any:
+        """Return some trials, by a slice or by places."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -84,7 +104,7 @@ def _embed(module: ChannelAttention, windows: Tensor, hidden: Tensor, subjects: 
 
 
 def embed_trials(
-    module: ChannelAttention, windows: FloatArray, *, known: bool = True, batch_size: int = 256
+    module: ChannelAttention, windows: Windows, *, known: bool = True, batch_size: int = 256
 ) -> npt.NDArray[np.float32]:
     """Return the embeddings of every window of trials.
 
@@ -113,7 +133,7 @@ def embed_trials(
 
 def fit(
     module: ChannelAttention,
-    windows: FloatArray,
+    windows: Windows,
     labels: IntArray,
     gallery: FloatArray,
     *,
@@ -210,7 +230,7 @@ class _Batch:
 
     @staticmethod
     def take(
-        windows: FloatArray,
+        windows: Windows,
         labels: IntArray,
         subjects: IntArray | None,
         index: npt.NDArray[np.int64],
@@ -230,7 +250,7 @@ class _Batch:
         return _Batch(chosen, torch.tensor(labels[index], dtype=torch.int64, device=device), hidden, of_trial)
 
 
-def _check(module: ChannelAttention, windows: FloatArray, labels: IntArray, gallery: FloatArray) -> None:
+def _check(module: ChannelAttention, windows: Windows, labels: IntArray, gallery: FloatArray) -> None:
     config = module.config
     expected = (len(labels), config.n_latencies, config.n_channels, config.n_times)
     if windows.shape != expected or not len(labels):
@@ -256,7 +276,7 @@ def _optimizer(
     return optimizer, schedule
 
 
-def _validate(module: ChannelAttention, criterion: TrialLoss, windows: FloatArray, labels: IntArray) -> float:
+def _validate(module: ChannelAttention, criterion: TrialLoss, windows: Windows, labels: IntArray) -> float:
     """Return the mean trial loss against the whole gallery, latencies known."""
     device = module.cosines.device
     embeddings = torch.tensor(embed_trials(module, windows), device=device)

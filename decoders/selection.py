@@ -1,7 +1,8 @@
 """Choose how much the encoder's linear path may believe, by leaving runs out."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from scipy.special import log_softmax
@@ -9,7 +10,7 @@ from scipy.special import log_softmax
 from decode_stream.stream.types import FloatArray, IntArray
 
 from .channel_attention import ChannelAttention, ChannelAttentionConfig
-from .fitting import FitSettings, embed_trials, fit
+from .fitting import FitSettings, Windows, embed_trials, fit
 
 __all__ = ["choose_prior"]
 
@@ -17,9 +18,27 @@ __all__ = ["choose_prior"]
 PRIORS = (0.01, 0.02, 0.05, 0.1, 0.2)
 
 
+@dataclass(frozen=True, eq=False)
+class _Picked:
+    """Some of the trials, read a batch at a time: the windows of a large recording do not fit into memory."""
+
+    windows: Windows
+    places: IntArray
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (len(self.places), *self.windows.shape[1:])
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.windows[self.places[index]]
+
+
 def choose_prior(
     config: ChannelAttentionConfig,
-    windows: FloatArray,
+    windows: Windows,
     labels: IntArray,
     runs: IntArray,
     gallery: FloatArray,
@@ -64,8 +83,9 @@ def choose_prior(
         for fold in folds:
             out = runs == fold
             module = ChannelAttention(linear, seed)
-            fit(module, windows[~out], labels[~out], gallery, seed=seed, settings=tried)
-            evidence = embed_trials(module, windows[out]).sum(axis=1) @ gallery.T
+            others, left_out = (_Picked(windows, np.flatnonzero(which)) for which in (~out, out))
+            fit(module, others, labels[~out], gallery, seed=seed, settings=tried)
+            evidence = embed_trials(module, left_out).sum(axis=1) @ gallery.T
             total -= log_softmax(evidence, axis=1)[np.arange(out.sum()), labels[out]].sum()
         losses.append(total)
     return replace(settings, prior_std=candidates[int(np.argmin(losses))])
