@@ -34,7 +34,7 @@ def convert_recording(
     recording = open_recording(
         path, marker_column=marker_column, modality=modality, mask=mask, unit=unit, stream=stream
     )
-    out = out or Path(f"{path.name.split('.')[0]}.recording")
+    out = out or Path(f"{path.resolve().name.split('.')[0]}.recording")
     for note in recording.notes:
         console.print(f"{recording.name}: {note}", highlight=False, soft_wrap=True, markup=False)
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())

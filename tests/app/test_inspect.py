@@ -28,6 +28,15 @@ def test_a_recording_is_inspected_and_converted(tmp_path: Path, capsys: pytest.C
         assert layout in capsys.readouterr().out
 
 
+def test_the_folder_one_stands_in_gives_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "run.csv").write_text(CSV)
+    folder = tmp_path / "run.recording"
+    app(["convert", str(tmp_path / "run.csv"), "--out", str(folder)], result_action="return_value")
+    monkeypatch.chdir(folder)
+    app(["convert", "."], result_action="return_value")
+    assert (folder / "run.recording" / "recording.json").is_file()
+
+
 def test_what_is_nothing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RecordingError, match="It holds no recording either"):
         app(["inspect", str(tmp_path)], result_action="return_value")
