@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from decode_stream.replay_data.formats.bids import read_table
 from decode_stream.stream.errors import RecordingError
 from decode_stream.stream.stimuli import StimulusTable
 from decode_stream.stream.types import IntArray
@@ -92,7 +93,7 @@ def read_attributes(path: Path) -> StimulusTable:
     RecordingError
         If it cannot be read or lacks a column.
     """
-    rows = _rows(path, ",", _NEEDED)
+    rows = _attribute_rows(path)
     try:
         trials = [
             _Trial(
@@ -182,7 +183,7 @@ def read_events(path: Path, sfreq_hz: float, n_samples: int) -> EventRows:
     RecordingError
         If it cannot be read, tells no onsets, or one lies outside the recording.
     """
-    rows = _rows(path, "\t", ())
+    rows = read_table(path)
     if not rows:
         raise RecordingError(f"{path} holds no rows. Download it again.")
     columns = rows[0].keys()
@@ -288,17 +289,17 @@ def told_by_counts(ids: IntArray) -> npt.NDArray[np.str_] | None:
     return np.asarray(kinds[places], dtype=np.str_)
 
 
-def _rows(path: Path, delimiter: str, needed: Sequence[str]) -> list[Mapping[str, str]]:
+def _attribute_rows(path: Path) -> list[Mapping[str, str]]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, delimiter=delimiter, restval="")
+            reader = csv.DictReader(file, restval="")
             rows: list[Mapping[str, str]] = list(reader)
             columns = reader.fieldnames or ()
     except (UnicodeDecodeError, csv.Error) as error:
         raise RecordingError(f"{path} is not a table of text: {error}. Download it again.") from error
     except OSError as error:
         raise RecordingError(f"{path} cannot be read: {error.strerror}.") from error
-    if missing := [name for name in needed if name not in columns]:
+    if missing := [name for name in _NEEDED if name not in columns]:
         raise RecordingError(
             f"{path} lacks the columns {', '.join(missing)}; it has {', '.join(columns) or 'none'}. Download it again."
         )

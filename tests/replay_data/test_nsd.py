@@ -122,6 +122,13 @@ def test_a_run_design_of_other_pictures_is_followed_and_told(sample: Sample) -> 
     assert any("name other pictures" in note for note in recording.notes)
 
 
+def test_a_table_of_pictures_that_is_cut_off_is_told(sample: Sample) -> None:
+    table = sample.root / STIM_INFO
+    table.write_text("".join(table.read_text().splitlines(keepends=True)[:3]))
+    notes = opened(sample.beta_file()).notes
+    assert any("does not list the pictures of" in note and "cut off" in note for note in notes)
+
+
 def test_responses_tell_what_they_can_without_the_design(sample: Sample) -> None:
     full = subject_trials(sample.root, 1)
     (sample.root / DESIGN).unlink()
@@ -248,9 +255,23 @@ def odd_run_design(sample: Sample) -> Path:
     return sample.series_file()
 
 
+def run_design_beyond(sample: Sample) -> Path:
+    design = sample.series_file().parent.parent / "design/design_session01_run01.tsv"
+    design.write_text("0\n73001\n" + "0\n" * 22)
+    return sample.series_file()
+
+
+def half_design(sample: Sample) -> Path:
+    design = sample.root / DESIGN
+    design.write_bytes(design.read_bytes()[: design.stat().st_size // 2])
+    return sample.beta_file()
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
+        (run_design_beyond, "names picture 73001, and NSD's are 1 to 73000"),
+        (half_design, r"nsd_expdesign\.mat is damaged or cut off: .* Download it again from s3://"),
         (cut_hdf5, "is no HDF5 file, or is damaged or cut off"),
         (cut_nifti, r"is cut off: \d+ of \d+ volumes are whole"),
         (other_session, r"says session 41, and subject 1 had 40"),
@@ -264,7 +285,7 @@ def odd_run_design(sample: Sample) -> Path:
         (fewer_trials, r"holds \d+ trials, and nsd_expdesign.mat has \d+ for session 1 of subject 1"),
         (surface, "has no dataset 'betas'"),
         (huge, r"has the grid \(7, 6, 5\) and .* the grid \(30000, 30000, 30000\)"),
-        (cut_design, r"nsd_expdesign\.mat .*(cannot be read|damaged)"),
+        (half_design, r"nsd_expdesign\.mat .*(cannot be read|damaged)"),
         (
             on_the_surface,
             "is NSD betas on the surface, not a recording of volumes. .* of func1pt8mm or func1mm",

@@ -195,6 +195,8 @@ def test_a_run_that_is_cut_off_or_misplaced_is_refused(copy: Path) -> None:
     assert not inspect(copy).sound
     other = copy / "sub-BIGMEG2" / "ses-01" / "meg" / path.name
     shutil.copytree(path, other)
+    texts = [finding.text for finding in inspect(copy).findings if finding.level == "wrong"]
+    assert any("is of subject 1 and lies in the folder of subject 2" in text for text in texts)
     with pytest.raises(RecordingError, match="is of subject 1 and lies in the folder of subject 2"):
         open_recording(other)
     with pytest.raises(RecordingError, match="is a part of a recording"):
