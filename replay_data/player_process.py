@@ -152,8 +152,10 @@ def play_in_process(
     )
     assert child.stdin is not None
     orders = {"path": str(path), "reading": reading, "config": asdict(config)}
-    child.stdin.write(json.dumps(orders) + "\n")
-    child.stdin.flush()
+    # That a child died before it read is told by what waits for its answer.
+    with suppress(BrokenPipeError):
+        child.stdin.write(json.dumps(orders) + "\n")
+        child.stdin.flush()
     return PlayerProcess(child, timeout_s)
 
 

@@ -1,3 +1,5 @@
+import shutil
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -269,6 +271,16 @@ def test_an_error_in_the_process_is_the_same_error_here(tmp_path: Path) -> None:
         play_in_process(missing, PlayerConfig())
     with pytest.raises(UsageError, match="cannot start at 9 s"):
         play_in_process(write_csv(tmp_path / "run.csv"), PlayerConfig(start_s=9.0))
+
+
+@pytest.mark.skipif(shutil.which("false") is None, reason="no program that ends at once")
+def test_a_process_that_dies_before_it_has_its_orders_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", shutil.which("false"))
+    # More than a pipe holds: the orders cannot all be written before the end.
+    with pytest.raises(StreamError, match="ended with code 1 and gave no reason"):
+        play_in_process(tmp_path / "run.csv", PlayerConfig(), mask="x" * 1_000_000)
 
 
 @lsl
