@@ -78,7 +78,7 @@ def test_betas_are_trials_of_one_sample(published: Sample) -> None:
     assert recording.n_samples == n_trials
     assert recording.epoch is not None
     assert (recording.epoch.n_times, recording.epoch.onset, recording.epoch.in_order) == (1, 0, True)
-    assert [gap.start for gap in recording.gaps] == list(range(1, n_trials))
+    assert recording.gaps == ()  # nothing can run across the edges of betas
     assert recording.sfreq_hz == 0.25
     first = recording.channels[0]
     x, y, z = recording.voxels[0].tolist()
@@ -237,7 +237,7 @@ def huge(sample: Sample) -> Path:
 
 def cut_design(sample: Sample) -> Path:
     path = sample.root / DESIGN
-    path.write_bytes(path.read_bytes()[:300])
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     return sample.beta_file()
 
 
@@ -261,17 +261,10 @@ def run_design_beyond(sample: Sample) -> Path:
     return sample.series_file()
 
 
-def half_design(sample: Sample) -> Path:
-    design = sample.root / DESIGN
-    design.write_bytes(design.read_bytes()[: design.stat().st_size // 2])
-    return sample.beta_file()
-
-
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
         (run_design_beyond, "names picture 73001, and NSD's are 1 to 73000"),
-        (half_design, r"nsd_expdesign\.mat is damaged or cut off: .* Download it again from s3://"),
         (cut_hdf5, "is no HDF5 file, or is damaged or cut off"),
         (cut_nifti, r"is cut off: \d+ of \d+ volumes are whole"),
         (other_session, r"says session 41, and subject 1 had 40"),
