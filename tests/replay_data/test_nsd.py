@@ -278,7 +278,7 @@ def run_design_beyond(sample: Sample) -> Path:
         (fewer_trials, r"holds \d+ trials, and nsd_expdesign.mat has \d+ for session 1 of subject 1"),
         (surface, "has no dataset 'betas'"),
         (huge, r"has the grid \(7, 6, 5\) and .* the grid \(30000, 30000, 30000\)"),
-        (half_design, r"nsd_expdesign\.mat .*(cannot be read|damaged)"),
+        (cut_design, r"nsd_expdesign\.mat is damaged or cut off: .* Download it again from s3://"),
         (
             on_the_surface,
             "is NSD betas on the surface, not a recording of volumes. .* of func1pt8mm or func1mm",
