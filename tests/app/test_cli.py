@@ -305,15 +305,8 @@ def test_training_that_cannot_work_is_refused(run: Run, tmp_path: Path) -> None:
     refused(run, "train", one, blank, *tokens, *events, tells=("blank.csv", "none at all", "--events"))
     refused(run, "train", one, brief, *tokens, *events, tells=("brief.csv",))
     refused(run, "train", one, two, *tokens, "--events", "7=a,8=b", tells=("'a' has 0", "found are 1, 2"))
-    refused(
-        run,
-        "train",
-        one,
-        other,
-        *tokens,
-        *events,
-        tells=("other.csv lacks 1 channel that run-0.csv has: Oz.", "--channels"),
-    )
+    lacking = ("other.csv lacks 1 channel that run-0.csv has: Oz.", "--channels")
+    refused(run, "train", one, other, *tokens, *events, tells=lacking)
     refused(run, "train", one, two, *tokens, "--channels", "Oz,Qz", tells=("no channel 'Qz'", "Oz, Pz, Cz"))
     refused(run, "train", one, two, "--modality", "meg", *tokens[2:], tells=("mag or grad", "--modality"))
     assert not Path("new.bundle").exists()
