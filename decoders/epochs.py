@@ -88,6 +88,10 @@ def play_into(
     block = max(1, round(_BLOCK_S * recording.sfreq_hz))
     gaps = deque(sorted(recording.gaps, key=lambda gap: gap.start))
     markers = deque(recording.markers)
+    table = recording.stimuli
+    concepts = (
+        {} if table.concept is None else dict(zip(table.onset.tolist(), table.concept.tolist(), strict=True))
+    )
     edges = sorted({*range(0, recording.n_samples, block), recording.n_samples, *(gap.start for gap in gaps)})
     lost = 0
     for start, stop in pairwise(edges):
@@ -100,7 +104,7 @@ def play_into(
         if trials is not None:
             while markers and (markers[0][0] < stop or stop == recording.n_samples):
                 sample, label = markers.popleft()
-                trials.add(Marker(float(sample + lost + offset), label, 0.0))
+                trials.add(Marker(float(sample + lost + offset), label, 0.0, concepts.get(sample, "")))
             ingest.ended = stop == recording.n_samples
             # A recording's marker carries its sample in the place of a time.
             trials.place(lambda time: ingest.place(int(time)), ingest.ring.stop)
