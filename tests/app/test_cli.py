@@ -82,7 +82,7 @@ def bundle(tmp_path: Path) -> Path:
         (("--demo", "--provider", "quantum"), ('"quantum"', "cpu", "cuda", "tensorrt")),
         (("--demo", "--events", "1"), ("--events is '1'", "CODE=NAME", "1=house,2=face")),
         (("--demo", "--events", "1=a,1=b"), ("--events is '1=a,1=b'", "different codes")),
-        (("--demo", "--events", "1=zebra"), ("--events names zebra", "gallery", "red square")),
+        (("--demo", "--events", "1=zebra"), ("--events names zebra", "gallery", "rooster")),
         (("--demo", "--json", "no/where.json"), ("--json no/where.json", "folder must exist")),
         (("--demo", "--json", "."), ("--json .", "must not be one itself")),
         (("--demo", "--config", "missing.toml"), ("no configuration file at missing.toml",)),

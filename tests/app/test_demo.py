@@ -48,7 +48,7 @@ def test_the_decoder_has_not_seen_what_it_is_shown(modality: Modality) -> None:
     assert any("times as large as those of people" in note for note in shown.notes)
 
 
-@pytest.mark.parametrize(("modality", "minutes"), [("eeg", 2.0), ("meg", 2.5), ("fmri", 5.0)])
+@pytest.mark.parametrize(("modality", "minutes"), [("eeg", 4.0), ("meg", 5.0), ("fmri", 5.0)])
 def test_a_demo_is_decoded_clearly_above_chance(modality: Modality, minutes: float) -> None:
     bundle_path, recording_path = demo_files(modality)
     bundle = load_bundle(bundle_path)
