@@ -101,7 +101,8 @@ def report(
         f"{repeated.mean():.3f}, {repeated.mean() / chance:.1f} times; ideal observer, single trial {ideal.mean():.3f}"
     )
     mine = np.isin(np.flatnonzero(held), seen.rows)
-    print(f"  {fraction_of_ideal(right[mine], ideal, chance, int(np.count_nonzero(~held)))}")
+    n_training = int(np.count_nonzero(~held))
+    print(f"  {fraction_of_ideal(right[mine], ideal, chance, n_training, pictures=truth[mine])}")
 
 
 def main() -> None:

@@ -236,7 +236,7 @@ def _measure(modality: str, share: float, seed: int) -> None:
         for name, right in both.items():
             print(_row(f"{n_average} averaged, {name}", right))
         fraction = fraction_of_ideal(
-            both["ridge"][1], both["ideal"][1], 1 / len(test), ridge.n_training, seed=seed
+            both["ridge"][1], both["ideal"][1], 1 / len(test), ridge.n_training, pictures=truth, seed=seed
         )
         caveat = f" [{'; '.join(fraction.caveats)}]" if fraction.caveats else ""
         print(

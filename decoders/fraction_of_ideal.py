@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from decode_stream.stream.types import FloatArray
+from decode_stream.stream.types import FloatArray, IntArray
 
 from .scoring import bootstrap_interval
 
@@ -21,7 +21,7 @@ class Fraction:
     Attributes
     ----------
     value, low, high : float
-        With a 95 % bootstrap interval over trials.
+        With a 95 % bootstrap interval over trials, or over pictures.
     accuracy, ideal, chance : float
         p, p* and c.
     n, n_training : int
@@ -47,6 +47,7 @@ def fraction_of_ideal(
     chance: float,
     n_training: int,
     *,
+    pictures: IntArray | None = None,
     n_resamples: int = 2000,
     seed: int = 0,
 ) -> Fraction:
@@ -59,6 +60,9 @@ def fraction_of_ideal(
     chance : float
     n_training : int
         Trials that the decoder was trained on.
+    pictures : array of shape (n,), int64, optional
+        What each trial showed: pictures are drawn with all their trials then, since those of one succeed or fail
+        together. Without it trials are drawn, as is right where no picture comes twice.
 
     Raises
     ------
@@ -78,8 +82,11 @@ def fraction_of_ideal(
         caveats.append(f"the ideal observer is right in {ideal:.3f}; {low:g} to {high:g} are needed")
     rng = np.random.default_rng(seed)
     above = np.stack([np.asarray(hits, np.float64), np.asarray(ideal_hits, np.float64)]) - chance
-    draws = rng.multinomial(len(hits), np.full(len(hits), 1 / len(hits)), size=n_resamples)
-    ours, theirs = above @ draws.T
+    if pictures is not None:
+        _, group = np.unique(pictures, return_inverse=True)
+        above = np.stack([np.bincount(group, row) for row in above])
+    n = above.shape[1]
+    ours, theirs = above @ rng.multinomial(n, np.full(n, 1 / n), size=n_resamples).T
     usable = theirs > 0
     span = bootstrap_interval(ours[usable] / theirs[usable]) if usable.any() else (float("nan"),) * 2
     total = above.sum(axis=1)

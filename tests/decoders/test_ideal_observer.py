@@ -293,6 +293,18 @@ def test_a_fraction_says_what_it_rests_on(case: Case) -> None:
     assert (fraction.n, fraction.n_training) == (case.n, 7)
 
 
+def test_trials_of_one_picture_are_drawn_together() -> None:
+    rng = np.random.default_rng(0)
+    pictures = np.repeat(np.arange(100), 20)
+    known = np.repeat(rng.random(100) < 0.5, 20)
+    ours = known & np.repeat(rng.random(100) < 0.5, 20)
+    alone = fraction_of_ideal(ours.astype(float), known.astype(float), 0.1, 7)
+    together = fraction_of_ideal(ours.astype(float), known.astype(float), 0.1, 7, pictures=pictures)
+    assert together.value == alone.value
+    # Twenty trials that succeed or fail together say as much as one.
+    assert together.high - together.low > 3 * (alone.high - alone.low)
+
+
 def test_a_fraction_needs_the_same_trials() -> None:
     with pytest.raises(ValueError, match="must be the same"):
         fraction_of_ideal(np.ones(3), np.ones(4), 0.1, 7)
