@@ -23,7 +23,7 @@ from decode_stream.replay_data.things_eeg.write_trials import (
 )
 
 from .config import SimulateConfig
-from .simulate import as_scenes, concept_names, meaning_geometry, save_simulations, write_scenes
+from .simulated_pictures import as_scenes, concept_names, meaning_geometry, save_simulations, write_scenes
 
 __all__ = ["FORMS", "write_subject"]
 

@@ -14,7 +14,7 @@ from decode_stream.replay_data.things_meg.write_trials import write_preprocessed
 from decode_stream.stream.stimuli import StimulusTable
 
 from .config import SimulateConfig
-from .simulate import as_scenes, concept_names, meaning_geometry, save_simulations, write_scenes
+from .simulated_pictures import as_scenes, concept_names, meaning_geometry, save_simulations, write_scenes
 
 __all__ = ["FORMS", "write_subject"]
 
