@@ -94,7 +94,7 @@ def test_the_fit_finds_the_axes_that_tell_objects_apart() -> None:
 
 
 def test_a_saved_space_is_read_back(tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
-    from decode_stream.replay_data import picture_space as module
+    from decode_stream.replay_data.pictures import picture_space as module
 
     file = tmp_path / "space.safetensors"
     save_space(replace(picture_space(), layout_scale=np.array(2.0, np.float32)), file)
