@@ -9,7 +9,7 @@ import numpy.typing as npt
 from decode_stream.replay_data.formats.voxels import voxel_channels
 from decode_stream.stream.types import Channel, FloatArray, IntArray
 
-__all__ = ["FmriSubject", "fmri_subject", "response_course"]
+__all__ = ["SIGNAL_PCT", "FmriSubject", "fmri_subject", "response_course"]
 
 _VOXEL_MM = 1.8
 #: Region of NSD's ``streams``: how much its voxels answer to layout and to meaning.
@@ -25,7 +25,7 @@ _N_WAVES = 256
 # 15,724 voxels and four sessions is right in 5 to 20 times as many single trials as guessing is, among 200 pictures, as
 # such decoders are on NSD's nsdgeneral, and more after three repeats; benchmarks/simulated_fmri.py measures it. All in
 # percent signal change.
-_SIGNAL = 0.10  # spread over pictures of the part that the embedding tells, over the voxels
+SIGNAL_PCT = 0.10  # spread over pictures of the part that the embedding tells, over the voxels
 _COMMON = 1.0  # answer to any picture
 _OWN_NOISE = 0.6  # of each voxel, from volume to volume
 _LOCAL_NOISE = 1.0  # of a few millimetres, over which tuning is alike too: many voxels do not average it away
@@ -160,7 +160,7 @@ def fmri_subject(
     *,
     grid: tuple[int, int, int] = (81, 104, 83),
     n_voxels: int = 15_724,
-    signal_pct: float = _SIGNAL,
+    signal_pct: float = SIGNAL_PCT,
     seed: int = 0,
 ) -> FmriSubject:
     """Make a person whose early visual voxels answer to layout and whose ventral ones answer to meaning.

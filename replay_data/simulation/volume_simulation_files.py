@@ -13,7 +13,7 @@ from decode_stream.stream.errors import RecordingError
 from decode_stream.stream.stimuli import StimulusTable
 from decode_stream.stream.types import FloatArray
 
-from .simulate_fmri import FmriSubject, fmri_subject
+from .simulate_fmri import SIGNAL_PCT, FmriSubject, fmri_subject
 from .simulated_volumes import SimulatedVolumes
 
 __all__ = ["inspect", "read", "recognise", "save_volumes"]
@@ -142,6 +142,7 @@ def read(path: Path, options: ReadOptions) -> SimulatedVolumes:
             name=file.name,
             artefacts=file.artefacts,
             labels=tuple(file.markers),
+            notes=_notes(file),
         )
     except (ValueError, TypeError, IndexError) as error:
         raise RecordingError(f"{path} is damaged: {error}. Simulate again.") from error
@@ -190,6 +191,16 @@ def _subject(file: _File) -> FmriSubject:
         n_voxels=file.n_voxels,
         signal_pct=file.signal_pct,
         seed=file.subject_seed,
+    )
+
+
+def _notes(file: _File) -> tuple[str, ...]:
+    times = file.signal_pct / SIGNAL_PCT
+    if abs(times - 1) < 1e-6:
+        return ("Simulated.",)
+    return (
+        "Simulated.",
+        f"Responses are {times:g} times as large as those of people, for showing; no score of them speaks of people.",
     )
 
 

@@ -31,7 +31,9 @@ def test_a_demo_is_small_and_loads(modality: Modality) -> None:
     assert bundle.manifest.gallery == gallery.names
     assert np.allclose(bundle.gallery, gallery.embeddings, atol=1e-6)
     assert set(bundle.thumbnails) == set(gallery.names)
-    assert inspect(recording_path).sound
+    inspection = inspect(recording_path)
+    assert inspection.sound
+    assert any("times as large as those of people" in finding.text for finding in inspection.findings)
 
 
 @pytest.mark.parametrize("modality", ["eeg", "meg"])
