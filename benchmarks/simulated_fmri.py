@@ -11,12 +11,17 @@ import numpy as np
 import numpy.typing as npt
 
 from decode_stream.decoders.chains import design_chain
+from decode_stream.decoders.encoders.ridge import fit_ridge, targets
 from decode_stream.decoders.evidence import similarity
-from decode_stream.decoders.fraction_of_ideal import fraction_of_ideal
-from decode_stream.decoders.ideal_observer import Sufficient, log_likelihood
-from decode_stream.decoders.ideal_observer_fmri import VoxelModel, alone, betas_observer, volumes_observer
-from decode_stream.decoders.ridge import fit_ridge, targets
-from decode_stream.decoders.scoring import hits, wilson
+from decode_stream.decoders.ideal.ideal_observer import Sufficient, log_likelihood
+from decode_stream.decoders.ideal.ideal_observer_fmri import (
+    VoxelModel,
+    alone,
+    betas_observer,
+    volumes_observer,
+)
+from decode_stream.decoders.scoring.fraction_of_ideal import fraction_of_ideal
+from decode_stream.decoders.scoring.scores import hits, wilson
 from decode_stream.replay_data.simulation.embedding_geometry import (
     CLIP_GEOMETRY,
     LAYOUT_GEOMETRY,

@@ -17,13 +17,13 @@ import numpy.typing as npt
 from scipy import linalg
 
 from decode_stream.decoders.chains import DECODER_HZ, design_chain
-from decode_stream.decoders.fraction_of_ideal import fraction_of_ideal
-from decode_stream.decoders.ideal_observer import (
+from decode_stream.decoders.ideal.ideal_observer import (
     IdealObserver,
     Sufficient,
     log_likelihood,
 )
-from decode_stream.decoders.scoring import hits, wilson
+from decode_stream.decoders.scoring.fraction_of_ideal import fraction_of_ideal
+from decode_stream.decoders.scoring.scores import hits, wilson
 from decode_stream.replay_data.simulation.forward import ForwardModel
 from decode_stream.replay_data.simulation.schedules import PictureSet
 from decode_stream.replay_data.simulation.simulate_things import (

@@ -13,7 +13,7 @@ from decode_stream.stream.types import FloatArray
 from .epochs import TrialSet
 from .evidence import Calibration, fit_calibration, similarity
 from .recipe import Fit, Gallery, Recipe, Trained, cut, scaled
-from .scoring import Scores, TrialScore, hits
+from .scoring.scores import Scores, TrialScore, hits
 
 __all__ = ["HeldOut", "cross_fit", "held_out_scores", "similarities"]
 

@@ -18,7 +18,7 @@ from .bundle import Bundle
 from .epochs import overlap, play_into, stream_info
 from .evidence import Evidence, similarity
 from .runtime import UNKNOWN_LATENCY, Encoder
-from .scoring import Scores, TrialScore, hits
+from .scoring.scores import Scores, TrialScore, hits
 
 __all__ = ["BatchTimes", "Belief", "Decoder", "decode_recording"]
 

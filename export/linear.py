@@ -8,8 +8,8 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from decode_stream.decoders.lda import LinearReadout
-from decode_stream.decoders.ridge import RidgeReadout
+from decode_stream.decoders.encoders.lda import LinearReadout
+from decode_stream.decoders.encoders.ridge import RidgeReadout
 
 from .parity import require_parity
 

@@ -11,7 +11,7 @@ from decode_stream import __version__
 from decode_stream.decoders.bundle import load_bundle
 from decode_stream.decoders.decoder import Decoder, decode_recording
 from decode_stream.decoders.runtime import Encoder
-from decode_stream.decoders.scoring import Scores
+from decode_stream.decoders.scoring.scores import Scores
 from decode_stream.replay_data.open import fingerprint, open_recording
 from decode_stream.stream.errors import RecordingError, StreamError
 

@@ -4,12 +4,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from decode_stream.decoders.channel_attention import ChannelAttention, ChannelAttentionConfig
+from decode_stream.decoders.encoders.channel_attention import ChannelAttention, ChannelAttentionConfig
 from decode_stream.decoders.epochs import TrialSet
-from decode_stream.decoders.fitting import embed_trials, fit
 from decode_stream.decoders.recipe import Recipe, Trained
 from decode_stream.decoders.runtime import UNKNOWN_LATENCY
-from decode_stream.decoders.selection import choose_prior
+from decode_stream.decoders.training.fitting import embed_trials, fit
+from decode_stream.decoders.training.selection import choose_prior
 from decode_stream.export.onnx import export_encoder
 
 __all__ = ["fit_channel_attention"]

@@ -3,8 +3,8 @@
 import numpy as np
 import numpy.typing as npt
 
+from decode_stream.decoders.encoders.lda import fit_lda, join_windows
 from decode_stream.decoders.epochs import TrialSet
-from decode_stream.decoders.lda import fit_lda, join_windows
 from decode_stream.decoders.recipe import Recipe, Trained
 from decode_stream.export.linear import export_linear
 from decode_stream.stream.errors import UsageError

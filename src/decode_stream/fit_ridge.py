@@ -3,9 +3,9 @@
 import numpy as np
 import numpy.typing as npt
 
+from decode_stream.decoders.encoders.ridge import answers, fit_ridge, targets
 from decode_stream.decoders.epochs import TrialSet
 from decode_stream.decoders.recipe import Recipe, Trained
-from decode_stream.decoders.ridge import answers, fit_ridge, targets
 from decode_stream.export.linear import export_ridge
 
 __all__ = ["fit_ridge_encoder"]

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from decode_stream.decoders.bundle import Bundle, load_bundle, save_bundle
 from decode_stream.decoders.manifest import EmbeddingSpace
-from decode_stream.decoders.targets import Target
+from decode_stream.decoders.targets.target import Target
 from decode_stream.replay_data.pictures.image_files import read_picture, thumbnail
 from decode_stream.replay_data.pictures.image_folders import PictureFile, list_pictures
 from decode_stream.stream.errors import BundleError, UsageError

@@ -9,7 +9,7 @@ import msgspec
 
 from decode_stream import BEGAN_S, __version__
 from decode_stream.decoders.bundle import Bundle
-from decode_stream.decoders.scoring import Scores
+from decode_stream.decoders.scoring.scores import Scores
 from decode_stream.stream.errors import UsageError
 
 from .picture import progress, protocol

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from decode_stream.decoders.manifest import EmbeddingSpace
-from decode_stream.decoders.targets import Picture, Target, find_target
+from decode_stream.decoders.targets.target import Picture, Target, find_target
 from decode_stream.replay_data.pictures.picture_space import (
     EMBEDDING_SIZE,
     embed,
@@ -27,7 +27,7 @@ def objects_space() -> EmbeddingSpace:
 def _objects(name: str) -> Target:
     if name != "objects":
         raise UsageError(f"--target is {name!r}; the target 'objects' takes nothing behind its name.")
-    from decode_stream.decoders.efficientnet import efficientnet_features
+    from decode_stream.decoders.targets.efficientnet import efficientnet_features
 
     def encode(pictures: Sequence[Picture]) -> npt.NDArray[np.float32]:
         space = picture_space()
@@ -39,7 +39,7 @@ def _objects(name: str) -> Target:
 
 
 def _open_clip(name: str) -> Target:
-    from decode_stream.decoders.open_clip_images import open_clip_target
+    from decode_stream.decoders.targets.open_clip_images import open_clip_target
 
     return open_clip_target(name)
 

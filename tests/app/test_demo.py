@@ -10,7 +10,7 @@ import pytest
 from decode_stream.decoders.bundle import load_bundle
 from decode_stream.decoders.decoder import decode_recording
 from decode_stream.decoders.runtime import Encoder
-from decode_stream.decoders.scoring import wilson
+from decode_stream.decoders.scoring.scores import wilson
 from decode_stream.demo import DEMOS, demo_bundles, demo_files
 from decode_stream.make_demos import demo_gallery, simulate_runs
 from decode_stream.replay_data.open import inspect, open_recording

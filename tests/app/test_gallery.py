@@ -15,7 +15,7 @@ from decode_stream.config import GalleryConfig
 from decode_stream.decoders.bundle import Bundle, load_bundle, save_bundle
 from decode_stream.decoders.manifest import EmbeddingSpace
 from decode_stream.decoders.runtime import Encoder
-from decode_stream.decoders.targets import Target
+from decode_stream.decoders.targets.target import Target
 from decode_stream.gallery import gallery_labels, make_gallery
 from decode_stream.replay_data.pictures.image_folders import PictureFile
 from decode_stream.replay_data.pictures.scenes import compose, draw_scenes, object_names

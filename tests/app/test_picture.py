@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from decode_stream.decoders.decoder import Belief
-from decode_stream.decoders.scoring import Scores, TrialScore, wilson
+from decode_stream.decoders.scoring.scores import Scores, TrialScore, wilson
 from decode_stream.gui.snapshot import Stimulus
 from decode_stream.picture import AccuracyTrace, best_matches, progress, shown_now, signal_view, trial_name
 from decode_stream.pipeline import Pipeline

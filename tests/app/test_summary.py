@@ -10,7 +10,7 @@ from decode_stream import __version__
 from decode_stream.config import SessionConfig
 from decode_stream.decoders.bundle import Bundle, save_bundle
 from decode_stream.decoders.chains import watch_chain
-from decode_stream.decoders.scoring import Scores, TrialScore
+from decode_stream.decoders.scoring.scores import Scores, TrialScore
 from decode_stream.session import Session
 from decode_stream.source import Source
 from decode_stream.stream.errors import StreamError, UsageError

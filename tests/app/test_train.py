@@ -13,7 +13,7 @@ from decode_stream.decoders.epochs import TrialSet, robust_scale
 from decode_stream.decoders.evidence import similarity
 from decode_stream.decoders.recipe import Gallery, Recipe, Trained, category_gallery, cut, design, scaled
 from decode_stream.decoders.runtime import Encoder
-from decode_stream.decoders.scoring import wilson
+from decode_stream.decoders.scoring.scores import wilson
 from decode_stream.make_demos import demo_gallery
 from decode_stream.replay_data.arrays import ArrayRecording
 from decode_stream.stream.errors import DecodeStreamError, UsageError

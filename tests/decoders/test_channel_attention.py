@@ -5,7 +5,7 @@ import onnxruntime as ort
 import pytest
 import torch
 
-from decode_stream.decoders.channel_attention import ChannelAttention, ChannelAttentionConfig
+from decode_stream.decoders.encoders.channel_attention import ChannelAttention, ChannelAttentionConfig
 from decode_stream.export.onnx import export_encoder
 
 EEG = ChannelAttentionConfig(n_channels=4, n_times=13, embedding_dim=2)

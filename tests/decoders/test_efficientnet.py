@@ -3,8 +3,8 @@ import sys
 import numpy as np
 import pytest
 
-from decode_stream.decoders import efficientnet
-from decode_stream.decoders.efficientnet import N_FEATURES, efficientnet_features
+from decode_stream.decoders.targets import efficientnet
+from decode_stream.decoders.targets.efficientnet import N_FEATURES, efficientnet_features
 from decode_stream.stream.errors import UsageError
 
 

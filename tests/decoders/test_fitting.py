@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from decode_stream.decoders.channel_attention import ChannelAttention, ChannelAttentionConfig
+from decode_stream.decoders.encoders.channel_attention import ChannelAttention, ChannelAttentionConfig
+from decode_stream.decoders.encoders.lda import fit_lda, join_windows
 from decode_stream.decoders.epochs import cut_trials, robust_scale
-from decode_stream.decoders.fitting import FitSettings, embed_trials, fit
-from decode_stream.decoders.lda import fit_lda, join_windows
-from decode_stream.decoders.scoring import auc
+from decode_stream.decoders.scoring.scores import auc
+from decode_stream.decoders.training.fitting import FitSettings, embed_trials, fit
 from decode_stream.replay_data.open import open_recording
 from decode_stream.stream.filters import ChainSpec
 from decode_stream.stream.window_chain import WindowSpec

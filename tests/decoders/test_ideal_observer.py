@@ -10,10 +10,10 @@ from scipy.special import softmax
 from scipy.stats import norm
 
 from decode_stream.decoders.epochs import stream_info
-from decode_stream.decoders.fraction_of_ideal import fraction_of_ideal
-from decode_stream.decoders.ideal_observer import IdealObserver, log_likelihood
-from decode_stream.decoders.known_noise import KnownNoise, autocovariance
-from decode_stream.decoders.scoring import hits
+from decode_stream.decoders.ideal.ideal_observer import IdealObserver, log_likelihood
+from decode_stream.decoders.ideal.known_noise import KnownNoise, autocovariance
+from decode_stream.decoders.scoring.fraction_of_ideal import fraction_of_ideal
+from decode_stream.decoders.scoring.scores import hits
 from decode_stream.replay_data.simulation.forward import Artefacts, ForwardModel, Noise
 from decode_stream.replay_data.simulation.simulated import SimulatedRecording, Simulation
 from decode_stream.stream.cutter import WindowCutter

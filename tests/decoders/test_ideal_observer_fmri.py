@@ -5,8 +5,13 @@ import pytest
 from scipy.special import log_softmax
 from scipy.stats import multivariate_normal, norm
 
-from decode_stream.decoders.ideal_observer import log_likelihood
-from decode_stream.decoders.ideal_observer_fmri import VoxelModel, alone, betas_observer, volumes_observer
+from decode_stream.decoders.ideal.ideal_observer import log_likelihood
+from decode_stream.decoders.ideal.ideal_observer_fmri import (
+    VoxelModel,
+    alone,
+    betas_observer,
+    volumes_observer,
+)
 
 N_VOXELS, N_DIMS, N_SHARED, N_ENTRIES = 7, 3, 2, 5
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
-from decode_stream.decoders.lda import fit_lda, join_windows
+from decode_stream.decoders.encoders.lda import fit_lda, join_windows
 from decode_stream.stream.errors import UsageError
 from decode_stream.stream.windows import WindowSchedule
 
@@ -71,5 +71,5 @@ def test_a_stimulus_without_trials_is_refused() -> None:
 
 
 def test_it_needs_no_torch() -> None:
-    code = "import sys, decode_stream.decoders.lda; sys.exit('torch' in sys.modules or 'onnx' in sys.modules)"
+    code = "import sys, decode_stream.decoders.encoders.lda; sys.exit('torch' in sys.modules or 'onnx' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

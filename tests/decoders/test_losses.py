@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from decode_stream.decoders.losses import TrialLoss, gallery_loss, pair_loss, similarities
+from decode_stream.decoders.training.losses import TrialLoss, gallery_loss, pair_loss, similarities
 
 
 def test_cosines_ignore_length_and_inner_products_do_not() -> None:

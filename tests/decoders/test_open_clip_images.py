@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from decode_stream.decoders import open_clip_images
-from decode_stream.decoders.open_clip_images import open_clip_target
+from decode_stream.decoders.targets import open_clip_images
+from decode_stream.decoders.targets.open_clip_images import open_clip_target
 from decode_stream.stream.errors import UsageError
 
 CONFIG = {

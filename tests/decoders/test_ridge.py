@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from decode_stream.decoders.ridge import RidgeReadout, answers, fit_ridge, targets
+from decode_stream.decoders.encoders.ridge import RidgeReadout, answers, fit_ridge, targets
 from decode_stream.decoders.runtime import UNKNOWN_LATENCY
 from decode_stream.export.linear import export_ridge
 from decode_stream.stream.errors import UsageError

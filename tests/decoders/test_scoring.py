@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from decode_stream.decoders.scoring import (
+from decode_stream.decoders.scoring.scores import (
     Scores,
     TrialScore,
     auc,

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from decode_stream.decoders.channel_attention import ChannelAttentionConfig
-from decode_stream.decoders.fitting import FitSettings
-from decode_stream.decoders.selection import choose_prior
+from decode_stream.decoders.encoders.channel_attention import ChannelAttentionConfig
+from decode_stream.decoders.training.fitting import FitSettings
+from decode_stream.decoders.training.selection import choose_prior
 
 from .test_fitting import N_LATENCIES, SCHEDULE, simulate
 

@@ -4,7 +4,7 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 
-from decode_stream.decoders.lda import LinearReadout, fit_lda
+from decode_stream.decoders.encoders.lda import LinearReadout, fit_lda
 from decode_stream.export.linear import export_linear
 from decode_stream.export.parity import require_parity
 from decode_stream.stream.errors import ExportError

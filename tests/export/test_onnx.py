@@ -4,7 +4,7 @@ import onnxruntime as ort
 import pytest
 import torch
 
-from decode_stream.decoders.channel_attention import ChannelAttention, ChannelAttentionConfig
+from decode_stream.decoders.encoders.channel_attention import ChannelAttention, ChannelAttentionConfig
 from decode_stream.export.onnx import OPSET, export_encoder
 from decode_stream.stream.errors import ExportError
 

@@ -11,9 +11,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from decode_stream.decoders.encoders.channel_attention import ChannelAttention
 from decode_stream.stream.types import FloatArray, IntArray
 
-from .channel_attention import ChannelAttention
 from .losses import TrialLoss, gallery_loss, similarities
 
 __all__ = ["FitHistory", "FitSettings", "Windows", "embed_trials", "fit"]

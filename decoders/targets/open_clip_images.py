@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from decode_stream.decoders.manifest import EmbeddingSpace
 from decode_stream.stream.errors import UsageError, did_you_mean
 
-from .manifest import EmbeddingSpace
-from .targets import Picture, Target
+from .target import Picture, Target
 
 __all__ = ["open_clip_target"]
 

@@ -1,6 +1,6 @@
 r"""The ideal observer of fMRI: the exact posterior over a gallery where the truth about a simulated person is known.
 
-As `decode_stream.decoders.ideal_observer` has it, all that data y tell of a picture with embedding e is
+As `decode_stream.decoders.ideal.ideal_observer` has it, all that data y tell of a picture with embedding e is
 :math:`b = R \Sigma^{-1} y` and :math:`G = R \Sigma^{-1} R'`, and the log-likelihood of an entry is
 :math:`e'b - e'Ge/2` up to a constant. Here R holds what each dimension gives to the voxels, and the noise's covariance
 is a product of one over voxels, a diagonal and a few common sources, and one over time, a first-order autoregression,

@@ -7,9 +7,8 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from decode_stream.decoders.manifest import EmbeddingSpace
 from decode_stream.stream.errors import UsageError, did_you_mean
-
-from .manifest import EmbeddingSpace
 
 __all__ = ["Picture", "Target", "find_target"]
 

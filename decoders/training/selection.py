@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from scipy.special import log_softmax
 
+from decode_stream.decoders.encoders.channel_attention import ChannelAttention, ChannelAttentionConfig
 from decode_stream.stream.types import FloatArray, IntArray
 
-from .channel_attention import ChannelAttention, ChannelAttentionConfig
 from .fitting import FitSettings, Windows, embed_trials, fit
 
 __all__ = ["choose_prior"]

@@ -1,0 +1,1 @@
+"""Encoders: a window or a trial in, an embedding out."""

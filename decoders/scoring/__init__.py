@@ -1,0 +1,1 @@
+"""How right decoders are, with chance, n and an interval."""

@@ -1,0 +1,1 @@
+"""How encoders are fitted: losses, schedules, choice of settings."""
