@@ -20,7 +20,10 @@ from .evidence import Evidence, similarity
 from .runtime import UNKNOWN_LATENCY, Encoder
 from .scoring.scores import Scores, TrialScore, hits
 
-__all__ = ["BatchTimes", "Belief", "Decoder", "decode_recording"]
+__all__ = ["BatchTimes", "Belief", "Decoder", "Keep", "decode_recording"]
+
+#: Takes a window and its embedding, float32 (dimension,).
+Keep = Callable[[CutWindow, npt.NDArray[np.float32]], None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,6 +81,8 @@ class Decoder:
         Gives the time in seconds, to tell how long the stages take.
     score_until : int or None
         Trials from this sample on, at the decoder's rate, are decoded but not scored.
+    keep : callable or None
+        Is handed every trial-locked window with what was decoded from it.
 
     Attributes
     ----------
@@ -105,6 +110,7 @@ class Decoder:
         run: int = 0,
         clock: Callable[[], float] = time.monotonic,
         score_until: int | None = None,
+        keep: Keep | None = None,
     ) -> None:
         manifest = bundle.manifest
         self.manifest = manifest
@@ -119,6 +125,7 @@ class Decoder:
         self.batch: BatchTimes | None = None
         self._clock = clock
         self._score_until = score_until
+        self._keep = keep
         self._encoder = encoder
         self._gallery = bundle.gallery
         self._evidence = Evidence(manifest.calibration, len(manifest.gallery))
@@ -157,11 +164,14 @@ class Decoder:
         windows = list(windows)
         if not windows:
             return {}
-        latencies = [
-            self.cutter.schedule.start_latency_s(w.locked.k) if w.locked else UNKNOWN_LATENCY for w in windows
-        ]
+        schedule = self.cutter.schedule
+        latencies = [schedule.latency_s(w.locked.k) if w.locked else UNKNOWN_LATENCY for w in windows]
         batch = np.stack([w.data for w in windows if w.data is not None])
         embeddings = self._encoder.encode(batch, np.array(latencies, dtype=np.float32))
+        if self._keep is not None:
+            for window, embedding in zip(windows, embeddings, strict=True):
+                if window.locked is not None:
+                    self._keep(window, embedding)
         rows = similarity(embeddings, self._gallery, self.manifest.space.norm)
         return {id(window): row for window, row in zip(windows, rows, strict=True)}
 
@@ -210,6 +220,7 @@ def decode_recording(
     *,
     marker_offset_s: float = 0.0,
     onset_channel: str | None = None,
+    keep: Keep | None = None,
 ) -> Decoder:
     """Decode every trial of a recording as a live session would, without waiting.
 
@@ -223,6 +234,8 @@ def decode_recording(
         Added to the time of every marker.
     onset_channel : str or None
         Photodiode or trigger channel that corrects the markers.
+    keep : callable or None
+        Is handed every window with what was decoded from it.
 
     Returns
     -------
@@ -234,7 +247,7 @@ def decode_recording(
     ingest = Ingest(stream_info(recording), manifest.chain, hold_s, onset_channel=onset_channel)
     trials = Trials(manifest.schedule, manifest.n_latencies, stimuli)
     cutter = WindowCutter(ingest, manifest.schedule, manifest.window, trials)
-    decoder = Decoder(bundle, encoder, cutter, run)
+    decoder = Decoder(bundle, encoder, cutter, run, keep=keep)
     for _ in play_into(ingest, recording, trials, marker_offset_s):
         decoder.step(free_running=False)
     return decoder

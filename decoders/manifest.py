@@ -103,6 +103,8 @@ class Manifest:
         Window length and step, exact to the decimal as written.
     lag_s : float
         Time from a trial's onset until its first window begins, likewise.
+    first_s : float or None
+        Of windows that grow, how much has happened at the first end, likewise; None for windows that slide.
     n_latencies : int
         Windows of each trial, from the lag on.
     gallery : tuple of str
@@ -130,12 +132,16 @@ class Manifest:
     files: dict[str, str] = field(default_factory=dict)
     schema: int = SCHEMA
     lag_s: float = 0.0
+    first_s: float | None = None
 
     def __post_init__(self) -> None:
         if len(self.calibration.weights) != self.n_latencies:
             raise ValueError(
                 f"{len(self.calibration.weights)} calibration weights for {self.n_latencies} latencies."
             )
+        n_windows = self.schedule.n_windows
+        if n_windows is not None and self.n_latencies > n_windows:
+            raise ValueError(f"{self.n_latencies} latencies, but the window grows in {n_windows}.")
         if not self.gallery or len(set(self.gallery)) != len(self.gallery):
             raise ValueError("The gallery needs names that differ.")
         unknown = sorted(set(self.labels.values()) - set(self.gallery))
@@ -146,7 +152,8 @@ class Manifest:
     def schedule(self) -> WindowSchedule:
         """The window schedule at the decoder's rate."""
         length, step, lag = (Fraction(str(s)) for s in (self.length_s, self.step_s, self.lag_s))
-        return WindowSchedule(exact_sfreq(self.chain.sfreq_hz), length, step, lag)
+        first = None if self.first_s is None else Fraction(str(self.first_s))
+        return WindowSchedule(exact_sfreq(self.chain.sfreq_hz), length, step, lag, first)
 
     def stimuli(self, labels: Mapping[str, str] | None = None) -> dict[str, int]:
         """Return the gallery index for every marker label: the names themselves, and `labels` on top.

@@ -99,7 +99,7 @@ class Encoder:
         ----------
         windows : array of shape (n_windows, n_channels, n_times), float32
         latencies_s : array of shape (n_windows,), float32
-            Start of each window after stimulus onset in seconds, or `UNKNOWN_LATENCY`.
+            Latency of each window as the schedule tells it (`WindowSchedule.latency_s`), or `UNKNOWN_LATENCY`.
 
         Returns
         -------

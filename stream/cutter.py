@@ -1,6 +1,7 @@
 """Cuts the windows that are due out of the ring, each once, each sound or with the reason why it is withheld."""
 
 from dataclasses import dataclass
+from math import ceil
 
 import numpy as np
 import numpy.typing as npt
@@ -29,11 +30,11 @@ class CutWindow:
     Attributes
     ----------
     stop : int
-        Sample index at the decoder's rate behind its last sample.
+        Sample index at the decoder's rate behind its last sample; of a growing window, the last that is over.
     locked : TrialWindow or None
         The trial and latency it belongs to; None for a free-running window.
     data : array of shape (n_channels, n_times), float32, or None
-        None if it is withheld.
+        None if it is withheld. What has not happened yet of a growing window is zero: after scaling, the mean.
     reason : str
         Why it is withheld; empty if it is not.
     """
@@ -46,6 +47,8 @@ class CutWindow:
 
 class WindowCutter:
     """The windows of a stream: free-running on the hop grid, and locked to each open trial's onset.
+
+    A window that grows does so from an onset, so none of that kind runs freely.
 
     Used by a live session and by training alike, so that both see the same windows.
 
@@ -73,6 +76,7 @@ class WindowCutter:
         self.trials = trials
         self._chain = WindowChain(spec, float(schedule.sfreq_hz))
         self._origin = ingest.ring.stop
+        self._hop = ceil(schedule.sfreq_hz * schedule.step_s)
         self._next = 0
         self.due = self.withheld = self.skipped = 0
 
@@ -81,20 +85,19 @@ class WindowCutter:
         return self._chain.lead + self.schedule.stop(n_latencies - 1)
 
     def next_stop(self, after: int) -> int:
-        """Return the sample index at which the first window behind sample `after` ends; safe from any thread."""
-        free = self._origin + self.schedule.stop(self.schedule.count(after - self._origin))
+        """Return where the first window behind sample `after` ends, or the hop if none does; safe from any thread."""
         locked = self.trials.next_stop(after)
+        if self.schedule.n_windows is None:
+            free = self._origin + self.schedule.stop(self.schedule.count(after - self._origin))
+        else:
+            free = after + self._hop
         return free if locked is None else min(free, locked)
 
-    @property
-    def anything_due(self) -> bool:
-        """Whether a window of any kind has ended that was not cut yet."""
-        stop = self.ingest.ring.stop
-        return self.schedule.count(stop - self._origin) > self._next or self.trials.anything_due(stop)
-
     def free(self) -> list[CutWindow]:
-        """Cut the free-running windows that have ended since the last call."""
-        windows = []
+        """Cut the free-running windows that have ended since the last call; growing windows are none."""
+        windows = list[CutWindow]()
+        if self.schedule.n_windows is not None:
+            return windows
         for k, end in self.schedule.due(self._next, self.ingest.ring.stop - self._origin):
             self._next = k + 1
             self.due += 1
@@ -112,7 +115,7 @@ class WindowCutter:
 
     def _cut(self, stop: int, locked: TrialWindow | None) -> CutWindow:
         ring, flags = self.ingest.ring, self.ingest.flags
-        start = stop - self.schedule.n_times
+        start = stop - self.schedule.n_times if locked is None else locked.start
         reference = start if locked is None else locked.trial.onset
         base = self._chain.baseline_span(reference)
         spans = [(start, stop)] if base is None else [(start, stop), base]
@@ -128,4 +131,11 @@ class WindowCutter:
         data = self._chain.apply(window, baseline)
         if not all(ring.is_intact(span[0]) for span in spans):
             return CutWindow(stop, locked, None, "overwritten")
-        return CutWindow(stop, locked, data, "" if data is not None else "artefact")
+        if data is None:
+            return CutWindow(stop, locked, None, "artefact")
+        return CutWindow(stop, locked, self._filled_up(data))
+
+    def _filled_up(self, data: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Return a window with zeros for what has not happened yet."""
+        missing = self.schedule.n_times - data.shape[1]
+        return np.pad(data, ((0, 0), (0, missing))) if missing else data

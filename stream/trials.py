@@ -16,7 +16,7 @@ _FARTHEST_AHEAD_S = 60
 
 @dataclass(frozen=True, slots=True)
 class TrialWindow:
-    """Window number `k` after the onset of `trial`: the samples [start, stop)."""
+    """Window number `k` after the onset of `trial`: the samples [start, stop), of a growing one those that are over."""
 
     trial: Trial
     k: int
@@ -38,11 +38,16 @@ class Trials:
     schedule : WindowSchedule
         Window length and step at the decoder's rate.
     n_latencies : int
-        Windows of each trial: latencies 0, step, 2 step, ...
+        Windows of each trial, no more than the schedule has.
     stimuli : mapping of str to int
         Gallery index by marker label; a label that it lacks is looked up by the marker's concept.
     offset_s : float
         Constant added to every marker's time.
+
+    Raises
+    ------
+    ValueError
+        If windows grow and there are fewer of them than latencies.
 
     Attributes
     ----------
@@ -64,6 +69,10 @@ class Trials:
         stimuli: Mapping[str, int],
         offset_s: float = 0.0,
     ) -> None:
+        if schedule.n_windows is not None and n_latencies > schedule.n_windows:
+            raise ValueError(
+                f"A trial of {schedule.n_windows} growing windows has no {n_latencies} latencies."
+            )
         self._schedule = schedule
         self.n_latencies = n_latencies
         self._stimuli = stimuli
@@ -162,17 +171,14 @@ class Trials:
         return sorted(due, key=lambda window: (window.stop, window.trial.number))
 
     def _window(self, trial: Trial, k: int) -> TrialWindow:
-        stop = trial.onset + self._schedule.stop(k)
-        return TrialWindow(trial, k, stop - self._schedule.n_times, stop)
+        start, stop = self._schedule.start(k), self._schedule.stop(k)
+        return TrialWindow(trial, k, trial.onset + start, trial.onset + stop)
 
     def next_stop(self, after: int) -> int | None:
         """Return where the first window of an open trial ends behind sample `after`; safe from any thread."""
         ends = [onset + self._schedule.stop(self._schedule.count(after - onset)) for onset in self._onsets]
-        return min(ends, default=None)
-
-    def anything_due(self, stop: int) -> bool:
-        """Return whether a window of an open trial has ended that was not handed out yet."""
-        return any(self._schedule.count(stop - trial.onset) > k for trial, k in self._next.items())
+        # The last growing window of a trial that is not handed out yet may lie behind.
+        return min((end for end in ends if end > after), default=None)
 
     @property
     def waiting(self) -> int:

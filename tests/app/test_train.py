@@ -80,7 +80,7 @@ def check(bundle: Bundle, held_out: HeldOut, data: tuple[Runs, Gallery], folder:
     live = decode_recording(loaded, encoder, runs[1], manifest.stimuli())
     trials = cut(recipe, runs).of_runs([1])
     assert live.scores.truth().tolist() == trials.labels.tolist()
-    latencies = np.array([recipe.schedule.start_latency_s(k) for k in range(recipe.n_latencies)], np.float32)
+    latencies = np.array([recipe.schedule.latency_s(k) for k in range(recipe.n_latencies)], np.float32)
     for score, windows in zip(live.scores.trials, trials.windows, strict=True):
         fits = similarity(encoder.encode(windows, latencies), loaded.gallery, manifest.space.norm)
         assert score.log_evidence == pytest.approx(np.array(manifest.calibration.weights) @ fits, abs=1e-4)

@@ -71,9 +71,9 @@ def test_decimated_windows_are_ready_with_their_last_sample() -> None:
     needed = ingest.samples_until(cutter.next_stop(0))
     assert needed == 96  # the 20th sample at 200 Hz is input sample 95
     ingest.feed(*samples(0, needed - 1, 1000.0))
-    assert not cutter.anything_due
+    assert cutter.free() == []
     ingest.feed(*samples(needed - 1, needed, 1000.0))
-    assert cutter.anything_due
+    assert [window.stop for window in cutter.free()] == [20]
 
 
 @settings(deadline=None, max_examples=40)

@@ -42,7 +42,7 @@ def test_a_lag_moves_all_windows_and_leaves_their_length() -> None:
     plain, late = WindowSchedule(Fraction(200)), WindowSchedule(Fraction(200), lag_s=Fraction(1, 2))
     assert late.n_times == plain.n_times
     assert [late.stop(k) - plain.stop(k) for k in range(50)] == [100] * 50
-    assert late.start_latency_s(2) == pytest.approx(0.55)
+    assert late.latency_s(2) == pytest.approx(0.55)
     assert late.count(late.stop(7)) == 8
     with pytest.raises(ValueError, match="begin at the onset or later"):
         WindowSchedule(Fraction(200), lag_s=Fraction(-1))
