@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
+from math import inf, prod
 from pathlib import Path
 from typing import Any
 
@@ -38,25 +39,39 @@ MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
 
 @dataclass(frozen=True)
 class EmbeddingSpace:
-    """Where the embeddings live.
+    """Where the embeddings live: two targets of one space are one encoder, with one set of weights, used alike.
 
     Attributes
     ----------
     model, layer : str
-        Image model and layer whose outputs the decoder was trained to give.
+        Model, with what tells its weights from others, and layer whose outputs the decoder was trained to give.
     dimension : int
+        Of an embedding laid out flat.
     norm : {"unit", "none"}
         Whether similarity is the cosine or the plain inner product.
+    shape : tuple of int
+        How an embedding lies where it is more than a row, as (257, 768) for a grid of tokens; empty for a row.
+    clamp : float or None
+        Every number was limited to +-clamp before the norm (Lin et al., Mind Reader, NeurIPS 2022: 1.5).
+    preparation : str
+        How pictures are brought to the model, where that is a choice: size, colours, activation.
     """
 
     model: str
     layer: str
     dimension: int
     norm: str = "unit"
+    shape: tuple[int, ...] = ()
+    clamp: float | None = None
+    preparation: str = ""
 
     def __post_init__(self) -> None:
         if self.dimension < 1 or self.norm not in NORMS:
             raise ValueError(f"An embedding space has a dimension above 0 and a norm of {NORMS}; got {self}.")
+        if self.shape and prod(self.shape) != self.dimension:
+            raise ValueError(f"A shape of {self.shape} has {prod(self.shape)} numbers, not {self.dimension}.")
+        if self.clamp is not None and not 0 < self.clamp < inf:
+            raise ValueError(f"A clamp lies above 0; got {self.clamp}.")
 
 
 @dataclass(frozen=True)
