@@ -87,7 +87,12 @@ def _decoder_rate(sfreq_hz: float, at_most_hz: float) -> float:
 
 
 def design_chain(
-    channels: Sequence[Channel], sfreq_hz: float, modality: Modality, *, at_most_hz: float = 256.0
+    channels: Sequence[Channel],
+    sfreq_hz: float,
+    modality: Modality,
+    *,
+    at_most_hz: float = 256.0,
+    band_hz: tuple[float, float] | None = None,
 ) -> ChainSpec:
     """Return the chain for a modality, without scaling.
 
@@ -99,11 +104,13 @@ def design_chain(
         Rate of the recordings.
     at_most_hz : float
         The decoder's rate is the highest whole fraction of `sfreq_hz` up to this.
+    band_hz : tuple of float or None
+        High-pass and low-pass; None for the modality's usual. The low-pass is at most 0.4 of the decoder's rate.
     """
     if modality == "fmri":
         return replace(whole_chain(channels, sfreq_hz), running_mean_s=_DRIFT_S)
     rate = _decoder_rate(sfreq_hz, at_most_hz)
-    low, high = _BAND_HZ[modality]
+    low, high = _BAND_HZ[modality] if band_hz is None else band_hz
     return ChainSpec(
         channels=tuple(channel.name for channel in channels),
         units=tuple(handy_unit(channel.unit) for channel in channels),

@@ -2,7 +2,7 @@
 
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from tempfile import TemporaryFile
 
@@ -19,7 +19,7 @@ from decode_stream.stream.types import Chunk, Gap, IntArray, Marker, StreamInfo,
 from decode_stream.stream.window_chain import WindowSpec
 from decode_stream.stream.windows import WindowSchedule
 
-__all__ = ["TrialSet", "cut_trials", "overlap", "play_into", "robust_scale", "stream_info"]
+__all__ = ["TrialSet", "cut_trials", "grown", "overlap", "play_into", "robust_scale", "stream_info"]
 
 _BLOCK_S = 2.0
 #: Samples, and values of all channels, over all recordings, that location and spread are told from.
@@ -33,7 +33,8 @@ class TrialSet:
     Attributes
     ----------
     windows : array of shape (n_trials, n_latencies, n_channels, n_times), float32
-        Mapped from a temporary file that goes with the array.
+        Mapped from a temporary file that goes with the array. Of windows that grow, (n_trials, 1, n_channels, n_times):
+        each trial is here once, whole, and `grown` gives what had happened of it by any latency.
     labels : array of shape (n_trials,), int64
         Gallery index of the stimulus.
     runs : array of shape (n_trials,), int64
@@ -144,6 +145,8 @@ def cut_trials(
     RecordingError
         If a recording has no marker with one of the labels.
     """
+    if schedule.first_s is not None:
+        schedule, n_latencies = replace(schedule, first_s=schedule.length_s), 1
     labels, runs = list[int](), list[int]()
     left_out: Counter[str] = Counter()
     overlapping = False
@@ -181,6 +184,34 @@ def cut_trials(
     return TrialSet(
         windows, np.array(labels, dtype=np.int64), np.array(runs, dtype=np.int64), +left_out, overlapping
     )
+
+
+def grown(windows: npt.NDArray[np.float32], schedule: WindowSchedule, k: int) -> npt.NDArray[np.float32]:
+    """Return growing window `k` of whole trials, as a live session would have cut it.
+
+    Parameters
+    ----------
+    windows : array of shape (n_trials, 1, n_channels, n_times), float32
+        Whole trials, see `TrialSet`.
+    schedule : WindowSchedule
+        Of windows that grow.
+
+    Returns
+    -------
+    array of shape (n_trials, n_channels, n_times), float32
+        A copy, zero where it had not happened yet.
+
+    Raises
+    ------
+    ValueError
+        If the schedule's windows slide, or it has no window `k`.
+    """
+    if schedule.n_windows is None or not 0 <= k < schedule.n_windows:
+        raise ValueError(f"There is no growing window {k} in {schedule}.")
+    n_over = schedule.stop(k) - schedule.start(k)
+    part = np.zeros((len(windows), *windows.shape[2:]), np.float32)
+    part[..., :n_over] = windows[:, 0, :, :n_over]
+    return part
 
 
 def _whole_trials(cutter: WindowCutter, blocks: Iterator[None]) -> Iterator[tuple[Trial, list[CutWindow]]]:

@@ -11,17 +11,15 @@ from decode_stream.stream.filters import ChainSpec
 from decode_stream.stream.recording import Recording
 from decode_stream.stream.types import Channel, FloatArray, Modality
 from decode_stream.stream.window_chain import WindowSpec
-from decode_stream.stream.windows import WindowSchedule, exact_sfreq
+from decode_stream.stream.windows import WindowSchedule
 
 from .chains import DECODER_HZ, design_chain, pick_channels, volume_schedule, whole_chain
 from .epochs import TrialSet, cut_trials, robust_scale
 from .manifest import EmbeddingSpace
+from .trial_spec import TrialSpec, trial_schedule, trial_window
 
 __all__ = ["Fit", "Gallery", "Recipe", "Trained", "category_gallery", "cut", "design", "scaled"]
 
-_N_LATENCIES = 21  # the last window ends 600 ms after onset
-# In robust standard deviations: blinks and movements lie far above 12, brain signals below 5.
-_WINDOW = WindowSpec(clamp=5.0, reject_peak=12.0)
 # Of thousands of voxels, one at an edge goes far out whenever the head moves: that withholds no trial.
 _VOLUMES = WindowSpec(clamp=5.0)
 
@@ -127,6 +125,7 @@ def design(
     names: Sequence[str] | None,
     gallery: Gallery,
     *,
+    spec: TrialSpec | None = None,
     marker_offset_s: float = 0.0,
     onset_channel: str | None = None,
     lag_s: float | None = None,
@@ -138,6 +137,8 @@ def design(
     ----------
     names : sequence of str or None
         Channels to use; by default all of the modality.
+    spec : TrialSpec or None
+        EEG and MEG: what the model asks of a trial; windows that slide by default.
     marker_offset_s, onset_channel : float, str or None
         How the markers are corrected, see `cut_trials`.
     lag_s, width_s : float or None
@@ -146,10 +147,44 @@ def design(
     Raises
     ------
     UsageError
-        If the rates differ, or the channels are not there.
+        If the channels are not there, or something is asked that the modality has not.
+    RecordingError
+        If the recordings are not alike, or their trials were cut shorter than a window.
     """
     first = recordings[0]
     channels = pick_channels(first.channels, modality, names)
+    _check_alike(recordings, channels, modality)
+    spec = spec or TrialSpec()
+    if first.epoch is None:
+        at_most_hz = spec.sfreq_hz or DECODER_HZ[modality]
+        chain = design_chain(channels, first.sfreq_hz, modality, at_most_hz=at_most_hz, band_hz=spec.band_hz)
+    else:
+        chain = whole_chain(channels, first.sfreq_hz)
+    if modality == "fmri":
+        schedule, n_latencies, window = _volumes(first, chain.sfreq_hz, lag_s, width_s), 1, _VOLUMES
+    else:
+        if lag_s is not None or width_s is not None:
+            raise UsageError(
+                f"--lag-s and --width-s belong to fmri; the windows of {modality} begin at the onset."
+            )
+        schedule, n_latencies = _trial_windows(first, chain.sfreq_hz, spec)
+        window = trial_window(spec, chain.sfreq_hz, first.epoch)
+    return Recipe(
+        modality,
+        tuple(channels),
+        chain,
+        window,
+        schedule,
+        n_latencies,
+        gallery,
+        marker_offset_s,
+        onset_channel,
+    )
+
+
+def _check_alike(recordings: Sequence[Recording], channels: Sequence[Channel], modality: Modality) -> None:
+    """Refuse recordings that cannot be trained on together."""
+    first = recordings[0]
     for other in recordings[1:]:
         if other.epoch != first.epoch:
             raise RecordingError(
@@ -173,49 +208,32 @@ def design(
             raise RecordingError(
                 f"{other.name} lacks {what} that {first.name} has: {some}. Leave the recording out, or {way}."
             )
-    if first.epoch is None:
-        chain = design_chain(channels, first.sfreq_hz, modality, at_most_hz=DECODER_HZ[modality])
-    else:
-        chain = whole_chain(channels, first.sfreq_hz)
-    schedule, n_latencies = _windows(first, chain.sfreq_hz, modality, lag_s, width_s)
-    return Recipe(
-        modality,
-        tuple(channels),
-        chain,
-        _VOLUMES if modality == "fmri" else _WINDOW,
-        schedule,
-        n_latencies,
-        gallery,
-        marker_offset_s,
-        onset_channel,
-    )
 
 
-def _windows(
-    recording: Recording, sfreq_hz: float, modality: Modality, lag_s: float | None, width_s: float | None
-) -> tuple[WindowSchedule, int]:
-    """Return the schedule of a trial's windows and their number."""
-    if modality == "fmri":
-        # A beta is the answer to its picture already, whenever that was given.
-        betas = recording.epoch is not None and recording.epoch.n_times == 1
-        if betas and (lag_s is not None or width_s is not None):
-            raise UsageError(f"{recording.name} holds betas, one a trial: leave out --lag-s and --width-s.")
-        schedule = volume_schedule(sfreq_hz, *((0.0, 1 / sfreq_hz) if betas else (lag_s, width_s)))
-        n_latencies = 1
-    elif lag_s is not None or width_s is not None:
-        raise UsageError(
-            f"--lag-s and --width-s belong to fmri; the windows of {modality} begin at the onset."
+def _volumes(
+    recording: Recording, sfreq_hz: float, lag_s: float | None, width_s: float | None
+) -> WindowSchedule:
+    """Return the one window of a trial of fMRI."""
+    epoch = recording.epoch
+    # A beta is the answer to its picture already, whenever that was given.
+    betas = epoch is not None and epoch.n_times == 1
+    if betas and (lag_s is not None or width_s is not None):
+        raise UsageError(f"{recording.name} holds betas, one a trial: leave out --lag-s and --width-s.")
+    schedule = volume_schedule(sfreq_hz, *((0.0, 1 / sfreq_hz) if betas else (lag_s, width_s)))
+    if epoch is not None and (epoch.onset < 0 or schedule.stop(0) > epoch.n_times - epoch.onset):
+        raise RecordingError(
+            f"{recording.name} holds {_layout(recording)}; a trial must hold a window of "
+            f"{float(schedule.length_s):g} s from {float(schedule.lag_s):g} s after the onset on."
         )
-    else:
-        schedule, n_latencies = WindowSchedule(exact_sfreq(sfreq_hz)), _N_LATENCIES
-    if recording.epoch is not None:
-        n_latencies = min(n_latencies, schedule.count(recording.epoch.n_times - recording.epoch.onset))
-        if n_latencies < 1 or recording.epoch.onset < 0:
-            raise RecordingError(
-                f"{recording.name} holds {_layout(recording)}; a trial must hold a window of "
-                f"{float(schedule.length_s):g} s from {float(schedule.lag_s):g} s after the onset on."
-            )
-    return schedule, n_latencies
+    return schedule
+
+
+def _trial_windows(recording: Recording, sfreq_hz: float, spec: TrialSpec) -> tuple[WindowSchedule, int]:
+    """Return the windows of a trial of EEG or MEG and their number."""
+    try:
+        return trial_schedule(spec, sfreq_hz, recording.epoch)
+    except ValueError as error:
+        raise RecordingError(f"{recording.name} holds {_layout(recording)}; {error}.") from error
 
 
 def _layout(recording: Recording) -> str:

@@ -1,5 +1,6 @@
 from fractions import Fraction
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -96,6 +97,25 @@ def test_the_offset_moves_onsets() -> None:
     t = trials(offset_s=0.05)
     t.add(Marker(1.0, "face", 1.0))
     assert t.place(onset, 300)[0].onset == 210
+
+
+def test_growing_windows_of_a_trial_begin_at_its_onset_and_the_last_is_whole() -> None:
+    schedule = WindowSchedule(Fraction(200), Fraction(1, 5), first_s=Fraction(1, 10))
+    t = Trials(schedule, 5, STIMULI)
+    t.add(Marker(1.0, "face", 1.0))
+    t.place(onset, 201)
+    assert t.next_stop(201) == 220
+    assert [(w.k, w.start, w.stop) for w in t.due(200, 232)] == [(0, 200, 220), (1, 200, 225), (2, 200, 230)]
+    # The samples from the onset on are needed to the end.
+    assert t.due(201, 236) == []
+    assert (t.missed, t.open) == (1, ())
+    t.add(Marker(2.0, "face", 2.0))
+    t.place(onset, 450)
+    assert t.next_stop(450) is None  # due, and not handed out yet
+    assert [w.stop for w in t.due(400, 450)] == [420, 425, 430, 435, 440]
+    assert t.open == ()
+    with pytest.raises(ValueError, match="5 growing windows has no 6 latencies"):
+        Trials(schedule, 6, STIMULI)
 
 
 @given(
