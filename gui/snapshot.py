@@ -123,7 +123,10 @@ class SignalView:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Counts of a session so far. Nothing that was dropped is missing here."""
+    """Counts of a session so far. Nothing that was dropped is missing here.
+
+    The windows are those that run freely; of a decoder of whole trials, which has none, those of its trials.
+    """
 
     received: int = 0
     lost: int = 0

@@ -182,6 +182,10 @@ def progress(pipeline: Pipeline | None, n_gaps: int) -> Progress:
         return Progress()
     ingest, cutter, decoder = pipeline.ingest, pipeline.cutter, pipeline.decoder
     continuity, trials = ingest.continuity, cutter.trials
+    due, decoded, withheld = cutter.due, decoder.free_decoded if decoder else 0, cutter.withheld
+    if decoder is not None and cutter.schedule.n_windows is not None:
+        decoded, withheld = decoder.windows["decoded"], decoder.windows["withheld"]
+        due = decoded + withheld
     return Progress(
         received=continuity.received,
         lost=continuity.lost,
@@ -189,10 +193,10 @@ def progress(pipeline: Pipeline | None, n_gaps: int) -> Progress:
         reordered=continuity.reordered,
         non_finite=ingest.chain.non_finite,
         gaps=n_gaps,
-        windows_due=cutter.due,
-        windows_decoded=decoder.free_decoded if decoder else 0,
+        windows_due=due,
+        windows_decoded=decoded,
         windows_skipped=cutter.skipped,
-        windows_withheld=cutter.withheld,
+        windows_withheld=withheld,
         trials_seen=trials.seen,
         trials_scored=decoder.scores.n if decoder else 0,
         markers_missed=trials.missed,

@@ -70,7 +70,8 @@ def session_summary(session: Session, exit_code: int) -> dict[str, Any]:
     counts = progress(pipeline, session.n_gaps)
     info = pipeline.ingest.info if pipeline else None
     decoder = pipeline.decoder if pipeline else None
-    trials = pipeline.cutter.trials if pipeline else None
+    cutter = pipeline.cutter if pipeline else None
+    trials = cutter.trials if cutter else None
     onsets = pipeline.ingest.onset_channel if pipeline else None
     latency = {name: stage.summary_ms() for name, stage in session.stages.items()}
     return {
@@ -101,10 +102,10 @@ def session_summary(session: Session, exit_code: int) -> dict[str, Any]:
         "gaps": counts.gaps,
         "events": [{"time_s": round(e.time_s, 3), "kind": e.kind, "text": e.text} for e in session.events],
         "windows": {
-            "due": counts.windows_due,
-            "decoded": counts.windows_decoded,
-            "skipped": counts.windows_skipped,
-            "withheld": counts.windows_withheld,
+            "due": cutter.due if cutter else 0,
+            "decoded": decoder.free_decoded if decoder else 0,
+            "skipped": cutter.skipped if cutter else 0,
+            "withheld": cutter.withheld if cutter else 0,
             "locked": dict(decoder.windows) if decoder else {"decoded": 0, "withheld": 0},
         },
         "trials": {
