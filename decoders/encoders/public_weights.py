@@ -110,7 +110,10 @@ def _renamed(name: str, old: str, new: str) -> str:
 
 def _public_name(own: str, names: Mapping[str, str | None]) -> str:
     """Return the first public spelling of an encoder's own name."""
-    spellings = {mine: public for public, mine in reversed(names.items()) if mine is not None}
+    spellings: dict[str, str] = {}
+    for public, mine in names.items():
+        if mine is not None:
+            spellings.setdefault(mine, public)
     beginning = _beginning(own, spellings)
     return own if beginning is None else _renamed(own, beginning, spellings[beginning])
 
