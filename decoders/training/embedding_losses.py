@@ -1,7 +1,8 @@
 """Losses between predicted and target embeddings, as the published decoders use them.
 
-Each takes `predicted` and `target` of shape (n, dimension) and returns the mean over the rows. A picture that a batch
-holds more than once is no negative of itself: all of its rows are right.
+Each takes `predicted` and `target` of shape (n, dimension) and returns the mean over the rows. Where a batch holds a
+picture more than once, its rows have one target and so one logit: they share what is right whether a loss knows of them
+or not, and no loss here asks which rows are of one picture.
 """
 
 from dataclasses import dataclass
@@ -35,16 +36,12 @@ def _unit(embeddings: Tensor) -> Tensor:
     return functional.normalize(embeddings, dim=-1)
 
 
-def info_nce(
-    predicted: Tensor, target: Tensor, labels: Tensor, scale: Tensor | float, normalise: Sides = "both"
-) -> Tensor:
+def info_nce(predicted: Tensor, target: Tensor, scale: Tensor | float, normalise: Sides = "both") -> Tensor:
     """Return the symmetric InfoNCE loss of a batch (Radford et al. 2021, fig. 3).
 
     Parameters
     ----------
     predicted, target : Tensor of shape (n, dimension)
-    labels : Tensor of shape (n,), int64
-        Picture of each row; ``torch.arange(n)`` makes a negative of a picture's own repeats.
     scale : Tensor of shape () or float
         Inverse of the temperature.
     normalise : {"both", "target", "none"}
@@ -59,14 +56,14 @@ def info_nce(
         predicted = _unit(predicted)
     if normalise != "none":
         target = _unit(target)
-    return pair_loss(scale * (predicted @ target.T), labels)
+    return pair_loss(scale * (predicted @ target.T), torch.arange(len(target), device=target.device))
 
 
 def soft_clip(predicted: Tensor, target: Tensor, temperature: float) -> Tensor:
     """Return the SoftCLIP loss (MindEye: Scotti et al. 2023), with cosines.
 
     ``-sum_ij softmax_j(t_i.t_j / tau) log softmax_j(p_i.t_j / tau)``, and the same from targets to predictions; their
-    mean. What is right is told by the targets' similarities to each other, so repeats share it by themselves.
+    mean.
 
     Parameters
     ----------
@@ -123,9 +120,7 @@ def draw_mixture(
     return Mixture(torch.from_numpy(partner), torch.from_numpy(share))
 
 
-def bimixco(
-    predicted: Tensor, target: Tensor, labels: Tensor, mixture: Mixture, temperature: float
-) -> Tensor:
+def bimixco(predicted: Tensor, target: Tensor, mixture: Mixture, temperature: float) -> Tensor:
     """Return the bidirectional MixCo loss of mixed inputs (MindEye: Scotti et al. 2023), with cosines.
 
     ``-sum_i [s_i log q_(i,i) + (1 - s_i) log q_(i,k_i)]`` with the softmax q over targets, and the same with that over
@@ -138,12 +133,9 @@ def bimixco(
         Of the mixed inputs.
     target : Tensor of shape (n, dimension)
         Of the unmixed ones.
-    labels : Tensor of shape (n,), int64
-        Picture of each unmixed row.
     """
     logits = _unit(predicted) @ _unit(target).T / temperature
-    same = (labels[:, None] == labels[None]).to(logits.dtype)
-    own = same / same.sum(dim=1, keepdim=True)
+    own = torch.eye(len(target), dtype=logits.dtype, device=logits.device)
     share = mixture.share.to(logits)[:, None]
     weights = share * own + (1 - share) * own[mixture.partner.to(logits.device)]
     rows = (logits.log_softmax(dim=1) * weights).sum(dim=1)

@@ -35,8 +35,6 @@ class LossSpec:
         Whether the logarithm of the scale is a parameter.
     normalise : {"both", "target", "none"}
         Which side of the contrastive part is brought to unit length.
-    repeats_are_negatives : bool
-        Whether a picture's repeats in a batch count as wrong, as in published code that does not look for them.
     weight : float
         Share of one part in a mix: the cosine in ``mse-cosine``, the contrast in ``clip-mse``, the MSE in
         ``atm-reconstruction``.
@@ -55,7 +53,6 @@ class LossSpec:
     scale: Literal["exp", "raw", "softplus"] = "exp"
     learn_scale: bool = False
     normalise: Sides = "both"
-    repeats_are_negatives: bool = False
     weight: float = 0.5
     contrast_weight: float = 0.0
     text_weight: float = 0.0
@@ -110,15 +107,14 @@ class EmbeddingLoss(nn.Module):
             return self.log_scale
         return self.log_scale.exp() if self.spec.scale == "exp" else functional.softplus(self.log_scale)
 
-    def contrast(self, predicted: Tensor, target: Tensor, labels: Tensor) -> Tensor:
+    def contrast(self, predicted: Tensor, target: Tensor) -> Tensor:
         """Return the InfoNCE loss with this loss's scale and sides."""
-        return info_nce(predicted, target, labels, self.logit_scale(), self.spec.normalise)
+        return info_nce(predicted, target, self.logit_scale(), self.spec.normalise)
 
     def forward(
         self,
         predicted: Tensor,
         target: Tensor,
-        labels: Tensor,
         *,
         regressed: Tensor | None = None,
         mixture: Mixture | None = None,
@@ -128,8 +124,6 @@ class EmbeddingLoss(nn.Module):
         Parameters
         ----------
         predicted, target : Tensor of shape (n, dimension), float32
-        labels : Tensor of shape (n,), int64
-            Picture of each row.
         regressed : Tensor of shape (n, dimension), optional
             ``clip-mse``: what a head of its own gives for the MSE.
         mixture : Mixture, optional
@@ -140,8 +134,6 @@ class EmbeddingLoss(nn.Module):
         -------
         Tensor of shape ()
         """
-        if self.spec.repeats_are_negatives:
-            labels = torch.arange(len(labels), device=labels.device)
         spec = self.spec
         regressed = predicted if regressed is None else regressed
         if spec.name == "soft-clip":
@@ -150,18 +142,18 @@ class EmbeddingLoss(nn.Module):
             mixed = mse_cosine(predicted, target, spec.weight)
             if not spec.contrast_weight:
                 return mixed
-            contrast = self.contrast(predicted, target, labels)
+            contrast = self.contrast(predicted, target)
             return (1 - spec.contrast_weight) * mixed + spec.contrast_weight * contrast
         if spec.name == "clip-mse":
-            return clip_mse(self.contrast(predicted, target, labels), regressed, target, spec.weight)
+            return clip_mse(self.contrast(predicted, target), regressed, target, spec.weight)
         if spec.name == "atm-reconstruction":
-            contrast = self.contrast(predicted, target, labels)
+            contrast = self.contrast(predicted, target)
             return 10 * clip_mse(contrast, regressed, target, 1 - spec.weight)
         if mixture is not None:
-            return bimixco(predicted, target, labels, mixture, spec.temperature)
+            return bimixco(predicted, target, mixture, spec.temperature)
         if spec.name == "bimixco" and self.training and not self.mixes:
             return soft_clip(predicted, target, self.soft_temperature)
-        return self.contrast(predicted, target, labels)
+        return self.contrast(predicted, target)
 
 
 def make_loss(spec: LossSpec) -> EmbeddingLoss:
@@ -174,20 +166,17 @@ def make_loss(spec: LossSpec) -> EmbeddingLoss:
 #: Reader and its contrastive fine-tuning (Lin et al. 2022), MindEye (Scotti et al. 2023). They are as the code has
 #: them: ATM-S takes the logarithm of a scale for the scale, UBP and NeuroBridge the softplus of that logarithm.
 PUBLISHED_LOSSES: dict[str, LossSpec] = {
-    "nice": LossSpec(repeats_are_negatives=True),
-    "atm-s": LossSpec(
-        scale="raw", learn_scale=True, normalise="target", repeats_are_negatives=True, text_weight=0.01
-    ),
+    "nice": LossSpec(),
+    "atm-s": LossSpec(scale="raw", learn_scale=True, normalise="target", text_weight=0.01),
     "atm-s-reconstruction": LossSpec(
         "atm-reconstruction",
         scale="raw",
         learn_scale=True,
         normalise="target",
-        repeats_are_negatives=True,
         weight=0.9,
     ),
-    "ubp": LossSpec(scale="softplus", learn_scale=True, normalise="target", repeats_are_negatives=True),
-    "neurobridge": LossSpec(scale="softplus", normalise="target", repeats_are_negatives=True),
+    "ubp": LossSpec(scale="softplus", learn_scale=True, normalise="target"),
+    "neurobridge": LossSpec(scale="softplus", normalise="target"),
     "benchetrit": LossSpec("clip-mse", learn_scale=True, weight=0.75),
     "mind-reader": LossSpec("mse-cosine", weight=0.6),
     "mind-reader-contrastive": LossSpec("mse-cosine", 0.5, weight=0.6, contrast_weight=0.5),

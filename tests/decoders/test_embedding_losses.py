@@ -40,32 +40,36 @@ def test_info_nce_of_two_rows_is_as_computed_by_hand() -> None:
     # Logits [[1, 0], [0.6, 0.8]] times 2.
     rows = math.log(1 + math.exp(-2)) + math.log(1 + math.exp(-0.4))
     columns = math.log(1 + math.exp(-0.8)) + math.log(1 + math.exp(-1.6))
-    got = info_nce(PREDICTED, EYE, torch.arange(2), 2.0)
+    got = info_nce(PREDICTED, EYE, 2.0)
     assert float(got) == pytest.approx((rows + columns) / 4, rel=1e-6)
 
 
 @pytest.mark.parametrize("normalise", ["both", "target", "none"])
 def test_info_nce_equals_its_formula_whichever_side_is_normalised(normalise: str) -> None:
     predicted, target = random_pair()
-    got = info_nce(predicted, 3 * target, torch.arange(7), 0.7, normalise)  # type: ignore[arg-type]
+    got = info_nce(predicted, 3 * target, 0.7, normalise)  # type: ignore[arg-type]
     p, t = predicted.numpy(), 3 * target.numpy()
     logits = 0.7 * (unit(p) if normalise == "both" else p) @ (t if normalise == "none" else unit(t)).T
     want = -(np.diag(log_softmax(logits)).mean() + np.diag(log_softmax(logits.T)).mean()) / 2
     assert float(got) == pytest.approx(want, rel=1e-9)
 
 
-def test_repeats_of_a_picture_are_no_negatives_unless_that_is_asked_for() -> None:
-    predicted, target = (x.float() for x in random_pair(3))
-    target[1], labels = target[0], torch.tensor([3, 3, 8])
-    fair, published = (
-        float(make_loss(LossSpec(temperature=0.5, repeats_are_negatives=repeats))(predicted, target, labels))
-        for repeats in (False, True)
-    )
-    logits = unit(predicted.numpy()) @ unit(target.numpy()).T / 0.5
-    for got, right in ((fair, [[0.5, 0.5, 0], [0.5, 0.5, 0], [0, 0, 1]]), (published, np.eye(3))):
-        want = -((right * log_softmax(logits)).sum() + (right * log_softmax(logits.T)).sum()) / 6
-        assert got == pytest.approx(want, rel=1e-5)
-    assert fair != pytest.approx(published, rel=1e-3)
+def test_repeats_of_a_picture_share_what_is_right_without_being_named() -> None:
+    predicted, target = (x.requires_grad_() for x in random_pair())
+    labels = torch.tensor([0, 1, 2, 1, 4, 1, 0])
+    target = target.detach()[labels]
+    mixture = Mixture(torch.tensor([1, 0, 3, 4, 2, 5, 6]), torch.linspace(0.1, 0.7, 7).double())
+    shared = (labels[:, None] == labels) / (labels[:, None] == labels).sum(1, keepdim=True)
+    share = mixture.share[:, None]
+    logits = nn.functional.normalize(predicted, dim=1) @ nn.functional.normalize(target, dim=1).T / 0.2
+    for got, right in (
+        (info_nce(predicted, target, 5.0), shared),
+        (bimixco(predicted, target, mixture, 0.2), share * shared + (1 - share) * shared[mixture.partner]),
+    ):
+        want = -((logits.log_softmax(1) + logits.log_softmax(0)) * right).sum() / 14
+        torch.testing.assert_close(got, want)
+        gradients = (torch.autograd.grad(loss, predicted, retain_graph=True) for loss in (got, want))
+        torch.testing.assert_close(*gradients)
 
 
 def test_soft_clip_equals_its_formula_and_is_least_where_predictions_are_right() -> None:
@@ -88,21 +92,17 @@ def test_soft_clip_of_two_rows_is_as_computed_by_hand() -> None:
 
 def test_bimixco_without_mixing_is_info_nce_and_mixed_rows_look_for_both() -> None:
     predicted, target = random_pair()
-    labels = torch.tensor([0, 1, 2, 3, 1, 5, 6])
     partner = torch.tensor([1, 0, 3, 4, 2, 5, 0])
     pure = Mixture(partner, torch.ones(7))
-    torch.testing.assert_close(
-        bimixco(predicted, target, labels, pure, 0.1), info_nce(predicted, target, labels, 10.0)
-    )
+    torch.testing.assert_close(bimixco(predicted, target, pure, 0.1), info_nce(predicted, target, 10.0))
     share = torch.linspace(0.1, 0.7, 7, dtype=torch.float64)
     weights = np.zeros((7, 7))
     for i in range(7):
         for j, part in ((i, share[i]), (int(partner[i]), 1 - share[i])):
-            repeats = np.flatnonzero(labels.numpy() == int(labels[j]))
-            weights[i, repeats] += float(part) / len(repeats)
+            weights[i, j] += float(part)
     logits = unit(predicted.numpy()) @ unit(target.numpy()).T / 0.1
     want = -((weights * log_softmax(logits)).sum() + (weights.T * log_softmax(logits.T)).sum()) / 14
-    got = bimixco(predicted, target, labels, Mixture(partner, share), 0.1)
+    got = bimixco(predicted, target, Mixture(partner, share), 0.1)
     assert float(got) == pytest.approx(want, rel=1e-6)
     assert weights[5, 5] == pytest.approx(1), "a row that is its own partner counts once"
 
@@ -141,33 +141,31 @@ def test_published_losses_have_the_published_numbers() -> None:
     learn = {name for name, spec in PUBLISHED_LOSSES.items() if make_loss(spec).log_scale.requires_grad}
     assert learn == {"atm-s", "atm-s-reconstruction", "ubp", "benchetrit"}
     predicted, target = (x.float() for x in random_pair())
-    labels = torch.arange(7)
     squared = nn.functional.mse_loss(predicted, target)
-    raw = info_nce(predicted, target, labels, math.log(1 / 0.07), "target")
-    losses = {name: make_loss(spec)(predicted, target, labels) for name, spec in PUBLISHED_LOSSES.items()}
+    raw = info_nce(predicted, target, math.log(1 / 0.07), "target")
+    losses = {name: make_loss(spec)(predicted, target) for name, spec in PUBLISHED_LOSSES.items()}
     torch.testing.assert_close(losses["atm-s"], raw)
     torch.testing.assert_close(losses["atm-s-reconstruction"], 10 * (0.9 * squared + 0.1 * raw))
     mixed = 0.4 * squared + 0.6 * cosine_distance(predicted, target)
     torch.testing.assert_close(losses["mind-reader"], mixed)
-    contrast = info_nce(predicted, target, labels, 2.0)
+    contrast = info_nce(predicted, target, 2.0)
     torch.testing.assert_close(losses["mind-reader-contrastive"], (mixed + contrast) / 2)
     torch.testing.assert_close(
-        losses["benchetrit"], 0.75 * info_nce(predicted, target, labels, 1 / 0.07) + 0.25 * squared
+        losses["benchetrit"], 0.75 * info_nce(predicted, target, 1 / 0.07) + 0.25 * squared
     )
 
 
 def test_a_head_of_its_own_takes_the_squared_error() -> None:
     predicted, target = (x.float() for x in random_pair())
     loss = make_loss(PUBLISHED_LOSSES["benchetrit"])
-    labels = torch.arange(7)
-    with_head = loss(predicted, target, labels, regressed=target)
-    torch.testing.assert_close(with_head, 0.75 * info_nce(predicted, target, labels, 1 / 0.07))
+    with_head = loss(predicted, target, regressed=target)
+    torch.testing.assert_close(with_head, 0.75 * info_nce(predicted, target, 1 / 0.07))
 
 
 def test_mindeye_mixes_for_a_third_of_the_epochs_and_then_softens() -> None:
     loss = make_loss(PUBLISHED_LOSSES["mind-eye"])
     predicted, target = random_pair()
-    labels, seen = torch.arange(7), []
+    seen = []
     for epoch in range(1, 13):
         loss.begin_epoch(epoch, 12)
         seen.append(loss.mixes)
@@ -175,24 +173,21 @@ def test_mindeye_mixes_for_a_third_of_the_epochs_and_then_softens() -> None:
     for epoch, temperature in ((4, 0.004), (8, 0.00575), (12, 0.0075)):
         loss.begin_epoch(epoch, 12)
         assert loss.soft_temperature == pytest.approx(temperature)
-        torch.testing.assert_close(loss(predicted, target, labels), soft_clip(predicted, target, temperature))
+        torch.testing.assert_close(loss(predicted, target), soft_clip(predicted, target, temperature))
     # Judged, it is one loss throughout, so that epochs compare.
-    torch.testing.assert_close(
-        loss.eval()(predicted, target, labels), info_nce(predicted, target, labels, 1 / 0.006)
-    )
+    torch.testing.assert_close(loss.eval()(predicted, target), info_nce(predicted, target, 1 / 0.006))
 
 
 @pytest.mark.parametrize("name", PUBLISHED_LOSSES)
 def test_gradients_are_those_of_the_loss(name: str) -> None:
     loss = make_loss(PUBLISHED_LOSSES[name]).double()
     predicted, target = random_pair(4, 3)
-    labels = torch.tensor([0, 1, 1, 2])
     mixture = Mixture(torch.tensor([2, 0, 1, 3]), torch.tensor([0.4, 1.0, 0.9, 0.2]).double())
     mixed = mixture if name == "mind-eye" else None
 
     def of(p: Tensor, scale: Tensor) -> Tensor:
         return torch.func.functional_call(  # type: ignore[no-any-return]
-            loss, {"log_scale": scale}, (p, target, labels), {"mixture": mixed}
+            loss, {"log_scale": scale}, (p, target), {"mixture": mixed}
         )
 
     scale = loss.log_scale.detach().clone().requires_grad_()
