@@ -1,0 +1,84 @@
+"""The learned map from a target's space into the one where pictures and recordings are compared. Needs no torch."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from decode_stream.stream.errors import BundleError
+from decode_stream.stream.types import FloatArray
+
+__all__ = ["GalleryProjector", "load_projector", "save_projector"]
+
+
+@dataclass(frozen=True, eq=False)
+class GalleryProjector:
+    """A linear map of pictures' embeddings, learnt together with an encoder.
+
+    Where an encoder has one, a gallery is made of projected embeddings; new pictures are projected in the same way.
+
+    Attributes
+    ----------
+    weight : array of shape (shared_dim, target_dim), float32
+    bias : array of shape (shared_dim,), float32
+    """
+
+    weight: npt.NDArray[np.float32]
+    bias: npt.NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        if self.weight.ndim != 2 or self.bias.shape != self.weight.shape[:1]:
+            raise ValueError(
+                "A projector has a weight of shape (shared_dim, target_dim) and a bias of shape (shared_dim,); got "
+                f"{self.weight.shape} and {self.bias.shape}."
+            )
+
+    def project(self, embeddings: FloatArray) -> npt.NDArray[np.float32]:
+        """Return embeddings in the learned space.
+
+        Parameters
+        ----------
+        embeddings : array of shape (n_pictures, target_dim)
+            As the target's image encoder gives them.
+
+        Returns
+        -------
+        array of shape (n_pictures, shared_dim), float32
+
+        Raises
+        ------
+        ValueError
+            If they are of another dimension.
+        """
+        if embeddings.ndim != 2 or embeddings.shape[1] != self.weight.shape[1]:
+            raise ValueError(
+                f"The projector takes embeddings of {self.weight.shape[1]} dimensions; got {embeddings.shape}."
+            )
+        projected: npt.NDArray[np.float32] = embeddings.astype(np.float32) @ self.weight.T + self.bias
+        return projected
+
+
+def save_projector(projector: GalleryProjector) -> bytes:
+    """Return a projector as safetensors: ``weight`` and ``bias``, float32."""
+    tensors = {name: getattr(projector, name).astype(np.float32) for name in ("weight", "bias")}
+    return save({name: np.ascontiguousarray(value) for name, value in tensors.items()})
+
+
+def load_projector(data: bytes) -> GalleryProjector:
+    """Return a projector from safetensors.
+
+    Raises
+    ------
+    BundleError
+        If the file is damaged, or holds something else.
+    """
+    try:
+        tensors = load(data)
+        return GalleryProjector(tensors["weight"], tensors["bias"])
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise BundleError(
+            f"The projector of the gallery cannot be read: {error}. It holds a weight (shared_dim, target_dim) and a "
+            "bias (shared_dim,). Train the bundle anew."
+        ) from error
