@@ -1,0 +1,85 @@
+"""Encoders of whole trials where encoders of windows are asked for, and by the batch."""
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from decode_stream.stream.types import FloatArray, IntArray
+
+__all__ = ["WholeTrial", "embed_whole"]
+
+
+class WholeTrial(nn.Module):
+    """A whole-trial encoder with the signature of a bundle's: a window and its latency in, an embedding out.
+
+    The window is the trial from its onset on, zero from where it has not happened yet. Without an onset it is no trial,
+    so a window of unknown latency has the embedding zero: no evidence.
+
+    Parameters
+    ----------
+    encoder : Module
+        Takes trials (n, n_channels, n_times) and their subjects (n,), int64 or None.
+    subject : int or None
+        Whose trials all of them are; None for anyone's.
+    """
+
+    def __init__(self, encoder: nn.Module, subject: int | None = None) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.subject = subject
+
+    def forward(self, window: Tensor, latency_s: Tensor) -> Tensor:
+        """Return the embedding of each window.
+
+        Parameters
+        ----------
+        window : Tensor of shape (n, n_channels, n_times), float32
+        latency_s : Tensor of shape (n,), float32
+            Start of each window after stimulus onset, seconds; negative where unknown.
+
+        Returns
+        -------
+        Tensor of shape (n, embedding_dim), float32
+        """
+        subject = None
+        if self.subject is not None:
+            subject = torch.full_like(latency_s, self.subject, dtype=torch.int64)
+        embedding = self.encoder(window, subject)
+        return torch.where((latency_s >= 0)[:, None], embedding, torch.zeros_like(embedding))
+
+
+@torch.inference_mode()
+def embed_whole(
+    module: nn.Module, epochs: FloatArray, *, subjects: IntArray | None = None, batch_size: int = 256
+) -> npt.NDArray[np.float32]:
+    """Return the embeddings of whole trials, as outside training.
+
+    Parameters
+    ----------
+    module : Module
+        A whole-trial encoder, on the device where it is to run.
+    epochs : array of shape (n, n_channels, n_times)
+        May be mapped from a file; it is read batch by batch.
+    subjects : array of shape (n,), int64, optional
+        Whose trial each is.
+    batch_size : int
+        Trials at a time.
+
+    Returns
+    -------
+    array of shape (n, embedding_dim), float32
+    """
+    device = next(module.parameters()).device
+    training = module.training
+    module.eval()
+    parts = []
+    try:
+        for start in range(0, max(len(epochs), 1), batch_size):
+            some = slice(start, start + batch_size)
+            epoch = torch.as_tensor(np.array(epochs[some], dtype=np.float32), device=device)
+            subject = None if subjects is None else torch.as_tensor(np.array(subjects[some]), device=device)
+            parts.append(module(epoch, subject).float().cpu().numpy())
+    finally:
+        module.train(training)
+    return np.concatenate(parts)
