@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from tempfile import TemporaryFile
+from typing import IO
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,8 @@ from decode_stream.stream.windows import WindowSchedule
 __all__ = ["TrialSet", "cut_trials", "grown", "overlap", "play_into", "robust_scale", "stream_info"]
 
 _BLOCK_S = 2.0
+#: Trials copied at once.
+_COPIED = 256
 #: Samples, and values of all channels, over all recordings, that location and spread are told from.
 _SCALE_SAMPLES, _SCALE_VALUES = 100_000, 40_000_000
 
@@ -51,10 +54,26 @@ class TrialSet:
     left_out: Counter[str] = field(default_factory=Counter)
     overlapping: bool = False
 
-    def of_runs(self, runs: Sequence[int]) -> "TrialSet":
-        """Return the trials of some runs."""
-        keep = np.isin(self.runs, runs)
-        return TrialSet(self.windows[keep], self.labels[keep], self.runs[keep], overlapping=self.overlapping)
+    def where(self, which: npt.NDArray[np.bool_]) -> "TrialSet":
+        """Return some of the trials, in a file of their own.
+
+        Parameters
+        ----------
+        which : array of shape (n_trials,), bool
+        """
+        places = np.flatnonzero(which)
+        shape = (len(places), *self.windows.shape[1:])
+        with TemporaryFile() as file:
+            for start in range(0, len(places), _COPIED):
+                file.write(self.windows[places[start : start + _COPIED]].data)
+            windows = _mapped(file, shape)
+        return TrialSet(windows, self.labels[places], self.runs[places], overlapping=self.overlapping)
+
+
+def _mapped(file: IO[bytes], shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
+    """Return what was written to a file without a name; it goes with the array."""
+    file.flush()
+    return np.memmap(file, np.float32, "r+", shape=shape) if shape[0] else np.empty(shape, np.float32)
 
 
 def overlap(onsets: Sequence[int], n_samples: int) -> bool:
@@ -179,8 +198,7 @@ def cut_trials(
             left_out["cut off by the end"] += len(trials.open) + trials.waiting
             overlapping |= overlap(onsets, cutter.trial_samples(n_latencies))
         shape = (len(labels), n_latencies, chain.n_out, schedule.n_times)
-        file.flush()
-        windows = np.memmap(file, np.float32, "r+", shape=shape) if labels else np.empty(shape, np.float32)
+        windows = _mapped(file, shape)
     return TrialSet(
         windows, np.array(labels, dtype=np.int64), np.array(runs, dtype=np.int64), +left_out, overlapping
     )

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from decode_stream.stream.errors import RecordingError, UsageError
 from decode_stream.stream.filters import ChainSpec
 from decode_stream.stream.recording import Recording
-from decode_stream.stream.types import Channel, FloatArray, Modality
+from decode_stream.stream.types import Channel, FloatArray, IntArray, Modality
 from decode_stream.stream.window_chain import WindowSpec
 from decode_stream.stream.windows import WindowSchedule
 
@@ -39,6 +39,8 @@ class Gallery:
         Name by marker label.
     thumbnails : dict of str to bytes
         PNG by name.
+    concepts : tuple of str
+        What each entry shows, where that is known; empty otherwise.
     """
 
     names: tuple[str, ...]
@@ -46,11 +48,25 @@ class Gallery:
     space: EmbeddingSpace
     labels: dict[str, str]
     thumbnails: dict[str, bytes]
+    concepts: tuple[str, ...] = ()
 
     def stimuli(self) -> dict[str, int]:
         """Return the gallery index for every marker label: the names themselves, and `labels` on top."""
         index = {name: i for i, name in enumerate(self.names)}
         return index | {label: index[name] for label, name in self.labels.items()}
+
+    def rows(self, places: IntArray) -> "Gallery":
+        """Return some of the entries, in the order of their places."""
+        names = tuple(self.names[i] for i in places)
+        chosen = set(names)
+        return replace(
+            self,
+            names=names,
+            embeddings=self.embeddings[places],
+            labels={label: name for label, name in self.labels.items() if name in chosen},
+            thumbnails={name: png for name, png in self.thumbnails.items() if name in chosen},
+            concepts=tuple(self.concepts[i] for i in places) if self.concepts else (),
+        )
 
 
 @dataclass(frozen=True, eq=False)

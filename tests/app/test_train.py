@@ -78,7 +78,8 @@ def check(bundle: Bundle, held_out: HeldOut, data: tuple[Runs, Gallery], folder:
     # The live way over a recording gives what the encoder makes of the training windows.
     encoder = Encoder(loaded)
     live = decode_recording(loaded, encoder, runs[1], manifest.stimuli())
-    trials = cut(recipe, runs).of_runs([1])
+    trials = cut(recipe, runs)
+    trials = trials.where(trials.runs == 1)
     assert live.scores.truth().tolist() == trials.labels.tolist()
     latencies = np.array([recipe.schedule.latency_s(k) for k in range(recipe.n_latencies)], np.float32)
     for score, windows in zip(live.scores.trials, trials.windows, strict=True):

@@ -146,7 +146,7 @@ def test_one_nan_costs_no_neighbour_its_trial() -> None:
 def test_runs_are_told_apart() -> None:
     trials = cut(recording(markers=((600, "1"), (900, "2"))), recording(markers=((700, "2"),), seed=1))
     assert trials.runs.tolist() == [0, 0, 1]
-    second = trials.of_runs([1])
+    second = trials.where(trials.runs == 1)
     assert second.labels.tolist() == [1]
     assert np.array_equal(second.windows, trials.windows[2:])
 

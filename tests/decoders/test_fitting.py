@@ -173,7 +173,7 @@ def test_it_is_as_good_as_lda_on_a_real_run(real_data: Path) -> None:
     chain = replace(plain, center=center, scale=scale)
     window = WindowSpec(clamp=5.0, reject_peak=12.0)
     trials = cut_trials(runs, chain, window, SCHEDULE, N_LATENCIES, {"1": 0, "2": 1})
-    train, test = trials.of_runs([0, 1, 2]), trials.of_runs([3])
+    train, test = trials.where(trials.runs < 3), trials.where(trials.runs == 3)
     gallery = np.eye(2, dtype=np.float32)
     module = encoder(4, 2)
     fit(module, train.windows, train.labels, gallery)
