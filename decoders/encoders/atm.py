@@ -132,7 +132,7 @@ class Atm(nn.Module):
 
     def _subject_tokens(self, epoch: Tensor, subject: Tensor | None) -> Tensor:
         """Return the token of each trial's subject, shape (n, 1, d_model)."""
-        shared = self.shared_subject.expand(len(epoch), 1, -1)
+        shared = self.shared_subject.expand(epoch.shape[0], 1, -1)
         if subject is None or self.config.n_subjects == 0:
             return shared
         strangers = (subject >= self.config.n_subjects).any()

@@ -93,7 +93,7 @@ class _GraphAttention(nn.Module):
         )
         linked = functional.leaky_relu(from_each + to_each, _SLOPE).softmax(dim=2) @ nodes
         if not self.everywhere:
-            first = torch.arange(len(epoch), device=epoch.device) == 0
+            first = torch.arange(epoch.shape[0], device=epoch.device) == 0
             linked = torch.where(first[:, None, None], linked, nodes)
         out: Tensor = linked + self.bias
         return out
