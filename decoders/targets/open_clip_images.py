@@ -1,199 +1,140 @@
-"""Any image encoder of open_clip as a target, with weights from a file on this machine: nothing is fetched.
+"""Any image encoder of open_clip as a target: its embedding of a picture, its tokens, or one of its blocks."""
 
-The weights decide the embedding, so their hash is part of the space's name. They also decide how a picture is prepared
-and which activation the network has, which a weights file does not say; that is looked up by the name they were
-published under (their tag), and never guessed.
-"""
-
-import hashlib
-import json
-import pickle
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from math import prod
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from decode_stream.decoders.manifest import EmbeddingSpace
-from decode_stream.stream.errors import UsageError, did_you_mean
+from decode_stream.stream.errors import UsageError
 
-from .target import Picture, Target
+from .open_clip_models import ClipModel, load_clip, split_name
+from .target import Embeddings, Picture, Target
 
-__all__ = ["open_clip_target"]
+__all__ = ["image_target", "open_clip_target"]
 
-_FORM = "open_clip:MODEL:WEIGHTS, as in open_clip:ViT-B-32:/data/ViT-B-32.laion2b_s34b_b79k.safetensors"
-_CONFIG = "open_clip_config.json"
 _BATCH = 32
-_READ_BYTES = 1 << 24
-
-
-@dataclass(frozen=True, slots=True)
-class _Preparation:
-    """How a set of weights wants its pictures, and what it computes with."""
-
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    interpolation: str
-    resize_mode: str
-    quick_gelu: bool
+_LAYERS = {
+    "pooled": "image embedding",
+    "tokens": "tokens, projected",
+    "tokens-by-class": "tokens, projected, over the length of the class token",
+}
 
 
 def open_clip_target(name: str) -> Target:
-    """Return the image encoder of an open_clip model: its image embedding, not normalised.
+    """Return the image encoder of an open_clip model; nothing is normalised.
 
     Parameters
     ----------
     name : str
-        ``open_clip:MODEL:WEIGHTS`` with the path of a file of weights (.safetensors, .pt, .bin). Where the published
-        weights of the model differ in how pictures are prepared, the file's name must hold the tag they were
-        published under, or their ``open_clip_config.json`` must lie beside them.
+        ``open_clip:MODEL:WEIGHTS[:LAYER]`` with the path of a file of weights; see `load_clip`. Layers:
+
+        - ``pooled``, the default: the image embedding, as ``encode_image`` gives it.
+        - ``tokens``: all tokens, the class token first, after the last norm and the projection; 257 of 768 numbers for
+          ViT-L-14.
+        - ``tokens-by-class``: the same, each divided by the length of the picture's class token (Scotti et al.,
+          MindEye, NeurIPS 2023).
+        - ``block-K``: all tokens as they leave block K, counted from 1. Shallow blocks hold structure.
+        - ``block-K-mean``: their mean over the picture's patches, without the class token.
 
     Raises
     ------
     UsageError
-        If the library or the file is missing, the model is unknown, or the weights are not the model's.
+        If the library or the file is missing, the model is unknown or has no such layer, or the weights are not the
+        model's.
     """
-    parts = name.split(":", 2)
-    if len(parts) < 3 or not all(parts):
-        raise UsageError(f"--target is {name!r}; write {_FORM}.")
-    _, model_name, weights = parts[0], parts[1], Path(parts[2]).expanduser()
-    open_clip = _library()
-    config = _model_config(open_clip, model_name)
-    if not weights.is_file():
-        raise UsageError(
-            f"There are no weights at {weights}. Nothing is downloaded: get the weights of {model_name} on a machine "
-            "with a network, copy the file here, and give its path."
-        )
-    how = _preparation(open_clip, model_name, weights)
-    model, prepare = _load(open_clip, model_name, weights, how)
-    dimension = int(config["embed_dim"])
-    space = EmbeddingSpace(f"open_clip {model_name} {_sha256(weights)[:12]}", "image embedding", dimension)
-    return Target(name, space, _encoder(model, prepare, dimension))
+    model_name, weights, layer = split_name(name)
+    return image_target(name, load_clip(model_name, weights), layer)
 
 
-def _library() -> Any:
-    try:
-        import open_clip
-    except ModuleNotFoundError as missing:
-        raise UsageError(
-            f"Targets of open_clip need {missing.name}, which is not installed. Install it with: "
-            "pip install 'decode-stream[train]'"
-        ) from missing
-    return open_clip
+def image_target(name: str, clip: ClipModel, layer: str = "pooled") -> Target:
+    """Return a layer of a model that is loaded as a target.
 
-
-def _model_config(open_clip: Any, model_name: str) -> dict[str, Any]:
-    config: dict[str, Any] | None = open_clip.get_model_config(model_name) if ":" not in model_name else None
-    if config is None:
-        raise UsageError(
-            f"open_clip knows no model {model_name!r}.{did_you_mean(model_name, open_clip.list_models())} "
-            "It lists them with: python -c 'import open_clip; print(open_clip.list_models())'"
-        )
-    if "hf_model_name" in config["text_cfg"]:
-        raise UsageError(
-            f"{model_name} takes the design of its text encoder from the Hugging Face hub, and nothing is downloaded "
-            "here. Choose a model without, such as ViT-B-32 or ViT-L-14."
-        )
-    return config
-
-
-def _preparation(open_clip: Any, model_name: str, weights: Path) -> _Preparation:
-    """Return how the pictures are prepared: as the file beside the weights says, or as their tag does."""
-    beside = weights.parent / _CONFIG
-    if beside.is_file():
-        try:
-            said = json.loads(beside.read_text(encoding="utf-8"))
-            return _as_preparation(
-                said["preprocess_cfg"] | {"quick_gelu": said["model_cfg"].get("quick_gelu", False)}
-            )
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise UsageError(
-                f"{beside} cannot be read ({type(error).__name__}: {error}); it should hold model_cfg and "
-                "preprocess_cfg. Get it again from where the weights come from, or take it away."
-            ) from error
-    tags = open_clip.list_pretrained_tags_by_model(model_name)
-    known = {tag: _as_preparation(open_clip.get_pretrained_cfg(model_name, tag)) for tag in tags}
-    named = [tag for tag in tags if tag in weights.name]
-    if named:
-        return known[max(named, key=len)]
-    if len(set(known.values())) > 1:
-        raise UsageError(
-            f"The published weights of {model_name} do not all take their pictures alike, and {weights.name} does not "
-            f"say which it is. Put the tag it was published under into its name ({', '.join(tags)}), or its "
-            f"{_CONFIG} beside it."
-        )
-    return next(iter(known.values()), _as_preparation({}))
-
-
-def _as_preparation(said: dict[str, Any]) -> _Preparation:
-    from open_clip import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
-
-    return _Preparation(
-        tuple(said.get("mean", OPENAI_DATASET_MEAN)),
-        tuple(said.get("std", OPENAI_DATASET_STD)),
-        said.get("interpolation", "bicubic"),
-        said.get("resize_mode", "shortest"),
-        bool(said.get("quick_gelu", False)),
+    Raises
+    ------
+    UsageError
+        If the model has no such layer.
+    """
+    run, shape = _layer(clip, layer)
+    words = _LAYERS.get(layer, layer.replace("-", " ").replace(" mean", ", mean of the patches"))
+    space = EmbeddingSpace(
+        clip.name,
+        words,
+        prod(shape),
+        shape=shape if len(shape) > 1 else (),
+        preparation=clip.preparation,
     )
+    return Target(name, space, _encoder(clip, run, space.dimension))
 
 
-def _load(open_clip: Any, model_name: str, weights: Path, how: _Preparation) -> tuple[Any, Any]:
+def _layer(clip: ClipModel, layer: str) -> tuple[Callable[[Any], Any], tuple[int, ...]]:
+    """Return what runs the network up to a layer, and the shape of what comes out for a picture."""
+    if layer == "pooled":
+        return clip.model.encode_image, (int(clip.config["embed_dim"]),)
+    visual = clip.model.visual
+    _check_tokens(clip, layer)
+    n_tokens, width = visual.positional_embedding.shape
+    if layer.startswith("tokens"):
+        by_class = layer == "tokens-by-class"
+        return lambda batch: _tokens(visual, batch, by_class), (n_tokens, visual.proj.shape[1])
+    block = int(layer.split("-")[1])
+    if not 1 <= block <= (n_blocks := len(visual.transformer.resblocks)):
+        raise UsageError(f"{clip.name} has the blocks 1 to {n_blocks}, and not {block}.")
+    if layer.endswith("-mean"):
+        return lambda batch: _block(visual, batch, block)[:, 1:].mean(dim=1), (width,)
+    return lambda batch: _block(visual, batch, block), (n_tokens, width)
+
+
+def _check_tokens(clip: ClipModel, layer: str) -> None:
+    from open_clip.transformer import VisionTransformer
+
+    visual = clip.model.visual
+    plain = isinstance(visual, VisionTransformer)
+    if not plain or (layer.startswith("tokens") and (visual.attn_pool is not None or visual.proj is None)):
+        raise UsageError(
+            f"{clip.name} has no layer {layer!r}: its image encoder "
+            f"{'pools its tokens by attention' if plain else 'is no plain vision transformer'}. Take the layer pooled, "
+            "or a model such as ViT-B-32 or ViT-L-14."
+        )
+
+
+def _tokens(visual: Any, batch: Any, by_class: bool) -> Any:
+    tokens = visual.ln_post(_block(visual, batch, len(visual.transformer.resblocks))) @ visual.proj
+    return tokens / tokens[:, :1].norm(dim=-1, keepdim=True) if by_class else tokens
+
+
+def _block(visual: Any, batch: Any, block: int) -> Any:
     import torch
 
-    try:
-        model, _, prepare = open_clip.create_model_and_transforms(
-            model_name,
-            pretrained=str(weights),
-            force_quick_gelu=how.quick_gelu,
-            image_mean=how.mean,
-            image_std=how.std,
-            image_interpolation=how.interpolation,
-            image_resize_mode=how.resize_mode,
-            pretrained_text=False,
-            device="cuda" if torch.cuda.is_available() else "cpu",
-        )
-    except pickle.UnpicklingError as error:
-        raise UsageError(
-            f"{weights} holds more than weights, and running what a file brings along is refused. Get the weights as "
-            "safetensors."
-        ) from error
-    except Exception as error:
-        # The library and its readers raise many kinds for a file that is damaged or another model's.
-        words = str(error).strip().splitlines()
-        raise UsageError(
-            f"{weights} cannot be loaded as the weights of {model_name}: {words[0] if words else type(error).__name__} "
-            "Check that the file is whole and belongs to this model."
-        ) from error
-    return model.eval(), prepare
+    given = visual.forward_intermediates(
+        batch,
+        indices=[block - 1],
+        stop_early=True,
+        intermediates_only=True,
+        output_fmt="NLC",
+        output_extra_tokens=True,
+    )
+    (class_token,), (patches,) = given["image_intermediates_prefix"], given["image_intermediates"]
+    return torch.cat([class_token, patches], dim=1)
 
 
 def _encoder(
-    model: Any, prepare: Any, dimension: int
-) -> Callable[[Sequence[Picture]], npt.NDArray[np.float32]]:
+    clip: ClipModel, run: Callable[[Any], Any], dimension: int
+) -> Callable[[Sequence[Picture]], Embeddings]:
     import torch
     from PIL import Image
 
-    device = next(model.parameters()).device
+    device = next(clip.model.parameters()).device
 
-    def encode(pictures: Sequence[Picture]) -> npt.NDArray[np.float32]:
+    def encode(pictures: Sequence[Picture]) -> Embeddings:
         embeddings = np.empty((len(pictures), dimension), np.float32)
         with torch.inference_mode():
             for start in range(0, len(pictures), _BATCH):
                 some = pictures[start : start + _BATCH]
-                batch = torch.stack([prepare(Image.fromarray(picture)) for picture in some])
-                embeddings[start : start + _BATCH] = (
-                    model.encode_image(batch.to(device)).float().cpu().numpy()
-                )
+                batch = torch.stack([clip.prepare(Image.fromarray(picture)) for picture in some])
+                values = run(batch.to(device)).float().cpu().numpy()
+                embeddings[start : start + _BATCH] = values.reshape(len(some), dimension)
         return embeddings
 
     return encode
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(_READ_BYTES):
-            digest.update(block)
-    return digest.hexdigest()
