@@ -8,6 +8,13 @@ A folder, or one ``.zip`` of it::
     gallery.safetensors   `embeddings`, float32 (n_entries, dimension)
     gallery/000.png ...   thumbnails, where there are pictures
 
+and, where training made them::
+
+    novelty.safetensors   what training windows look like: `decode_stream.decoders.novelty.Novelty`
+    projector.safetensors `weight`, `bias`: from the target's space into the one where embeddings are compared
+    features.safetensors  `mask`, of the structure's dimensions: those that are decoded well
+    weights.safetensors   the network as PyTorch trained it, to train on from; a session does not read it
+
 Nothing in it is unpickled, and a file whose hash differs is refused. Hashes guard against damage, not forgery.
 """
 
@@ -18,6 +25,7 @@ import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
@@ -27,13 +35,18 @@ from safetensors.numpy import save as save_tensors
 
 from decode_stream.stream.errors import BundleError
 
+from .gallery_projector import GalleryProjector, load_projector, save_projector
 from .manifest import MANIFEST_FILE, Manifest, parse_manifest
+from .novelty import Novelty
 
 __all__ = ["Bundle", "is_bundle", "load_bundle", "load_manifest", "save_bundle"]
 
 _MANIFEST_HASH = "bundle.sha256"
 _ENCODER = "encoder.onnx"
 _GALLERY = "gallery.safetensors"
+_NOVELTY, _PROJECTOR = "novelty.safetensors", "projector.safetensors"
+_FEATURES, _WEIGHTS = "features.safetensors", "weights.safetensors"
+_Part = TypeVar("_Part")
 # A bundle is opened in memory; the largest encoders of the field, in float32, are below this.
 _MAX_FILE_BYTES = 8 << 30
 
@@ -51,6 +64,15 @@ class Bundle:
         Embeddings of the candidates, in the order of ``manifest.gallery``.
     thumbnails : dict of str to bytes
         PNG file of a candidate by its name.
+    novelty : Novelty or None
+        Tells windows that are unlike those of the training.
+    projector : GalleryProjector or None
+        What takes the target's embeddings of pictures to where those of the encoder are.
+    features : array of shape (dimension of the structure,), bool, or None
+        Which numbers of the structure are decoded well.
+    weights : dict of str to array
+        The state of the network that `encoder` was exported from, by the names of its parameters; empty where it was
+        not kept or not asked for.
     sha256 : str
         Hash of the manifest, and so of everything; empty before it is saved.
     """
@@ -60,14 +82,43 @@ class Bundle:
     gallery: npt.NDArray[np.float32]
     thumbnails: dict[str, bytes] = field(default_factory=dict)
     sha256: str = ""
+    novelty: Novelty | None = None
+    projector: GalleryProjector | None = None
+    features: npt.NDArray[np.bool_] | None = None
+    weights: dict[str, npt.NDArray[Any]] = field(default_factory=dict)
+
+    @property
+    def dimension(self) -> int:
+        """Dimension of the embeddings that are compared: of the space, or of what the projector makes of it."""
+        return self.manifest.space.dimension if self.projector is None else len(self.projector.weight)
 
     def __post_init__(self) -> None:
-        expected = (len(self.manifest.gallery), self.manifest.space.dimension)
+        self._check_parts()
+        expected = (len(self.manifest.gallery), self.dimension)
         if self.gallery.shape != expected or not np.isfinite(self.gallery).all():
             raise BundleError(
                 f"The gallery of {self.manifest.name!r} has embeddings of shape {self.gallery.shape} where names and "
                 f"embedding space ask for finite ones of shape {expected}."
             )
+
+    def _check_parts(self) -> None:
+        """Refuse parts that do not fit what the manifest says."""
+        manifest, novelty = self.manifest, self.novelty
+        parts = []
+        if self.projector is not None:
+            parts.append(("projector", self.projector.weight.shape[1], manifest.space.dimension))
+        if novelty is not None:
+            parts.append(("novelty", novelty.n_channels, manifest.chain.n_out))
+            parts.append(("novelty", novelty.n_latencies, manifest.n_latencies))
+        if self.features is not None:
+            n_structure = manifest.structure.dimension if manifest.structure else 0
+            parts.append(("features", self.features.size, n_structure))
+        for name, there, wanted in parts:
+            if there != wanted:
+                raise BundleError(
+                    f"{name}.safetensors of {manifest.name!r} is for {there} numbers where the manifest says {wanted}. "
+                    "Train the bundle anew."
+                )
 
 
 def _sha256(data: bytes) -> str:
@@ -98,6 +149,7 @@ def save_bundle(bundle: Bundle, path: str | Path, *, overwrite: bool = False) ->
     if path.exists() and not (overwrite and is_bundle(path)):
         raise BundleError(f"{path} exists already. Give another --out, or remove it first.")
     files = {_ENCODER: bundle.encoder, _GALLERY: save_tensors({"embeddings": bundle.gallery})}
+    files |= _parts(bundle)
     for name, png in bundle.thumbnails.items():
         files[f"gallery/{bundle.manifest.gallery.index(name):05d}.png"] = png
     manifest = replace(bundle.manifest, files={name: _sha256(data) for name, data in files.items()})
@@ -111,6 +163,21 @@ def save_bundle(bundle: Bundle, path: str | Path, *, overwrite: bool = False) ->
             path.unlink() if path.is_file() else shutil.rmtree(path)
         whole.rename(path)
     return replace(bundle, manifest=manifest, sha256=_sha256(text))
+
+
+def _parts(bundle: Bundle) -> dict[str, bytes]:
+    """Return the files that a bundle may do without."""
+    files = {}
+    if bundle.novelty is not None:
+        files[_NOVELTY] = save_tensors(bundle.novelty.tensors())
+    if bundle.projector is not None:
+        files[_PROJECTOR] = save_projector(bundle.projector)
+    if bundle.features is not None:
+        files[_FEATURES] = save_tensors({"mask": bundle.features})
+    if bundle.weights:
+        weights = {name: np.ascontiguousarray(value) for name, value in bundle.weights.items()}
+        files[_WEIGHTS] = save_tensors(weights)
+    return files
 
 
 def is_bundle(path: Path) -> bool:
@@ -130,8 +197,14 @@ def _write_files(files: Mapping[str, bytes], path: Path, *, zipped: bool) -> Non
         (path / name).write_bytes(data)
 
 
-def load_bundle(path: str | Path) -> Bundle:
+def load_bundle(path: str | Path, *, weights: bool = False) -> Bundle:
     """Read a bundle and check every byte of it against its hashes.
+
+    Parameters
+    ----------
+    weights : bool
+        Whether to read the network's state too, as is needed to train on from it or to save the bundle again. A session
+        runs the exported encoder and leaves that file alone.
 
     Raises
     ------
@@ -143,16 +216,16 @@ def load_bundle(path: str | Path) -> Bundle:
     text, manifest = _read_manifest(read, path)
     files = {}
     for name, expected in manifest.files.items():
+        if name == _WEIGHTS and not weights:
+            continue
         data = read(name)
         _check(name, data, expected, path)
         files[name] = data
     for name in (_ENCODER, _GALLERY):
         if name not in files:
             raise BundleError(f"{path} has no {name} in its list of files; it is not a complete bundle.")
-    try:
-        gallery = load_tensors(files[_GALLERY])["embeddings"].astype(np.float32)
-    except Exception as error:
-        raise BundleError(f"{_GALLERY} in {path} cannot be read: {error}") from error
+    gallery = _tensors(_GALLERY, files, path, lambda t: t["embeddings"].astype(np.float32))
+    assert gallery is not None
     thumbnails = {
         manifest.gallery[int(PurePosixPath(name).stem)]: data
         for name, data in files.items()
@@ -160,7 +233,29 @@ def load_bundle(path: str | Path) -> Bundle:
         and PurePosixPath(name).stem.isdecimal()
         and int(PurePosixPath(name).stem) < len(manifest.gallery)
     }
-    return Bundle(manifest, files[_ENCODER], gallery, thumbnails, _sha256(text))
+    return Bundle(
+        manifest,
+        files[_ENCODER],
+        gallery,
+        thumbnails,
+        _sha256(text),
+        _tensors(_NOVELTY, files, path, lambda t: Novelty(**t)),
+        load_projector(files[_PROJECTOR]) if _PROJECTOR in files else None,
+        _tensors(_FEATURES, files, path, lambda t: t["mask"].astype(np.bool_)),
+        _tensors(_WEIGHTS, files, path, dict) or {},
+    )
+
+
+def _tensors(
+    name: str, files: Mapping[str, bytes], path: Path, make: Callable[[dict[str, npt.NDArray[Any]]], _Part]
+) -> _Part | None:
+    """Return what is made of a file of tensors, or None where the bundle has none of that name."""
+    if name not in files:
+        return None
+    try:
+        return make(load_tensors(files[name]))
+    except Exception as error:
+        raise BundleError(f"{name} in {path} cannot be read: {error}") from error
 
 
 def load_manifest(path: str | Path) -> Manifest:

@@ -10,12 +10,16 @@ from scipy.special import log_softmax
 from decode_stream.stream.recording import Recording
 from decode_stream.stream.types import FloatArray
 
-from .epochs import TrialSet
-from .evidence import Calibration, fit_calibration, similarity
+from .calibration import fit_calibration, fit_repeat_correlation
+from .epochs import TrialSet, grown
+from .evidence import Calibration, similarity
+from .novelty import Familiar, fit_familiar
 from .recipe import Fit, Gallery, Recipe, Trained, cut, scaled
 from .scoring.scores import Scores, TrialScore, hits
 
-__all__ = ["HeldOut", "cross_fit", "held_out_scores", "similarities"]
+__all__ = ["HeldOut", "cross_fit", "distances", "held_out_scores", "similarities"]
+
+_BATCH = 128
 
 
 def similarities(trained: Trained, trials: TrialSet, gallery: Gallery, *, known: bool) -> FloatArray:
@@ -36,6 +40,10 @@ class HeldOut:
     labels, runs : array of shape (n_trials,), int64
     overlapping : bool
         Whether trials of a run share samples.
+    growing : bool
+        Whether windows grow.
+    distances : array of shape (n_trials, n_latencies, 4) or None
+        How far each window lies from what was familiar without its run; see `decode_stream.decoders.novelty`.
     """
 
     known: FloatArray
@@ -43,12 +51,15 @@ class HeldOut:
     labels: npt.NDArray[np.int64]
     runs: npt.NDArray[np.int64]
     overlapping: bool = False
+    growing: bool = False
+    distances: FloatArray | None = None
 
     def calibration(self) -> Calibration:
-        """Return the weights of the latencies that fit these trials."""
+        """Return the calibration that fits these trials."""
         # By latency first, so that the labels repeat in step.
         free = self.unknown.transpose(1, 0, 2).reshape(-1, self.unknown.shape[2])
-        return fit_calibration(self.known, self.labels, free)
+        calibration = fit_calibration(self.known, self.labels, free, growing=self.growing)
+        return fit_repeat_correlation(calibration, calibration.log_evidence(self.known), self.labels)
 
 
 def cross_fit(
@@ -60,23 +71,39 @@ def cross_fit(
         report(f"fitting without {recording.name}")
         others = [other for other in recordings if other is not recording]
         fold = scaled(recipe, others)
-        trained = fit(cut(fold, others), fold, seed)
+        training = cut(fold, others)
+        trained = fit(training, fold, seed)
         trials = cut(fold, [recording])
         known, unknown = (similarities(trained, trials, recipe.gallery, known=k) for k in (True, False))
         runs = np.full(len(trials.labels), run)
-        parts.append(HeldOut(known, unknown, trials.labels, runs, trials.overlapping))
+        out = distances(fit_familiar(training.windows), trials, recipe)
+        parts.append(HeldOut(known, unknown, trials.labels, runs, trials.overlapping, distances=out))
     return HeldOut(
         np.concatenate([p.known for p in parts]),
         np.concatenate([p.unknown for p in parts]),
         np.concatenate([p.labels for p in parts]),
         np.concatenate([p.runs for p in parts]),
         any(p.overlapping for p in parts),
+        recipe.schedule.first_s is not None,
+        np.concatenate([p.distances for p in parts if p.distances is not None]),
     )
+
+
+def distances(familiar: Familiar, trials: TrialSet, recipe: Recipe) -> npt.NDArray[np.float64]:
+    """Return how far the windows of trials lie from what is familiar, shape (n_trials, n_latencies, 4)."""
+    windows, schedule = trials.windows, recipe.schedule
+    out = np.empty((len(windows), recipe.n_latencies, 4))
+    for start in range(0, len(windows), _BATCH):
+        some = windows[start : start + _BATCH]
+        for k in range(recipe.n_latencies):
+            part = some[:, k] if schedule.first_s is None else grown(some, schedule, k)
+            out[start : start + _BATCH, k] = familiar.distances(part)
+    return out
 
 
 def held_out_scores(held_out: HeldOut, calibration: Calibration) -> tuple[Scores, dict[str, float]]:
     """Return the scores of held-out trials, as an object and as the numbers a bundle keeps."""
-    evidence = np.einsum("nlk,l->nk", held_out.known, np.array(calibration.weights))
+    evidence = calibration.log_evidence(held_out.known)
     scores = Scores(held_out.known.shape[2], held_out.overlapping)
     rows = zip(held_out.labels, evidence, held_out.known, held_out.runs, strict=True)
     for i, (label, log_evidence, similarities, run) in enumerate(rows):

@@ -2,11 +2,13 @@
 
 import time
 from bisect import bisect_left, insort
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from math import nan
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import logsumexp
 
 from decode_stream.stream.cutter import CutWindow, WindowCutter, held_s
 from decode_stream.stream.ingest import Ingest
@@ -100,6 +102,9 @@ class Decoder:
         Trials that were decoded but not scored, because a looping replay had shown them before.
     batch : BatchTimes or None
         When the last batch was where.
+    novelty : float or None
+        How far the newest trial-locked window lies from those of the training, from 0 to 1; None before the first, or
+        where the bundle does not tell.
     """
 
     def __init__(
@@ -123,12 +128,15 @@ class Decoder:
         self.free_decoded = 0
         self.withheld = self.repeated = 0
         self.batch: BatchTimes | None = None
+        self.novelty: float | None = None
         self._clock = clock
         self._score_until = score_until
         self._keep = keep
         self._encoder = encoder
         self._gallery = bundle.gallery
         self._evidence = Evidence(manifest.calibration, len(manifest.gallery))
+        self._familiar = bundle.novelty
+        self._novelties: dict[int, list[float]] = {}
         self._broken: set[int] = set()
         self._run = run
         self._onsets: list[int] = []
@@ -147,6 +155,7 @@ class Decoder:
         began_s = self._clock()
         similarities = self._similarities(sound)
         encoded_s = self._clock()
+        self._tell_novelty(locked)
         for window in locked:
             self._count(window, similarities.get(id(window)))
         self.free_decoded += sum(window.data is not None for window in free)
@@ -154,7 +163,9 @@ class Decoder:
             if window.data is not None:
                 p = self._evidence.free_belief(similarities[id(window)])
                 self.free_belief = Belief(p, window.stop, None, 0.0)
-        self._evidence.keep(trial.number for trial in self.cutter.trials.open)
+        still_open = {trial.number for trial in self.cutter.trials.open}
+        self._evidence.keep(still_open)
+        self._novelties = {trial: told for trial, told in self._novelties.items() if trial in still_open}
         if sound:
             oldest = min(window.stop for window in sound)
             self.batch = BatchTimes(oldest, began_s, encoded_s, self._clock())
@@ -174,6 +185,27 @@ class Decoder:
                     self._keep(window, embedding)
         rows = similarity(embeddings, self._gallery, self.manifest.space.norm)
         return {id(window): row for window, row in zip(windows, rows, strict=True)}
+
+    def _tell_novelty(self, locked: Sequence[CutWindow]) -> None:
+        """Tell of trial-locked windows how unlike the training they are, and keep it with their trials."""
+        told = [(w.locked, w.data) for w in locked if w.locked is not None and w.data is not None]
+        if self._familiar is None or not told:
+            return
+        latencies = np.array([place.k for place, _ in told])
+        scores = self._familiar.score(np.stack([data for _, data in told]), latencies)
+        for (place, _), score in zip(told, scores.tolist(), strict=True):
+            self._novelties.setdefault(place.trial.number, []).append(score)
+            self.novelty = score
+
+    def repeated_belief(self, label: str) -> npt.NDArray[np.float64]:
+        """Return the posterior from all whole showings of a stimulus so far, shape (n_entries,).
+
+        Parameters
+        ----------
+        label : str
+            What the stimulus's markers say.
+        """
+        return self._evidence.repeated_belief(label)
 
     def _count(self, window: CutWindow, similarities: npt.NDArray[np.float64] | None) -> None:
         """Add one trial-locked window to its trial, and score the trial after its last one."""
@@ -208,7 +240,21 @@ class Decoder:
         similarities = self._evidence.by_latency(trial.number)
         right = hits(similarities, np.full(len(similarities), trial.stimulus))
         log_evidence = self._evidence.log_evidence(trial.number)
-        self.scores.add(TrialScore(trial.number, trial.onset, trial.stimulus, log_evidence, right, self._run))
+        showing = self._evidence.show(trial.label, log_evidence)
+        repeated = self._evidence.repeated_log_evidence(trial.label)
+        score = TrialScore(
+            trial.number,
+            trial.onset,
+            trial.stimulus,
+            log_evidence,
+            right,
+            self._run,
+            float(np.mean(self._novelties.get(trial.number, nan))),
+            showing,
+            float(hits(repeated[None], np.array([trial.stimulus]))[0]),
+            float(logsumexp(repeated) - repeated[trial.stimulus]),
+        )
+        self.scores.add(score)
 
 
 def decode_recording(

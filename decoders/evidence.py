@@ -2,15 +2,15 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import inf
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import minimize
-from scipy.special import log_softmax, softmax
+from scipy.special import softmax
 
-from decode_stream.stream.types import FloatArray, IntArray
+from decode_stream.stream.types import FloatArray
 
-__all__ = ["Calibration", "Evidence", "fit_calibration", "similarity"]
+__all__ = ["NORMS", "Calibration", "Evidence", "similarity"]
 
 NORMS = ("unit", "none")
 
@@ -42,90 +42,96 @@ def similarity(embeddings: FloatArray, gallery: FloatArray, norm: str) -> npt.ND
 class Calibration:
     """How much each window's similarity counts as evidence.
 
-    The log-posterior of gallery entry c after the windows of a trial is, up to a constant,
-    ``sum_k weights[k] * similarity[k, c]`` with a flat prior. Windows overlap, so their evidence is correlated; the
-    weights are therefore fitted together (see `fit_calibration`), not each by itself.
+    With a flat prior, the log-posterior of gallery entry c after window k of a trial is, up to a constant::
+
+        after[k] * sum_{j <= k} weights[j] * similarity[j, c]    windows that slide
+        after[k] * similarity[k, c]                              windows that grow
+
+    Windows that slide overlap, so their evidence is correlated; the weights are therefore fitted together, not each by
+    itself. A window that grows holds those before it, and replaces their evidence.
+
+    The log-posterior after n showings of one stimulus is the sum of those after each, divided by
+    ``1 + (n - 1) * repeat_correlation``: a decoder's errors are partly those of the picture, and come again with it.
 
     Attributes
     ----------
     weights : tuple of float
-        One a latency, at least 0.
+        One a latency, at least 0. Windows that grow have ones, and do not use them.
     free_running : float
         Weight of a window whose latency is unknown.
+    after : tuple of float
+        Factor of the evidence after each window, at least 0, so that an open trial's belief is calibrated as well.
+        Empty stands for ones.
+    growing : bool
+        Whether windows grow.
+    repeat_correlation : float or None
+        From 0, showings err independently, to 1, the same errors at each. None where it was never measured.
+
+    Raises
+    ------
+    ValueError
+        If the numbers do not fit each other.
     """
 
     weights: tuple[float, ...]
     free_running: float
+    after: tuple[float, ...] = ()
+    growing: bool = False
+    repeat_correlation: float | None = None
 
     def __post_init__(self) -> None:
-        if not self.weights or not all(w >= 0 for w in (*self.weights, self.free_running)):
+        if not self.after:
+            object.__setattr__(self, "after", (1.0,) * len(self.weights))
+        numbers = (*self.weights, *self.after, self.free_running)
+        if not self.weights or not all(0 <= number < inf for number in numbers):
             raise ValueError("A calibration needs a weight of at least 0 for each latency.")
+        if len(self.after) != len(self.weights):
+            raise ValueError(f"{len(self.after)} factors after each of {len(self.weights)} windows.")
+        if self.repeat_correlation is not None and not 0 <= self.repeat_correlation <= 1:
+            raise ValueError(f"The correlation of repeats lies from 0 to 1; got {self.repeat_correlation:g}.")
 
+    def log_evidence(self, similarities: FloatArray, k: int = -1) -> npt.NDArray[np.float64]:
+        """Return the log-evidence of trials after window `k`.
 
-def _log_loss(log_evidence: FloatArray, labels: IntArray) -> tuple[float, FloatArray]:
-    """Return the mean log loss and its gradient with respect to the log-evidence, both (n, K)."""
-    log_p = log_softmax(log_evidence, axis=-1)
-    n = len(labels)
-    error = np.exp(log_p)
-    error[np.arange(n), labels] -= 1
-    return float(-log_p[np.arange(n), labels].mean()), error / n
+        Parameters
+        ----------
+        similarities : array of shape (..., n_latencies, n_entries)
+            A NaN counts as no evidence.
+        k : int
+            By default the last.
 
+        Returns
+        -------
+        array of shape (..., n_entries), float64
+        """
+        k %= len(self.weights)
+        if self.growing:
+            return np.asarray(self.after[k] * np.nan_to_num(similarities[..., k, :]), np.float64)
+        seen = np.nan_to_num(similarities[..., : k + 1, :])
+        weights = self.after[k] * np.array(self.weights[: k + 1])
+        total: npt.NDArray[np.float64] = np.einsum("...lk,l->...k", seen, weights)
+        return total
 
-def fit_calibration(
-    similarities: FloatArray, labels: IntArray, free_similarities: FloatArray, ridge: float = 1.0
-) -> Calibration:
-    """Fit the weight of each latency on trials that the encoder was not trained on.
+    def of_repeats(self, total: FloatArray, n: int) -> npt.NDArray[np.float64]:
+        """Return the log-evidence after `n` showings of one stimulus, from the sum of that after each.
 
-    Minimises the log loss of the trial posterior over non-negative weights, with a penalty on differences between
-    neighbouring latencies and from equal weights: a multinomial logistic regression with one coefficient a latency.
-    A last factor on all of them is fitted without the penalty.
+        Where the correlation is not known, showings count no more together than one of them.
 
-    Parameters
-    ----------
-    similarities : array of shape (n_trials, n_latencies, n_entries)
-        Held-out similarities.
-    labels : array of shape (n_trials,), int
-        True gallery entry of each trial.
-    free_similarities : array of shape (n_windows, n_entries)
-        Held-out similarities of windows decoded with unknown latency; the labels repeat as often as needed.
-    ridge : float
-        Strength of the penalty, in units of the scale that fits best with equal weights.
-
-    Returns
-    -------
-    Calibration
-    """
-
-    def equal(scale: FloatArray, s: FloatArray, y: IntArray) -> tuple[float, FloatArray]:
-        loss, error = _log_loss(scale[0] * s, y)
-        return loss, np.array([(error * s).sum()])
-
-    n_latencies = similarities.shape[1]
-    bounds = [(0.0, None)]
-    start = np.ones(1)
-    scale = float(minimize(equal, start, (similarities.sum(1), labels), jac=True, bounds=bounds).x[0])
-    free_labels = np.resize(labels, len(free_similarities))
-    free = float(minimize(equal, start, (free_similarities, free_labels), jac=True, bounds=bounds).x[0])
-    if scale < 1e-9:
-        return Calibration((0.0,) * n_latencies, free)
-
-    def joint(weights: FloatArray) -> tuple[float, FloatArray]:
-        loss, error = _log_loss(np.einsum("nlk,l->nk", similarities, weights * scale), labels)
-        gradient = scale * np.einsum("nk,nlk->l", error, similarities)
-        away, step = weights - 1, np.diff(weights)
-        penalty = ridge * (away @ away + step @ step) / n_latencies
-        slope = 2 * ridge / n_latencies * (away - np.diff(step, prepend=0, append=0))
-        return loss + penalty, gradient + slope
-
-    shape = minimize(joint, np.ones(n_latencies), jac=True, bounds=bounds * n_latencies).x * scale
-    # The penalty pulls on the size of the weights as well; one last factor without it restores the slope.
-    total = np.einsum("nlk,l->nk", similarities, shape)
-    factor = float(minimize(equal, start, (total, labels), jac=True, bounds=bounds).x[0])
-    return Calibration(tuple(float(w) for w in shape * factor), free)
+        Parameters
+        ----------
+        total : array of shape (..., n_entries)
+        n : int
+            At least 1.
+        """
+        rho = 1.0 if self.repeat_correlation is None else self.repeat_correlation
+        return np.asarray(total / (1 + (n - 1) * rho), np.float64)
 
 
 class Evidence:
-    """The log-evidence of every open trial, window after window.
+    """The log-evidence of every open trial, window after window, and of every stimulus, showing after showing.
+
+    Of open trials it holds each window's similarities, of stimuli a sum. What it combines over showings rests on being
+    told that they are of one stimulus, as an experimenter knows from the markers; which one is right it is never told.
 
     Parameters
     ----------
@@ -139,6 +145,8 @@ class Evidence:
         self._calibration = calibration
         self._n_entries = n_entries
         self._similarities: dict[int, npt.NDArray[np.float64]] = {}
+        self._newest: dict[int, int] = {}
+        self._shown: dict[str, tuple[int, npt.NDArray[np.float64]]] = {}
 
     def add(self, trial: int, k: int, similarities: FloatArray) -> None:
         """Count window `k` of a trial.
@@ -152,6 +160,7 @@ class Evidence:
             shape = (len(self._calibration.weights), self._n_entries)
             self._similarities[trial] = np.full(shape, np.nan)
         self._similarities[trial][k] = similarities
+        self._newest[trial] = max(k, self._newest.get(trial, 0))
 
     def log_evidence(self, trial: int) -> npt.NDArray[np.float64]:
         """Return the log-evidence of a trial so far, shape (n_entries,); zeros before its first window.
@@ -160,11 +169,7 @@ class Evidence:
         """
         if trial not in self._similarities:
             return np.zeros(self._n_entries)
-        weights = np.array(self._calibration.weights)
-        total: npt.NDArray[np.float64] = (weights[:, None] * np.nan_to_num(self._similarities[trial])).sum(
-            axis=0
-        )
-        return total
+        return self._calibration.log_evidence(self._similarities[trial], self._newest[trial])
 
     def belief(self, trial: int) -> npt.NDArray[np.float64]:
         """Return the posterior probability of every gallery entry, shape (n_entries,)."""
@@ -176,11 +181,42 @@ class Evidence:
         p: npt.NDArray[np.float64] = softmax(self._calibration.free_running * similarities)
         return p
 
+    def show(self, stimulus: str, log_evidence: npt.NDArray[np.float64]) -> int:
+        """Count a trial, after its last window, as one more showing of a stimulus.
+
+        Parameters
+        ----------
+        stimulus : str
+            What its markers say; only ever compared with itself.
+        log_evidence : array of shape (n_entries,), float64
+            The trial's. The first is kept as it is, not copied: it must not be changed.
+
+        Returns
+        -------
+        int
+            How many showings that makes.
+        """
+        n, total = self._shown.get(stimulus, (0, None))
+        self._shown[stimulus] = (n + 1, log_evidence if total is None else total + log_evidence)
+        return n + 1
+
+    def repeated_log_evidence(self, stimulus: str) -> npt.NDArray[np.float64]:
+        """Return the log-evidence from all showings of a stimulus so far; zeros before the first."""
+        if stimulus not in self._shown:
+            return np.zeros(self._n_entries)
+        n, total = self._shown[stimulus]
+        return self._calibration.of_repeats(total, n)
+
+    def repeated_belief(self, stimulus: str) -> npt.NDArray[np.float64]:
+        """Return the posterior from all showings of a stimulus so far, shape (n_entries,)."""
+        p: npt.NDArray[np.float64] = softmax(self.repeated_log_evidence(stimulus))
+        return p
+
     def keep(self, trials: Iterable[int]) -> None:
-        """Forget every trial but these."""
+        """Forget the windows of every trial but these."""
         kept = set(trials)
         for trial in [trial for trial in self._similarities if trial not in kept]:
-            del self._similarities[trial]
+            del self._similarities[trial], self._newest[trial]
 
     def by_latency(self, trial: int) -> npt.NDArray[np.float64]:
         """Return the similarities of each window, shape (n_latencies, n_entries); NaN where none was decoded."""

@@ -31,10 +31,18 @@ __all__ = [
 MANIFEST_FILE = "bundle.json"
 
 #: Version of the manifest that this program writes.
-SCHEMA = 1
+SCHEMA = 2
+
+
+def _from_1(raw: dict[str, Any]) -> dict[str, Any]:
+    """Bring a manifest on from schema 1: windows slid, and their evidence was calibrated for the last one only."""
+    calibration = {**raw["calibration"], "growing": False, "repeat_correlation": None}
+    calibration["after"] = [1.0] * len(calibration["weights"])
+    return {**raw, "calibration": calibration, "first_s": None, "structure": None, "schema": 2}
+
 
 #: From an older schema to the next: each takes the parsed manifest and returns it one version on.
-MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _from_1}
 
 
 @dataclass(frozen=True)
@@ -81,7 +89,11 @@ class Training:
     Attributes
     ----------
     model : str
-        Family of the encoder: ``channel-attention``, ``lda``, ``ridge``.
+        Family of the encoder: ``channel-attention``, ``lda``, ``ridge`` and others.
+    target : str
+        What pictures' embeddings were made by, as given to ``--target``; empty for categories.
+    subjects : tuple of str
+        Whom the recordings are of, one each; empty where that was not told.
     recordings : tuple of str
         Names of the recordings, one a run.
     fingerprints : tuple of str
@@ -103,6 +115,8 @@ class Training:
     seed: int = 0
     protocol: str = ""
     scores: dict[str, float] = field(default_factory=dict)
+    target: str = ""
+    subjects: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -122,6 +136,10 @@ class Manifest:
         Of windows that grow, how much has happened at the first end, likewise; None for windows that slide.
     n_latencies : int
         Windows of each trial, from the lag on.
+    space : EmbeddingSpace
+        Of the target that the gallery was made with, before the bundle's projector if it has one.
+    structure : EmbeddingSpace or None
+        What the encoder gives besides, as a second output: where things are and what they look like, not what they are.
     gallery : tuple of str
         Names of the candidates.
     labels : dict of str to str
@@ -148,8 +166,11 @@ class Manifest:
     schema: int = SCHEMA
     lag_s: float = 0.0
     first_s: float | None = None
+    structure: EmbeddingSpace | None = None
 
     def __post_init__(self) -> None:
+        if self.calibration.growing is (self.first_s is None):
+            raise ValueError("Calibration and schedule do not agree on whether windows grow.")
         if len(self.calibration.weights) != self.n_latencies:
             raise ValueError(
                 f"{len(self.calibration.weights)} calibration weights for {self.n_latencies} latencies."

@@ -54,7 +54,8 @@ class Encoder:
     def __init__(self, bundle: Bundle, provider: str = "cpu") -> None:
         manifest = bundle.manifest
         self._shape = (manifest.chain.n_out, manifest.schedule.n_times)
-        self._dimension = manifest.space.dimension
+        self._dimension = bundle.dimension
+        self._structure = manifest.structure
         available = {name for name, full in PROVIDERS.items() if full in ort.get_available_providers()}
         if provider not in available:
             raise UsageError(
@@ -69,12 +70,17 @@ class Encoder:
         options.inter_op_num_threads = 1
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3
+        # What only the structure needs is not computed where that is not asked for.
+        self._run = ort.RunOptions()
+        self._run.only_execute_path_to_fetches = self._structure is not None
         try:
             self._session = ort.InferenceSession(bundle.encoder, options, providers=wanted, enable_fallback=0)
             self.provider = self._session.get_providers()[0].removesuffix("ExecutionProvider")
-            embedding = self.encode(
-                np.zeros((1, *self._shape), np.float32), np.full(1, UNKNOWN_LATENCY, np.float32)
-            )
+            nothing = np.zeros((1, *self._shape), np.float32), np.full(1, UNKNOWN_LATENCY, np.float32)
+            embedding = self.encode(*nothing)
+            given = [("embeddings", embedding, self._dimension)]
+            if self._structure is not None:
+                given.append(("a structure", self.encode_both(*nothing)[1], self._structure.dimension))
         except Exception as error:
             if provider != "cpu":
                 Encoder(bundle)  # a graph at fault fails there too
@@ -84,11 +90,12 @@ class Encoder:
             ) from error
         if self._session.get_providers()[0] != wanted[0]:
             raise _not_loaded(provider)
-        if embedding.shape != (1, self._dimension):
-            raise BundleError(
-                f"The encoder of {manifest.name!r} gives embeddings of shape {embedding.shape[1:]} and its manifest "
-                f"says ({self._dimension},)."
-            )
+        for what, array, dimension in given:
+            if array.shape != (1, dimension):
+                raise BundleError(
+                    f"The encoder of {manifest.name!r} gives {what} of shape {array.shape[1:]} and its manifest says "
+                    f"({dimension},)."
+                )
 
     def encode(
         self, windows: npt.NDArray[np.float32], latencies_s: npt.NDArray[np.float32]
@@ -105,6 +112,35 @@ class Encoder:
         -------
         array of shape (n_windows, dimension), float32
         """
-        (embedding,) = self._session.run(["embedding"], {"window": windows, "latency_s": latencies_s})
+        (embedding,) = self._session.run(
+            ["embedding"], {"window": windows, "latency_s": latencies_s}, self._run
+        )
         result: npt.NDArray[np.float32] = embedding
         return result
+
+    def encode_both(
+        self, windows: npt.NDArray[np.float32], latencies_s: npt.NDArray[np.float32]
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Return the embedding and the structure of each window.
+
+        Parameters
+        ----------
+        windows, latencies_s : array
+            As in `encode`.
+
+        Returns
+        -------
+        embedding, structure : array of shape (n_windows, dimension), float32
+            Each in its own space.
+
+        Raises
+        ------
+        ValueError
+            If the encoder gives no structure.
+        """
+        if self._structure is None:
+            raise ValueError("This encoder gives no structure; its manifest has none.")
+        embedding, structure = self._session.run(
+            ["embedding", "structure"], {"window": windows, "latency_s": latencies_s}, self._run
+        )
+        return embedding, structure

@@ -1,6 +1,7 @@
 """How right the beliefs are, with chance, n and an interval."""
 
 from dataclasses import dataclass, field
+from math import nan
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,7 @@ __all__ = [
     "auc",
     "block_bootstrap",
     "bootstrap_interval",
+    "bootstrap_means",
     "hits",
     "paired_auc_difference",
     "wilson",
@@ -37,6 +39,13 @@ class TrialScore:
         Whether each window alone puts the truth first: 1, 0, the share of a tie, NaN where none was decoded.
     run : int
         Which run it belongs to.
+    novelty : float
+        Mean over its windows of how far they lie from those of the training, from 0 to 1; NaN where not told.
+    showing : int
+        How many times its stimulus had been shown with it, by its marker.
+    repeated_right, repeated_log_loss : float
+        Whether all these showings together put the truth first, as in `hits`, and minus the logarithm of the
+        probability that they give it; NaN where not told.
     """
 
     number: int
@@ -45,6 +54,10 @@ class TrialScore:
     log_evidence: npt.NDArray[np.float64]
     right_by_latency: npt.NDArray[np.float64]
     run: int = 0
+    novelty: float = nan
+    showing: int = 1
+    repeated_right: float = nan
+    repeated_log_loss: float = nan
 
 
 def wilson(
@@ -119,7 +132,14 @@ def bootstrap_interval(values: FloatArray, level: float = 0.95) -> tuple[float, 
 def block_bootstrap(
     values: FloatArray, runs: IntArray, *, n_resamples: int = 2000, seed: int = 0
 ) -> tuple[float, float]:
-    """Return a 95 % interval of the mean over trials that overlap in time.
+    """Return a 95 % interval of the mean over trials that overlap in time; see `bootstrap_means`."""
+    return bootstrap_interval(bootstrap_means(values, runs, n_resamples=n_resamples, seed=seed))
+
+
+def bootstrap_means(
+    values: FloatArray, runs: IntArray, *, n_resamples: int = 2000, seed: int = 0
+) -> npt.NDArray[np.float64]:
+    """Return bootstrap replicates of the mean over trials that overlap in time.
 
     Runs are drawn with replacement where there are at least five; otherwise blocks of successive trials within each
     run (moving blocks on a circle, Politis and Romano 1992), since neighbours share samples. Blocks hold a tenth of
@@ -127,29 +147,35 @@ def block_bootstrap(
 
     Parameters
     ----------
-    values : array of shape (n_trials,)
-        Score of each trial in order of onset.
+    values : array of shape (n_trials,) or (n_trials, n_values)
+        Of each trial in order of onset.
     runs : array of shape (n_trials,), int
         Run of each trial.
+
+    Returns
+    -------
+    array of shape (n_resamples,) or (n_resamples, n_values), float64
     """
     rng = np.random.default_rng(seed)
     groups = [np.flatnonzero(runs == run) for run in np.unique(runs)]
-    means = np.empty(n_resamples)
     if len(groups) >= 5:
-        sums = np.array([values[g].sum() for g in groups])
+        sums = np.array([values[g].sum(axis=0) for g in groups])
         sizes = np.array([len(g) for g in groups])
         drawn = rng.integers(len(groups), size=(n_resamples, len(groups)))
-        means = sums[drawn].sum(1) / sizes[drawn].sum(1)
-        return bootstrap_interval(means)
-    total = np.zeros(n_resamples)
+        n_drawn = sizes[drawn].sum(axis=1)
+        means: npt.NDArray[np.float64] = (sums[drawn].sum(axis=1).T / n_drawn).T
+        return means
+    total = np.zeros((n_resamples, *values.shape[1:]))
     for group in groups:
         x = values[group]
         length = min(max(_SHORTEST_BLOCK, len(x) // 10), _LONGEST_BLOCK)
         n_blocks = -(-len(x) // length)
         starts = rng.integers(len(x), size=(n_resamples, n_blocks))
-        picked = (starts[:, :, None] + np.arange(length)).reshape(n_resamples, -1)[:, : len(x)] % len(x)
-        total += x[picked].sum(1)
-    return bootstrap_interval(total / len(values))
+        # One resample at a time: all at once would hold as many copies of the trials.
+        for i, at in enumerate(starts):
+            picked = (at[:, None] + np.arange(length)).ravel()[: len(x)] % len(x)
+            total[i] += x[picked].sum(axis=0)
+    return total / len(values)
 
 
 def paired_auc_difference(

@@ -39,7 +39,7 @@ def make_gallery(images: Path, config: GalleryConfig) -> int:
         If bundle, target and pictures do not go together, or a picture cannot be read.
     """
     console = Console(stderr=True)
-    bundle = load_bundle(config.bundle)
+    bundle = load_bundle(config.bundle, weights=True)
     out = config.out or _default_out(config.bundle, images)
     check_out(out, config.overwrite)
     folder = list_pictures(images)
@@ -88,7 +88,7 @@ def with_gallery(
     Parameters
     ----------
     embeddings : array of shape (n_pictures, dimension), float32
-        In the bundle's space, in the order of the names.
+        In the bundle's space, in the order of the names; its projector, if it has one, is applied to them here.
     labels : dict of str to str
         Name by marker label, on top of the names themselves.
     thumbnails : dict of str to bytes
@@ -99,19 +99,16 @@ def with_gallery(
     manifest = bundle.manifest
     before = f"the gallery of {len(manifest.gallery)} that it was trained with"
     protocol = f"{manifest.training.protocol}; scored on {before}, not on this one of {len(names)}"
-    return Bundle(
-        replace(
-            manifest,
-            name=name,
-            gallery=tuple(names),
-            labels=labels,
-            training=replace(manifest.training, protocol=protocol.removeprefix("; ")),
-            files={},
-        ),
-        bundle.encoder,
-        embeddings,
-        thumbnails,
+    compared = embeddings if bundle.projector is None else bundle.projector.project(embeddings)
+    changed = replace(
+        manifest,
+        name=name,
+        gallery=tuple(names),
+        labels=labels,
+        training=replace(manifest.training, protocol=protocol.removeprefix("; ")),
+        files={},
     )
+    return replace(bundle, manifest=changed, gallery=compared, thumbnails=thumbnails, sha256="")
 
 
 def gallery_labels(pictures: Sequence[PictureFile]) -> dict[str, str]:

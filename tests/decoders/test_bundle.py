@@ -58,7 +58,7 @@ def test_a_changed_byte_is_found(saved: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"schema": 99}, "schema 99.*up to 1.*pip install -U"),
+        ({"schema": 99}, "schema 99.*up to 2.*pip install -U"),
         ({"schema": None}, "no schema version"),
         ({"n_latencies": 7}, "5 calibration weights for 7 latencies"),
         ({"n_latencies": "five"}, "not a valid manifest"),

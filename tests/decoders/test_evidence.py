@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from scipy.special import log_softmax, softmax
 
-from decode_stream.decoders.evidence import Calibration, Evidence, fit_calibration, similarity
+from decode_stream.decoders.calibration import fit_calibration, fit_repeat_correlation
+from decode_stream.decoders.evidence import Calibration, Evidence, similarity
 
 
 def test_similarity_is_cosine_or_inner_product() -> None:
