@@ -85,18 +85,21 @@ def train(
 
 @app.command
 def evaluate(
-    recordings: Annotated[list[Path], Parameter(negative=())], /, *, config: Annotated[EvaluateConfig, _FLAT]
+    recordings: Annotated[list[Path] | None, Parameter(negative=())] = None,
+    /,
+    *,
+    config: Annotated[EvaluateConfig | None, _FLAT] = None,
 ) -> int:
     """Score a bundle on recordings, as a live session would, without waiting.
 
     Parameters
     ----------
     recordings
-        One a run; not those the bundle was trained on.
+        One a run; not those the bundle was trained on. Or the --json of several evaluations, to join them.
     """
     from .evaluate import evaluate_bundle
 
-    return evaluate_bundle(recordings, config)
+    return evaluate_bundle(recordings or [], config or EvaluateConfig())
 
 
 @app.command

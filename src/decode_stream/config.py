@@ -30,6 +30,7 @@ _SOURCE = Group.create_ordered("Source")
 _MARKERS = Group.create_ordered("Markers")
 _DECODER = Group.create_ordered("Decoder")
 _REPLAY = Group.create_ordered("Replay")
+_PROTOCOL = Group.create_ordered("Protocol")
 _OUTPUT = Group.create_ordered("Output")
 
 
@@ -166,12 +167,27 @@ class TrainConfig(_Reading):
 class EvaluateConfig(_Reading):
     """Settings of an evaluation; names of codes are by default those of the bundle."""
 
-    bundle: Annotated[Path, Parameter(group=_DECODER)]
-    """The decoder: a bundle's folder or .zip."""
+    bundle: Annotated[Path | None, Parameter(group=_DECODER)] = None
+    """The decoder: a bundle's folder or .zip. None to join summaries that evaluations have written."""
     provider: Annotated[Provider, Parameter(group=_DECODER)] = "cpu"
     """What runs the decoder."""
+    protocol: Annotated[str, Parameter(group=_PROTOCOL)] = "exact"
+    """What to measure, separated by commas; list says what there is."""
+    transductive: Annotated[str | None, Parameter(group=_PROTOCOL)] = None
+    """Numbers that use the whole test set and are never possible live: standardise, assign."""
+    centres: Annotated[Path | None, Parameter(group=_PROTOCOL)] = None
+    """concept: a bundle whose gallery holds other pictures of the concepts; by default the bundle's own."""
+    seed: Annotated[int, Parameter(group=_PROTOCOL)] = 0
+    """Of shuffles, draws and groups."""
     json: Annotated[Path | None, Parameter(group=_OUTPUT)] = None
     """Write the scores, and each trial's evidence, to this file."""
+    figure: Annotated[Path | None, Parameter(group=_OUTPUT)] = None
+    """Draw what was measured, as .png, .svg or .pdf."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.seed < 0:
+            raise UsageError(f"--seed is {self.seed}; seeds count from 0.")
 
 
 @dataclass(frozen=True, kw_only=True)

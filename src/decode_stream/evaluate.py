@@ -8,14 +8,22 @@ from typing import Any
 import numpy as np
 
 from decode_stream import __version__
-from decode_stream.decoders.bundle import load_bundle
+from decode_stream.decoders.bundle import Bundle, load_bundle
+from decode_stream.decoders.decoded import Decoded, Keeper
 from decode_stream.decoders.decoder import Decoder, decode_recording
 from decode_stream.decoders.runtime import Encoder
+from decode_stream.decoders.scoring.measured import Measured
 from decode_stream.decoders.scoring.scores import Scores
 from decode_stream.replay_data.open import fingerprint, open_recording
-from decode_stream.stream.errors import RecordingError, StreamError
+from decode_stream.stream.errors import RecordingError, StreamError, UsageError
+from decode_stream.stream.recording import Recording
 
 from .config import EvaluateConfig, parse_events
+from .evaluate_figure import check_figure, draw_figure
+from .evaluate_join import is_summary, join_summaries
+from .evaluate_table import print_measured
+from .evaluation import Evaluation, check_pictures
+from .protocols import PROTOCOLS, TRANSDUCTIVE, chosen, list_protocols
 from .summary import accuracy_summary, bundle_summary, check_writable, trial_rows, write_json
 
 __all__ = ["evaluate_bundle"]
@@ -24,59 +32,142 @@ __all__ = ["evaluate_bundle"]
 def evaluate_bundle(paths: Sequence[Path], config: EvaluateConfig) -> int:
     """Score a bundle on recordings, one a run, and print what it reached; returns the exit code.
 
+    Parameters
+    ----------
+    paths : sequence of Path
+        Recordings, or summaries of evaluations, which are joined.
+
     Raises
     ------
     DecodeStreamError
         If bundle and recordings do not fit, or no trial could be scored.
     """
+    if config.protocol == "list":
+        print("--protocol:\n" + list_protocols(PROTOCOLS.items()))
+        print("--transductive, never possible live:\n" + list_protocols(TRANSDUCTIVE.items()))
+        return 0
+    asked = chosen(config.protocol, PROTOCOLS, "--protocol")
+    transductive = chosen(config.transductive, TRANSDUCTIVE, "--transductive")
+    if not paths:
+        raise UsageError("evaluate needs recordings: decode-stream evaluate RECORDING... --bundle PATH")
     if config.json is not None:
         check_writable(config.json)
-    decoder_bundle = load_bundle(config.bundle)
-    stimuli = decoder_bundle.manifest.stimuli(parse_events(config.events))
-    encoder = Encoder(decoder_bundle, config.provider)
-    scores = Scores(len(decoder_bundle.manifest.gallery))
+    if config.figure is not None:
+        check_figure(config.figure)
+    if any(map(is_summary, paths)):
+        return join_summaries(paths, config)
+    if config.bundle is None:
+        raise UsageError("evaluate requires the decoder: give --bundle PATH, a bundle's folder or .zip.")
+    evaluation, rows = _decode(paths, config, windows=any(PROTOCOLS[name].needs_windows for name in asked))
+    measured = {name: PROTOCOLS[name].measure(evaluation, PROTOCOLS[name].says) for name in asked}
+    beyond = {name: TRANSDUCTIVE[name].measure(evaluation, TRANSDUCTIVE[name].says) for name in transductive}
+    accuracy = accuracy_summary(evaluation.scores)
+    _print_scores(evaluation.scores, accuracy)
+    for name, one in (measured | beyond).items():
+        if name != "exact":
+            print_measured(one)
+    if config.json is not None:
+        write_json(_summary(evaluation, rows, accuracy, measured, beyond), config.json)
+    if config.figure is not None:
+        caveat = evaluation.scores.caveat
+        draw_figure([*measured.values(), *beyond.values()], _title(evaluation, rows), caveat, config.figure)
+    return 0
+
+
+def _decode(
+    paths: Sequence[Path], config: EvaluateConfig, *, windows: bool
+) -> tuple[Evaluation, list[dict[str, Any]]]:
+    """Decode every recording as a session would, and keep what was decoded."""
+    assert config.bundle is not None
+    bundle = load_bundle(config.bundle)
+    centres = None if config.centres is None else load_bundle(config.centres)
+    stimuli = bundle.manifest.stimuli(parse_events(config.events))
+    encoder = Encoder(bundle, config.provider)
+    scores = Scores(len(bundle.manifest.gallery))
     rows: list[dict[str, Any]] = []
-    for run, path in enumerate(paths):
-        recording = open_recording(path, marker_column=config.marker_column, mask=config.mask)
-        try:
-            decoder = decode_recording(
-                decoder_bundle,
-                encoder,
-                recording,
-                stimuli,
-                run,
-                marker_offset_s=config.marker_offset_ms / 1e3,
-                onset_channel=config.onset_channel,
+    recordings: list[Recording] = []
+    with Keeper(bundle, windows=windows) as keeper:
+        for run, path in enumerate(paths):
+            recording = open_recording(path, marker_column=config.marker_column, mask=config.mask)
+            if config.events is None:
+                check_pictures(recording, bundle)
+            decoder = _decoded_recording(bundle, encoder, recording, stimuli, run, config, keeper)
+            print_ = fingerprint(path)
+            trained_on = print_ in bundle.manifest.training.fingerprints
+            rows.append(
+                {
+                    "recording": recording.name,
+                    "trained_on": trained_on,
+                    **_counts(decoder),
+                    "fingerprint": print_,
+                }
             )
-        except StreamError as error:
+            recordings.append(recording)
+            scores.overlapping |= decoder.scores.overlapping
+            for trial in decoder.scores.trials:
+                scores.add(replace(trial, number=scores.n))
+        if not scores.n:
             raise RecordingError(
-                f"{recording.name} does not fit {decoder_bundle.manifest.name!r}. {error}"
-            ) from error
-        trained_on = fingerprint(path) in decoder_bundle.manifest.training.fingerprints
-        rows.append({"recording": recording.name, "trained_on": trained_on, **_counts(decoder)})
-        scores.overlapping |= decoder.scores.overlapping
-        for trial in decoder.scores.trials:
-            scores.add(replace(trial, number=scores.n))
-    if not scores.n:
-        raise RecordingError(
-            f"No trial could be scored. {'; '.join(map(_in_words, rows))}. Check that the markers name entries of the "
-            "gallery, with --events."
-        )
+                f"No trial could be scored. {'; '.join(map(_in_words, rows))}. Check that the markers name entries of "
+                "the gallery, with --events."
+            )
+        decoded: Decoded = keeper.decoded(scores)
     if used := [row["recording"] for row in rows if row["trained_on"]]:
         scores.caveat = f"NOT HELD OUT: the decoder was trained on {', '.join(used)}"
-    accuracy = accuracy_summary(scores)
-    _print_scores(scores, accuracy)
-    if config.json is not None:
-        summary = {
-            "version": __version__,
-            "bundle": bundle_summary(decoder_bundle),
-            "provider": encoder.provider,
-            "recordings": rows,
-            "accuracy": accuracy,
-            "per_trial": trial_rows(scores),
-        }
-        write_json(summary, config.json)
-    return 0
+    return Evaluation(decoded, encoder, recordings, stimuli, centres, config.seed), rows
+
+
+def _decoded_recording(
+    bundle: Bundle,
+    encoder: Encoder,
+    recording: Recording,
+    stimuli: dict[str, int],
+    run: int,
+    config: EvaluateConfig,
+    keeper: Keeper,
+) -> Decoder:
+    try:
+        decoder = decode_recording(
+            bundle,
+            encoder,
+            recording,
+            stimuli,
+            run,
+            marker_offset_s=config.marker_offset_ms / 1e3,
+            onset_channel=config.onset_channel,
+            keep=keeper,
+        )
+    except StreamError as error:
+        raise RecordingError(f"{recording.name} does not fit {bundle.manifest.name!r}. {error}") from error
+    keeper.end(decoder)
+    return decoder
+
+
+def _summary(
+    evaluation: Evaluation,
+    rows: list[dict[str, Any]],
+    accuracy: dict[str, Any],
+    measured: dict[str, Measured],
+    beyond: dict[str, Measured],
+) -> dict[str, Any]:
+    training = evaluation.bundle.manifest.training
+    return {
+        "version": __version__,
+        "bundle": bundle_summary(evaluation.bundle),
+        "training": {"model": training.model, "seed": training.seed, "n_trials": training.n_trials},
+        "provider": evaluation.encoder.provider,
+        "recordings": rows,
+        "accuracy": accuracy,
+        "protocols": measured,
+        "transductive": beyond,
+        "per_trial": trial_rows(evaluation.scores),
+    }
+
+
+def _title(evaluation: Evaluation, rows: list[dict[str, Any]]) -> str:
+    names = [str(row["recording"]) for row in rows]
+    shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    return f"{evaluation.bundle.manifest.name} on {shown}"
 
 
 def _counts(decoder: Decoder) -> dict[str, int]:
@@ -92,11 +183,7 @@ def _counts(decoder: Decoder) -> dict[str, int]:
 
 
 def _in_words(row: dict[str, Any]) -> str:
-    counts = [
-        f"{n} {name}"
-        for name, n in row.items()
-        if name not in ("recording", "trained_on", "seen", "scored") and n
-    ]
+    counts = [f"{row[name]} {name}" for name in ("withheld", "missed", "unknown", "unfinished") if row[name]]
     return f"{row['recording']}: {row['seen']} markers{', of these ' + ', '.join(counts) if counts else ''}"
 
 

@@ -1,0 +1,102 @@
+"""The protocol that puts showings of a picture together."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from decode_stream.decoders.decoded import similarity_rows
+from decode_stream.decoders.scoring.measured import Measured, Number
+from decode_stream.decoders.scoring.repeats import repeat_curve, sizes_of
+from decode_stream.stream.errors import UsageError
+from decode_stream.stream.types import FloatArray, IntArray
+
+from .evaluation import Evaluation
+
+__all__ = ["measure_repeats"]
+
+#: Windows that may be decoded anew for means of signals, which take one draw of groups instead of five beyond it.
+_MANY_WINDOWS = 20_000
+
+
+def measure_repeats(evaluation: Evaluation, says: str) -> Measured:
+    """Score n showings of a picture, put together as signals, as embeddings and as evidence."""
+    decoded, truth = evaluation.decoded, evaluation.truth
+    sizes = sizes_of(truth)
+    if len(sizes) < 2:
+        raise UsageError(
+            "repeats needs pictures that are shown more than once; most of these are shown once. Give all recordings "
+            "of the test pictures."
+        )
+    seeds = tuple(range(evaluation.seed, evaluation.seed + 5))
+    few = truth.size * evaluation.bundle.manifest.n_latencies <= _MANY_WINDOWS
+    ways: list[tuple[str, Callable[[Sequence[IntArray]], FloatArray], tuple[int, ...]]] = [
+        ("signals averaged", lambda groups: _of_signals(evaluation, groups), seeds if few else seeds[:1]),
+        ("embeddings averaged", lambda groups: _of_embeddings(evaluation, groups), seeds),
+        ("log-evidence summed", lambda groups: _of_evidence(evaluation, groups), seeds),
+    ]
+    curves, n_pictures = [], np.zeros(len(sizes), np.int64)
+    for name, combine, drawn in ways:
+        curve, n_pictures = repeat_curve(name, combine, truth, sizes, seeds=drawn)
+        curves.append(curve)
+    numbers = [
+        Number(
+            f"{curve.name}, {sizes[at]} showing{'s' * (sizes[at] > 1)}",
+            curve.y[at],
+            curve.low[at],
+            curve.high[at],
+            evaluation.chance,
+            int(n_pictures[at]),
+        )
+        for curve in curves
+        for at in (0, -1)
+    ]
+    correlation = decoded.bundle.manifest.calibration.repeat_correlation
+    told = "was never measured" if correlation is None else f"is {correlation:.2f}"
+    return Measured(
+        "repeats",
+        says,
+        evaluation.scores.n_entries,
+        f"1 to {sizes[-1]}",
+        evaluation.chance,
+        int(n_pictures[0]),
+        "bootstrap over pictures",
+        tuple(numbers),
+        tuple(curves),
+        x_name="showings put together",
+        notes=(
+            f"windows are gated for artefacts and clamped before signals are averaged; the correlation of repeats, "
+            f"which scales summed evidence and moves no pick, {told}",
+        ),
+        details={"n_pictures": [int(n) for n in n_pictures], "sizes": list(sizes)},
+    )
+
+
+def _of_evidence(evaluation: Evaluation, groups: Sequence[IntArray]) -> FloatArray:
+    evidence = evaluation.scores.log_evidence()
+    return np.array([evidence[group].sum(axis=0) for group in groups])
+
+
+def _of_embeddings(evaluation: Evaluation, groups: Sequence[IntArray]) -> FloatArray:
+    """Return the evidence of the mean output of the encoder, latency by latency."""
+    embeddings = evaluation.decoded.embeddings
+    return _evidence(evaluation, np.array([embeddings[group].mean(axis=0) for group in groups]))
+
+
+def _of_signals(evaluation: Evaluation, groups: Sequence[IntArray]) -> FloatArray:
+    """Return the evidence of mean windows, which are decoded as if they were single ones."""
+    manifest, windows = evaluation.bundle.manifest, evaluation.decoded.windows
+    assert windows is not None
+    latencies_s = np.array([manifest.schedule.latency_s(k) for k in range(manifest.n_latencies)])
+    embeddings = [
+        evaluation.encode(windows[group].mean(axis=0), latencies_s)
+        if len(group) > 1
+        else evaluation.decoded.embeddings[group[0]]
+        for group in groups
+    ]
+    return _evidence(evaluation, np.array(embeddings))
+
+
+def _evidence(evaluation: Evaluation, embeddings: FloatArray) -> FloatArray:
+    bundle = evaluation.bundle
+    fits = similarity_rows(embeddings, bundle.gallery, bundle.manifest.space.norm)
+    return evaluation.decoded.evidence_until(fits, -1)

@@ -1,0 +1,131 @@
+"""What `evaluate` can measure: protocols by name, each of which says what it is."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from decode_stream.decoders.scoring.measured import Measured
+from decode_stream.stream.errors import UsageError, did_you_mean
+
+from .evaluation import Evaluation
+from .measure_control import measure_ideal, measure_shuffled
+from .measure_latency import measure_generalisation, measure_latency, measure_linear_generalisation
+from .measure_pictures import measure_concept, measure_exact, measure_identification, measure_k_way
+from .measure_repeats import measure_repeats
+from .measure_transductive import measure_assigned, measure_standardised
+
+__all__ = ["PROTOCOLS", "TRANSDUCTIVE", "Protocol", "chosen", "list_protocols"]
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """Something that can be measured of an evaluation.
+
+    Attributes
+    ----------
+    says : str
+        What it is, in a sentence.
+    measure : callable
+    needs_windows : bool
+        Whether the windows are decoded again, not only what was decoded of them.
+    """
+
+    says: str
+    measure: Callable[[Evaluation, str], Measured]
+    needs_windows: bool = False
+
+
+PROTOCOLS: dict[str, Protocol] = {
+    "exact": Protocol(
+        "Exact image: a single trial picks its picture out of the whole gallery (200-way with the 200 test images of "
+        "THINGS); chance 1 / gallery, n trials, Wilson interval, widened where trials share samples.",
+        measure_exact,
+    ),
+    "concept": Protocol(
+        "Concept centre, as NICE: a single trial picks the concept of its picture among the means of OTHER pictures of "
+        "each concept (200-way for THINGS); chance 1 / concepts, n trials, interval as for exact.",
+        measure_concept,
+    ),
+    "k-way": Protocol(
+        "Exact image among k: a single trial picks its picture among it and k - 1 others, exact over all draws of "
+        "these, and with draws of fixed seeds as papers do; chance 1 / k, n trials, interval as for exact.",
+        measure_k_way,
+    ),
+    "identification": Protocol(
+        "Two-way identification, as MindEye: the share of other pictures whose features correlate less with the "
+        "decoded ones than the true picture's, and retrieval from brain to picture and back; single trials and the "
+        "mean of all repeats; chance 1/2 and 1 / pictures, n trials or pictures, bootstrap interval over pictures.",
+        measure_identification,
+    ),
+    "latency": Protocol(
+        "Time-resolved: exact image from each window alone, and from all windows so far, at every latency; single "
+        "trials, chance 1 / gallery, pointwise interval as for exact, clusters above chance against labels shuffled "
+        "within runs, corrected over all latencies.",
+        measure_latency,
+    ),
+    "generalisation": Protocol(
+        "Generalisation across time of the bundle's encoder: it is told latency i and given the window of latency j; "
+        "exact image, single trials, chance 1 / gallery, clusters against labels shuffled within runs.",
+        measure_generalisation,
+        needs_windows=True,
+    ),
+    "generalisation-linear": Protocol(
+        "Generalisation across time of linear decoders (King and Dehaene 2014): a ridge regression to the embedding is "
+        "fitted at latency i and tested at latency j, each of the recordings given held out in turn; exact image, "
+        "single trials, chance 1 / gallery, clusters against labels shuffled within runs.",
+        measure_linear_generalisation,
+        needs_windows=True,
+    ),
+    "repeats": Protocol(
+        "Single trial against n repeats: exact image from n showings of a picture put together, by the mean of their "
+        "signals, by the mean of their embeddings and by the sum of their log-evidence; chance 1 / gallery, n "
+        "pictures, bootstrap interval over pictures.",
+        measure_repeats,
+        needs_windows=True,
+    ),
+    "shuffled": Protocol(
+        "Shuffled-label control: exact image with the labels permuted within runs, 1000 times, the decoder as it is; "
+        "chance 1 / gallery, n trials; the interval holds 95 % of the permutations, p is one-sided.",
+        measure_shuffled,
+    ),
+    "ideal": Protocol(
+        "Fraction of the ideal observer, (p - chance) / (p* - chance), on a simulated person whose true model is "
+        "known; exact image, single trials, bootstrap interval over pictures.",
+        measure_ideal,
+    ),
+}
+
+#: Numbers that use the whole test set, made only when asked for.
+TRANSDUCTIVE: dict[str, Protocol] = {
+    "standardise": Protocol(
+        "Decoded embeddings are z-scored over the test set, dimension by dimension, and given the gallery's mean and "
+        "spread, as Brain-Diffuser and MindDiffuser do; exact image, single trials, chance 1 / gallery.",
+        measure_standardised,
+    ),
+    "assign": Protocol(
+        "Trials and pictures are matched one to one: no picture may be picked twice among the r-th showings of all; "
+        "exact image, single trials, chance 1 / gallery.",
+        measure_assigned,
+    ),
+}
+
+
+def chosen(names: str | None, known: dict[str, Protocol], flag: str) -> tuple[str, ...]:
+    """Return the protocols that a comma-separated list names, each once.
+
+    Raises
+    ------
+    UsageError
+        If one is not known; all are listed then.
+    """
+    asked = () if names is None else tuple(dict.fromkeys(name.strip() for name in names.split(",")))
+    for name in asked:
+        if name not in known:
+            raise UsageError(
+                f"{flag} names {name!r}.{did_you_mean(name, known)} There are:\n{list_protocols(known.items())}"
+            )
+    return asked
+
+
+def list_protocols(protocols: Iterable[tuple[str, Protocol]]) -> str:
+    """Return a line for each protocol that says what it is."""
+    return "\n".join(f"  {name:<22} {protocol.says}" for name, protocol in protocols)
