@@ -6,16 +6,22 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from decode_stream import BEGAN_S, __version__
 from decode_stream.decoders.bundle import Bundle
+from decode_stream.decoders.scoring.calibration_scores import calibration_scores
 from decode_stream.decoders.scoring.scores import Scores
+from decode_stream.decoders.scoring.showings import showings
 from decode_stream.stream.errors import UsageError
 
 from .picture import progress, protocol
 from .session import Session
 
 __all__ = ["accuracy_summary", "bundle_summary", "check_writable", "session_summary", "write_json"]
+
+#: A trial whose windows lie, on the mean, farther out than this share of the training's is unlike it.
+_NOVEL = 0.95
 
 
 def accuracy_summary(scores: Scores) -> dict[str, Any]:
@@ -36,7 +42,25 @@ def accuracy_summary(scores: Scores) -> dict[str, Any]:
     }
     if scores.n_entries == 2:
         summary["auc"] = scores.auc()
+    runs = np.array([trial.run for trial in scores.trials], np.int64)
+    summary["calibration"] = (
+        calibration_scores(scores.log_evidence(), scores.truth(), runs)
+        if n and scores.n_entries > 1
+        else None
+    )
+    repeats = showings(scores)
+    summary["repeats"] = repeats if repeats.n else None
+    summary["novelty"] = _novelty(scores)
     return summary
+
+
+def _novelty(scores: Scores) -> dict[str, Any] | None:
+    """Return how unlike the training the trials were, over those of which it is told."""
+    told = np.array([trial.novelty for trial in scores.trials])
+    told = told[np.isfinite(told)]
+    if not len(told):
+        return None
+    return {"n": len(told), "mean": float(told.mean()), "above_0.95": float((told > _NOVEL).mean())}
 
 
 def bundle_summary(bundle: Bundle) -> dict[str, str]:
@@ -52,6 +76,8 @@ def trial_rows(scores: Scores) -> list[dict[str, Any]]:
             "onset": trial.onset,
             "run": trial.run,
             "stimulus": trial.stimulus,
+            "showing": trial.showing,
+            "novelty": trial.novelty,
             "log_evidence": [float(e) for e in trial.log_evidence],
         }
         for trial in scores.trials

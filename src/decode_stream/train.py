@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from decode_stream.decoders.bundle import Bundle, save_bundle
 from decode_stream.decoders.cross_fit import HeldOut, cross_fit, held_out_scores
 from decode_stream.decoders.manifest import Manifest, Training
+from decode_stream.decoders.novelty import fit_familiar, fit_novelty
 from decode_stream.decoders.recipe import Fit, Gallery, category_gallery, cut, design, scaled
 from decode_stream.replay_data.open import fingerprint, open_recording
 from decode_stream.stream.errors import RecordingError, UsageError
@@ -95,8 +96,8 @@ def train(
     report("exporting")
     encoder = trained.export(trials.windows[:4])
     protocol = (
-        f"leave one of {len(recordings)} {_word(recordings)} out, single trial, {len(gallery.names)}-way; weights of "
-        "latencies fitted on the same held-out trials"
+        f"leave one of {len(recordings)} {_word(recordings)} out, single trial, {len(gallery.names)}-way; evidence "
+        "calibrated on the same held-out trials"
     )
     manifest = Manifest(
         name=name,
@@ -106,6 +107,7 @@ def train(
         length_s=float(recipe.schedule.length_s),
         step_s=float(recipe.schedule.step_s),
         lag_s=float(recipe.schedule.lag_s),
+        first_s=None if recipe.schedule.first_s is None else float(recipe.schedule.first_s),
         n_latencies=recipe.n_latencies,
         space=gallery.space,
         gallery=gallery.names,
@@ -122,7 +124,9 @@ def train(
         ),
         versions=_versions(),
     )
-    return Bundle(manifest, encoder, gallery.embeddings, gallery.thumbnails), held_out
+    assert held_out.distances is not None
+    novelty = fit_novelty(fit_familiar(trials.windows), held_out.distances)
+    return Bundle(manifest, encoder, gallery.embeddings, gallery.thumbnails, novelty=novelty), held_out
 
 
 def _parts(recording: Recording) -> tuple[RecordingPart, ...]:
