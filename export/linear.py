@@ -9,11 +9,12 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from decode_stream.decoders.encoders.lda import LinearReadout
+from decode_stream.decoders.encoders.linear_windows import GrowingReadout
 from decode_stream.decoders.encoders.ridge import RidgeReadout
 
 from .parity import require_parity
 
-__all__ = ["export_linear", "export_ridge"]
+__all__ = ["export_growing", "export_linear", "export_ridge"]
 
 #: Operator, inputs, output and attributes of each node.
 Steps: TypeAlias = Sequence[tuple[str, list[str], str, dict[str, Any]]]
@@ -82,6 +83,72 @@ def _linear_graph(readout: LinearReadout) -> bytes:
         ("Add", ["weighted", "constant"], "embedding", {}),
     ]
     return _model(steps, constants, n_channels, n_times, n_entries)
+
+
+def export_growing(readout: GrowingReadout, windows: npt.NDArray[np.float32]) -> bytes:
+    """Write a linear decoder of growing windows as the encoder of a bundle, and check it on real windows.
+
+    Between two latencies the constant is interpolated, before the first and behind the last it stays as it is there.
+    Where the latency is unknown (negative) the embedding is zero: no evidence.
+
+    Parameters
+    ----------
+    readout : GrowingReadout
+    windows : array of shape (n_trials, n_latencies, n_channels, n_times), float32
+        Whole trials as they grew, zero where they had not happened yet.
+
+    Returns
+    -------
+    bytes
+        The model: inputs ``window`` (n, n_channels, n_times) and ``latency_s`` (n,), output ``embedding``
+        (n, dimension), all float32.
+
+    Raises
+    ------
+    ExportError
+        If ONNX Runtime's output differs from the readout's.
+    """
+    dimension, n_channels, n_times = readout.weights.shape
+    grid = readout.latencies_s
+    # Each latency's share rises from the one before and falls to the next: slope * latency + start.
+    slopes = 1 / np.diff(grid)
+    up, up_from = np.append(0.0, slopes), np.append(1.0, -grid[:-1] * slopes)
+    down, down_from = np.append(-slopes, 0.0), np.append(grid[1:] * slopes, 1.0)
+    constants = {
+        name: np.asarray(value, dtype=np.float32)
+        for name, value in {
+            "matrix": readout.weights.reshape(dimension, -1).T,
+            "bias": readout.bias,
+            "up": up,
+            "up_from": up_from,
+            "down": down,
+            "down_from": down_from,
+            "zero": 0,
+            "one": 1,
+        }.items()
+    } | {"second": np.array([1], dtype=np.int64)}
+    steps: Steps = [
+        ("Unsqueeze", ["latency_s", "second"], "latency", {}),
+        ("Mul", ["latency", "up"], "rise", {}),
+        ("Add", ["rise", "up_from"], "rising", {}),
+        ("Mul", ["latency", "down"], "fall", {}),
+        ("Add", ["fall", "down_from"], "falling", {}),
+        ("Min", ["rising", "falling"], "lower", {}),
+        ("Clip", ["lower", "zero", "one"], "near", {}),
+        ("MatMul", ["near", "bias"], "constant", {}),
+        ("Flatten", ["window"], "samples", {}),
+        ("MatMul", ["samples", "matrix"], "weighted", {}),
+        ("Add", ["weighted", "constant"], "answer", {}),
+        ("GreaterOrEqual", ["latency", "zero"], "is_known", {}),
+        ("Where", ["is_known", "answer", "zero"], "embedding", {}),
+    ]
+    model = _model(steps, constants, n_channels, n_times, dimension)
+    latencies_s = np.tile(grid, len(windows)).astype(np.float32)
+    expected = np.stack([readout.embed(windows[:, k], k) for k in range(len(grid))], axis=1)
+    require_parity(
+        model, windows.reshape(-1, *windows.shape[2:]), latencies_s, expected.reshape(len(latencies_s), -1)
+    )
+    return model
 
 
 def export_ridge(readout: RidgeReadout, windows: npt.NDArray[np.float32]) -> bytes:

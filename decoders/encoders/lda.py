@@ -9,7 +9,7 @@ from decode_stream.stream.errors import UsageError
 from decode_stream.stream.types import FloatArray, IntArray
 from decode_stream.stream.windows import WindowSchedule
 
-__all__ = ["LinearReadout", "fit_lda", "join_windows"]
+__all__ = ["LinearReadout", "fit_lda", "join_windows", "share_out"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,12 +48,54 @@ class LinearReadout:
         -------
         array of shape (n_trials, n_latencies, n_entries), float64
         """
-        embeddings: npt.NDArray[np.float64] = np.einsum("nlct,lkct->nlk", windows, self.weights) + self.bias
+        n_latencies, n_entries = self.bias.shape
+        embeddings = np.empty((len(windows), n_latencies, n_entries))
+        # One latency at a time: a product of two matrices each, and the windows may be mapped from a file.
+        for k, (weights, bias) in enumerate(zip(self.weights, self.bias, strict=True)):
+            samples = windows[:, k].reshape(len(windows), -1)
+            embeddings[:, k] = samples @ weights.reshape(n_entries, -1).T + bias
         return embeddings
 
 
 def _starts(schedule: WindowSchedule, n_latencies: int) -> list[int]:
-    return [schedule.stop(k) - schedule.n_times for k in range(n_latencies)]
+    return [schedule.start(k) for k in range(n_latencies)]
+
+
+def _cover(schedule: WindowSchedule, n_latencies: int, n_samples: int) -> IntArray:
+    """Return how many windows see each sample after the onset, shape (n_samples or more,)."""
+    starts = _starts(schedule, n_latencies)
+    cover = np.zeros(max(starts[-1] + schedule.n_times, n_samples), dtype=np.int64)
+    for start in starts:
+        cover[start : start + schedule.n_times] += 1
+    return cover
+
+
+def share_out(
+    coefficients: FloatArray, constants: FloatArray, schedule: WindowSchedule, n_latencies: int
+) -> LinearReadout:
+    """Share a linear decoder of whole trials out among their windows.
+
+    The weight of each sample is divided by the number of windows that see it, and the constant is spread evenly: the
+    sum over a trial's windows is what the decoder says of the whole trial.
+
+    Parameters
+    ----------
+    coefficients : array of shape (n_entries, n_channels, n_samples)
+        From stimulus onset on; 0 wherever no window looks.
+    constants : array of shape (n_entries,)
+    schedule : WindowSchedule
+        Of windows that slide.
+    n_latencies : int
+        Windows of a trial.
+    """
+    n_times = schedule.n_times
+    cover = _cover(schedule, n_latencies, coefficients.shape[2])
+    shared = np.zeros((*coefficients.shape[:2], len(cover)))
+    shared[:, :, : coefficients.shape[2]] = coefficients
+    shared /= np.maximum(cover, 1)
+    weights = np.stack([shared[:, :, start : start + n_times] for start in _starts(schedule, n_latencies)])
+    bias = np.tile(constants / n_latencies, (n_latencies, 1))
+    return LinearReadout(weights, bias, float(schedule.step_s))
 
 
 def join_windows(windows: FloatArray, schedule: WindowSchedule) -> FloatArray:
@@ -90,9 +132,8 @@ def fit_lda(
 ) -> LinearReadout:
     """Fit LDA with Ledoit-Wolf shrinkage on whole epochs, and share it out among their windows.
 
-    The weight of each sample is divided by the number of windows that see it, and the constant is spread
-    evenly: the sum over a trial's windows is the discriminant of the epoch, whose softmax is the posterior
-    under the classes' shares in training. The shrinkage is that of Ledoit and Wolf (2004), on standardised
+    The sum over a trial's windows is the discriminant of the epoch, whose softmax is the posterior under the
+    classes' shares in training, see `share_out`. The shrinkage is that of Ledoit and Wolf (2004), on standardised
     samples.
 
     Parameters
@@ -118,16 +159,13 @@ def fit_lda(
     UsageError
         If the windows do not cover the part, or an entry of the gallery has fewer than two trials.
     """
-    n_channels, n_times = epochs.shape[1], schedule.n_times
     first, last = (round(time_s * float(schedule.sfreq_hz)) for time_s in (start_s, stop_s))
-    starts = _starts(schedule, n_latencies)
-    cover = np.zeros(max(starts[-1] + n_times, last), dtype=np.int64)
-    for start in starts:
-        cover[start : start + n_times] += 1
+    cover = _cover(schedule, n_latencies, last)
     if not (0 <= first < last) or not cover[first:last].all():
+        seen = schedule.stop(n_latencies - 1)
         raise UsageError(
-            f"A trial's windows cover 0 to {starts[-1] + n_times} samples after onset; LDA is to use "
-            f"{first} to {last} ({start_s:g} to {stop_s:g} s). Take more windows a trial, or a shorter part."
+            f"A trial's windows cover 0 to {seen} samples after onset; LDA is to use {first} to {last} ({start_s:g} to "
+            f"{stop_s:g} s). Take more windows a trial, or a shorter part."
         )
     n_each = np.bincount(labels, minlength=n_entries)
     if n_entries < 2 or len(n_each) > n_entries or n_each.min() < 2:
@@ -136,11 +174,9 @@ def fit_lda(
             "Train on more runs, or name fewer stimuli with --events CODE=NAME,..."
         )
     coefficients, constants = _discriminants(epochs[:, :, first:last].reshape(len(epochs), -1), labels)
-    shared = np.zeros((n_entries, n_channels, len(cover)))
-    shared[:, :, first:last] = coefficients.reshape(n_entries, n_channels, -1) / cover[first:last]
-    weights = np.stack([shared[:, :, start : start + n_times] for start in starts])
-    bias = np.tile(constants / n_latencies, (n_latencies, 1))
-    return LinearReadout(weights, bias, float(schedule.step_s))
+    whole = np.zeros((n_entries, epochs.shape[1], last))
+    whole[:, :, first:] = coefficients.reshape(n_entries, epochs.shape[1], -1)
+    return share_out(whole, constants, schedule, n_latencies)
 
 
 def _discriminants(

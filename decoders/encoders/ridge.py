@@ -8,10 +8,10 @@ import numpy.typing as npt
 from decode_stream.stream.errors import UsageError
 from decode_stream.stream.types import FloatArray, IntArray
 
-__all__ = ["RidgeReadout", "answers", "fit_ridge", "targets"]
+__all__ = ["PENALTIES", "RidgeReadout", "answers", "fit_ridge", "targets"]
 
 #: Penalties tried, as multiples of the number of voxels: the mean eigenvalue of a trial's standardised voxels.
-_PENALTIES = tuple(float(10.0**power) for power in np.arange(-3.0, 4.01, 0.5))
+PENALTIES = tuple(float(10.0**power) for power in np.arange(-3.0, 4.01, 0.5))
 _N_FOLDS = 5
 
 
@@ -132,7 +132,7 @@ def _solve(x: FloatArray, y: FloatArray, folds: object) -> tuple[npt.NDArray[np.
     from himalaya.ridge import RidgeCV
     from himalaya.scoring import correlation_score
 
-    penalties = x.shape[1] * np.array(_PENALTIES)
+    penalties = x.shape[1] * np.array(PENALTIES)
     # Penalties one after the other: all at once hold a map each, which of whole brains is gigabytes.
     how = {"n_alphas_batch": 1, "local_alpha": False, "score_func": correlation_score}
     if len(x) <= x.shape[1]:
