@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from decode_stream.config import Model
 from decode_stream.decoders.cross_fit import cross_fit, similarities
+from decode_stream.decoders.fit_options import FitOptions
 from decode_stream.decoders.recipe import category_gallery, cut, design, scaled
 from decode_stream.decoders.scoring.scores import auc, bootstrap_interval, paired_auc_difference
 from decode_stream.replay_data.open import open_recording
@@ -44,12 +45,12 @@ def held_out_scores(
     for run, recording in enumerate(recordings):
         others = [other for other in recordings if other is not recording]
         recipe = design(others, "eeg", None, gallery)
-        inner = cross_fit(recipe, others, fitter(model), seed, lambda text: None)
+        inner = cross_fit(recipe, others, fitter(model), FitOptions(seed))
         recipe = scaled(recipe, others)
-        trained = fitter(model)(cut(recipe, others), recipe, seed)
+        trained = fitter(model)(cut(recipe, others), recipe, FitOptions(seed))
         trials = cut(recipe, [recording])
         known = similarities(trained, trials, gallery, known=True)
-        evidence = np.einsum("nlk,l->nk", known, np.array(inner.calibration().weights))
+        evidence = inner.calibration().log_evidence(known)
         parts.append((evidence[:, 1] - evidence[:, 0], trials.labels, np.full(len(trials.labels), run)))
     scores, labels, runs = (np.concatenate(column) for column in zip(*parts, strict=True))
     return scores, labels, runs
