@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg import cho_factor, cho_solve
 
 from decode_stream.stream.types import FloatArray, IntArray
 from decode_stream.stream.windows import WindowSchedule
 
 from .lda import LinearReadout, join_windows, share_out
-from .ridge import PENALTIES, fit_ridge
+from .ridge import fit_ridge
+from .ridge_sums import fit_sums
 
 __all__ = ["GrowingReadout", "LinearTrials", "fit_linear"]
 
@@ -145,7 +145,7 @@ def fit_linear(
         readout = fit_ridge(x, embeddings, folds)
         weights, center, penalty = readout.weights, x.mean(axis=0), readout.penalty
     else:
-        weights, center, penalty = _fit_sums(features, embeddings.astype(np.float64), folds)
+        weights, center, penalty = fit_sums(features.blocks(), features.n_features, embeddings, folds)
     return LinearTrials(
         features.spread_out(weights.T, divided=True),
         features.spread_out(center[None], divided=False)[0],
@@ -210,101 +210,3 @@ def _folds(groups: IntArray) -> IntArray:
         return np.arange(len(groups)) * _N_FOLDS // len(groups)
     folds: IntArray = places * min(_N_FOLDS, len(names)) // len(names)
     return folds
-
-
-@dataclass(eq=False)
-class _Sums:
-    """Sums over trials of features x and embeddings y, and of their products."""
-
-    n: int
-    x: FloatArray
-    y: FloatArray
-    xx: FloatArray
-    xy: FloatArray
-    yy: FloatArray
-
-    @staticmethod
-    def none(n_features: int, dimension: int) -> "_Sums":
-        shapes = ((n_features,), (dimension,), (n_features,) * 2, (n_features, dimension), (dimension,))
-        return _Sums(0, *(np.zeros(shape) for shape in shapes))
-
-    def add(self, x: FloatArray, y: FloatArray) -> None:
-        self.n += len(x)
-        self.x += x.sum(axis=0)
-        self.y += y.sum(axis=0)
-        self.xx += x.T @ x
-        self.xy += x.T @ y
-        self.yy += (y**2).sum(axis=0)
-
-    def plus(self, other: "_Sums", sign: int = 1) -> "_Sums":
-        """Return the sums over the trials of both, or without those of the other."""
-        pairs = ((getattr(self, name), getattr(other, name)) for name in ("x", "y", "xx", "xy", "yy"))
-        return _Sums(self.n + sign * other.n, *(a + sign * b for a, b in pairs))
-
-    def around_means(self, scale: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Return the sums of products xx, xy and yy around their means, features divided by their scale."""
-        x, y = self.x / scale, self.y
-        xx = self.xx / scale
-        xx /= scale[:, None]
-        xx -= np.outer(x, x / self.n)
-        xy = self.xy / scale[:, None] - np.outer(x, y / self.n)
-        return xx, xy, self.yy - y**2 / self.n
-
-
-def _fit_sums(
-    features: _Features, embeddings: FloatArray, folds: IntArray
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], float]:
-    """Return weights (n_features, dimension), the mean features and the penalty, of more trials than features."""
-    y = embeddings - embeddings.mean(axis=0)
-    parts = [_Sums.none(features.n_features, y.shape[1]) for _ in range(folds.max() + 1)]
-    origin = np.zeros(features.n_features)
-    for some, x in features.blocks():
-        if some.start == 0:
-            # Sums of squares of numbers far from zero lose what is small beside them.
-            origin = x.mean(axis=0)
-        for fold in np.unique(folds[some]):
-            these = folds[some] == fold
-            parts[fold].add(x[these] - origin, y[some][these])
-    total = parts[0]
-    for part in parts[1:]:
-        total = total.plus(part)
-    mean = total.x / total.n
-    scale = np.sqrt(np.maximum(np.diagonal(total.xx) / total.n - mean**2, 0.0))
-    # As in `fit_ridge`: what never changes has a spread of rounding errors.
-    scale[scale <= 1e-9 * (np.abs(mean + origin) + scale.max())] = 1.0
-    penalties = features.n_features * np.array(PENALTIES)
-    scores = np.zeros(len(penalties))
-    for part in parts:
-        rest = total.plus(part, -1).around_means(scale)
-        scores += _correlations(rest, part.around_means(scale), penalties)
-    penalty = float(penalties[np.argmax(scores)])
-    xx, xy, _ = total.around_means(scale)
-    return _solve(xx, xy, penalty) / scale[:, None], mean + origin, penalty
-
-
-def _solve(xx: FloatArray, xy: FloatArray, penalty: float) -> npt.NDArray[np.float64]:
-    """Return the weights of a ridge regression, shape (n_features, dimension)."""
-    with_penalty = xx.copy()
-    with_penalty[np.diag_indices_from(with_penalty)] += penalty
-    factor = cho_factor(with_penalty, lower=True, overwrite_a=True, check_finite=False)
-    weights: npt.NDArray[np.float64] = cho_solve(factor, xy, check_finite=False)
-    return weights
-
-
-def _correlations(
-    rest: tuple[FloatArray, FloatArray, FloatArray],
-    left_out: tuple[FloatArray, FloatArray, FloatArray],
-    penalties: FloatArray,
-) -> npt.NDArray[np.float64]:
-    """Return how well each penalty's predictions correlate with the truth over the trials left out, mean of dimensions.
-
-    Neither predictions nor trials are needed for it: the sums of products over the trials left out hold it all.
-    """
-    xx, xy, yy = left_out
-    found = np.zeros(len(penalties))
-    for i, penalty in enumerate(penalties):
-        weights = _solve(rest[0], rest[1], penalty)
-        together = (weights * xy).sum(axis=0)
-        size = np.sqrt(np.maximum((weights * (xx @ weights)).sum(axis=0) * yy, 0.0))
-        found[i] = np.mean(together / np.where(size > 0, size, 1.0))
-    return found
