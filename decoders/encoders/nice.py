@@ -1,5 +1,6 @@
 """NICE: convolutions over the time and the channels of a whole trial, with or without attention before."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -81,8 +82,9 @@ class _GraphAttention(nn.Module):
         self.map = nn.Linear(config.n_times, config.n_times, bias=False)
         self.source, self.target = (nn.Parameter(torch.empty(1, 1, config.n_times)) for _ in range(2))
         self.bias = nn.Parameter(torch.zeros(config.n_times))
+        bound = math.sqrt(6 / (1 + config.n_times))
         for weights in (self.source, self.target):
-            nn.init.xavier_uniform_(weights)
+            nn.init.uniform_(weights, -bound, bound)
 
     def forward(self, epoch: Tensor) -> Tensor:
         """Return what is added to trials (n, n_channels, n_times), of their shape."""

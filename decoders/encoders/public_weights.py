@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -22,7 +21,7 @@ __all__ = ["HasPublicWeights", "Source", "load_public_weights"]
 #: One file, several, or what such files hold: tensors by name, or state dicts by the name of their part.
 Source: TypeAlias = str | Path | Sequence[str | Path] | Mapping[str, Any]
 
-_MOST_NAMED = 8
+_MOST_NAMED = 4
 
 
 class HasPublicWeights(Protocol):
@@ -68,12 +67,15 @@ def load_public_weights(module: HasPublicWeights, source: Source) -> None:
     own = module.state_dict()
     given: dict[str, tuple[str, Tensor]] = {}
     unknown: list[str] = []
+    twice: list[str] = []
     for public, tensor in _public_tensors(source, names):
         known = _beginning(public, names)
         if known is not None and names[known] is None:
             continue
         renamed = None if known is None else _renamed(public, known, names[known] or "")
-        if renamed in own:
+        if renamed in given:
+            twice.append(public)
+        elif renamed in own:
             given[renamed] = (public, tensor)
         else:
             unknown.append(public)
@@ -83,11 +85,12 @@ def load_public_weights(module: HasPublicWeights, source: Source) -> None:
         for name, (public, tensor) in given.items()
         if tensor.shape != own[name].shape
     ]
-    what = (("missing", missing), ("unknown", unknown), ("of another shape than here", differing))
-    if wrong := [f"{title}: {_some(listed)}" for title, listed in what if listed]:
+    what = {"missing": missing, "unknown": unknown, "given twice": twice, "of another shape": differing}
+    if wrong := [f"{title}: {_some(listed)}" for title, listed in what.items() if listed]:
         raise UsageError(
             f"The weights do not fit {type(module).__name__}; {'; '.join(wrong)}. Give the weights of this model, all "
-            "of its files, and build it with the channels, samples and dimensions they were trained for."
+            "of its files under the names that public code gives them, and build it with the channels, samples and "
+            "dimensions they were trained for."
         )
     module.load_state_dict({name: tensor for name, (_, tensor) in given.items()})
 
@@ -165,5 +168,6 @@ def _read(path: Path) -> Any:
             f"{path} is no file of weights, or holds more than weights, and reading it would run code, which is never "
             "done. Save the state dict alone: torch.save(model.state_dict(), path)."
         ) from error
-    except (OSError, EOFError, RuntimeError, SafetensorError) as error:
-        raise UsageError(f"{path} cannot be read as weights: {str(error).splitlines()[0]}") from error
+    except Exception as error:  # What damaged files raise is told nowhere.
+        why = str(error).partition("\n")[0] or "it is empty or cut off"
+        raise UsageError(f"{path} cannot be read as weights: {why}") from error
