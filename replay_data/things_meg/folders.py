@@ -10,7 +10,7 @@ from decode_stream.replay_data.layout import Finding, Inspection
 from decode_stream.stream.errors import RecordingError
 
 from .epochs import DOWNLOAD as TRIALS_DOWNLOAD
-from .epochs import parts_in, subject_of, whole_chain
+from .epochs import part_number, parts_in, subject_of, whole_chain
 from .runs import DOWNLOAD, Run, attributes_of, check_place, run_at
 from .tables import N_TRIALS
 
@@ -47,17 +47,29 @@ def folder_words(path: Path) -> str:
 
 
 def recordings_in(path: Path) -> list[Path]:
-    """Return the recordings in a folder and below it: runs, and the first parts of preprocessed trials."""
+    """Return the recordings in a folder and below it: runs, and the first parts of preprocessed trials.
+
+    Raises
+    ------
+    OSError
+        If a folder of the layout may not be looked into: it is not empty.
+    """
     # No deeper than where the layout has them: the insides of .ds folders are many.
-    levels = ("", "meg/", "ses-*/meg/", "sub-BIGMEG*/ses-*/meg/")
-    runs = {entry for level in levels for entry in path.glob(f"{level}sub-BIGMEG*_meg.ds") if run_at(entry)}
-    trials = {
-        entry
-        for level in _TRIALS_AT
-        for entry in path.glob(f"{level}preprocessed_P*-epo.fif")
-        if subject_of(entry)
-    }
-    return sorted(runs) + sorted(trials)
+    of_subjects = [session for subject in _inside(path, _SUBJECT) for session in _inside(subject, _SESSION)]
+    sessions = [path, *_inside(path, _SESSION), *of_subjects]
+    folders = [path, *(folder for session in sessions if (folder := session / "meg").is_dir())]
+    runs = {entry for folder in folders for entry in folder.iterdir() if run_at(entry)}
+    return sorted(runs) + [entry for entry in _trials_in(path) if not part_number(entry)]
+
+
+def _inside(path: Path, names: re.Pattern[str]) -> list[Path]:
+    return [entry for entry in path.iterdir() if names.fullmatch(entry.name) and entry.is_dir()]
+
+
+def _trials_in(path: Path) -> list[Path]:
+    """Return all parts of preprocessed trials in a folder and where the layout has them below it, sorted."""
+    folders = [folder for level in _TRIALS_AT if (folder := path / level).is_dir()]
+    return sorted(entry for folder in folders for entry in folder.iterdir() if subject_of(entry))
 
 
 def inspect_folder(path: Path, words: str) -> Inspection:
@@ -65,8 +77,7 @@ def inspect_folder(path: Path, words: str) -> Inspection:
     held = recordings_in(path)
     runs = [run for run in map(run_at, held) if run is not None]
     trials = [entry for entry in held if run_at(entry) is None]
-    parts = [entry for level in _TRIALS_AT for entry in path.glob(f"{level}preprocessed_P*-epo-*.fif")]
-    later = {subject for entry in parts if (subject := subject_of(entry))}
+    later = {subject_of(entry) or 0 for entry in _trials_in(path) if part_number(entry)}
     findings: list[Finding] = []
     by_subject: dict[int, list[Run]] = defaultdict(list)
     for run in runs:

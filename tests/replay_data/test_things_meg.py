@@ -1,6 +1,7 @@
 import json
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import mne
@@ -224,6 +225,33 @@ def test_folders_say_what_they_hold_and_lack(dataset: Path, folder: str, words: 
     assert any("Subjects without runs: 2-4" in text for text in texts) == (folder == ".")
     with pytest.raises(RecordingError, match="folder of recordings.*Give one of them: .*run-01_meg.ds"):
         open_recording(path)
+
+
+@pytest.mark.parametrize("locked", ["sub-BIGMEG1/ses-02", "sub-BIGMEG1/ses-02/meg"])
+def test_a_folder_that_may_not_be_looked_into_is_not_passed_over(
+    dataset: Path, locked: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_dir, iterdir = Path.is_dir, Path.iterdir
+
+    # As the system answers for a folder without permission; root is never refused.
+    def no_look(path: Path) -> bool:
+        if path.parent == dataset / locked:
+            raise PermissionError(13, "Permission denied", str(path))
+        return is_dir(path)
+
+    def no_list(path: Path) -> Iterator[Path]:
+        if path == dataset / locked:
+            raise PermissionError(13, "Permission denied", str(path))
+        return iterdir(path)
+
+    assert inspect(dataset).facts[0] == ("runs", "3, of subject 1")
+    monkeypatch.setattr(Path, "is_dir", no_look)
+    monkeypatch.setattr(Path, "iterdir", no_list)
+    for ask in (inspect, open_recording):
+        with pytest.raises(
+            RecordingError, match=rf"{locked}.* cannot be read: Permission denied\. Let it be read"
+        ):
+            ask(dataset)
 
 
 def test_tables_are_no_recordings(dataset: Path) -> None:
