@@ -1,4 +1,4 @@
-"""Which picture NSD showed in which trial, and the splits that papers use."""
+"""Which picture NSD showed in which trial."""
 
 import csv
 from dataclasses import dataclass, replace
@@ -12,7 +12,7 @@ from decode_stream.stream.errors import RecordingError
 from decode_stream.stream.stimuli import StimulusTable
 from decode_stream.stream.types import IntArray
 
-from .facts import CORE_RUNS, PROTOCOLS, SUBJECTS, TRIALS_PER_RUN, download
+from .facts import CORE_RUNS, SUBJECTS, TRIALS_PER_RUN, download
 
 __all__ = [
     "DESIGN",
@@ -21,7 +21,6 @@ __all__ = [
     "NsdDesign",
     "NsdTrials",
     "design_trials",
-    "protocol_split",
     "read_design",
     "response_trials",
     "subject_trials",
@@ -177,35 +176,6 @@ def subject_trials(root: Path, subject: int) -> NsdTrials | None:
         images = np.array([files.get(i, "") for i in trials.table.id.tolist()])
         trials = replace(trials, table=replace(trials.table, image=images))
     return trials
-
-
-def protocol_split(
-    trials: StimulusTable, protocol: str
-) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-    """Return which trials a protocol trains on and which it tests on, two arrays of shape (n_trials,), bool.
-
-    Parameters
-    ----------
-    trials : StimulusTable
-        With `session` and `split`.
-    protocol : {"nsd-37", "nsd-40"}
-        ``nsd-37``: the first 37 sessions, 982 test pictures (subjects 1, 2, 5 and 7); ``nsd-40``: all 40, 1000 test
-        pictures. Pictures shown to everybody are for testing, the others for training.
-
-    Raises
-    ------
-    RecordingError
-        If the protocol is unknown, or the trials do not say session and split.
-    """
-    if protocol not in PROTOCOLS:
-        raise RecordingError(f"Protocol {protocol!r} is not known. Known are {', '.join(PROTOCOLS)}.")
-    if trials.session is None or trials.split is None:
-        raise RecordingError(
-            f"The trials do not say session and split, so {protocol} cannot divide them. "
-            f"{DESIGN.name} tells both: {download(None, DESIGN)}."
-        )
-    used = trials.session <= PROTOCOLS[protocol]
-    return used & (trials.split == "train"), used & (trials.split == "test")
 
 
 def _repeats(place: IntArray) -> IntArray:

@@ -14,7 +14,6 @@ __all__ = [
     "GRIDS",
     "LABELS",
     "N_PICTURES",
-    "PROTOCOLS",
     "SUBJECTS",
     "TRIALS_PER_RUN",
     "TRIAL_S",
@@ -82,11 +81,6 @@ SUBJECTS = {
     7: SubjectCounts(40, 10_000, 1000, 3000, 12_682),
     8: SubjectCounts(30, 9_209, 907, 2188, 14_386),
 }
-
-#: Sessions that a protocol uses. Before August 2023 the last three sessions of each person were held back, so that
-#: papers on subjects 1, 2, 5 and 7 use 37 sessions, with 27,750 trials and 982 of the shared pictures (Takagi &
-#: Nishimoto 2023, Brain-Diffuser, MindEye); later ones use 40, with 30,000 trials and all 1000 (MindEye2).
-PROTOCOLS = {"nsd-37": 37, "nsd-40": 40}
 
 #: Voxels along x, y and z by preparation and subject.
 GRIDS = {

@@ -1,20 +1,19 @@
 """What a simulated person's scanner gives: volumes as they are taken, and betas as they are estimated afterwards."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
-from decode_stream.replay_data.arrays import ArrayRecording
-from decode_stream.stream.recording import Epoch, epoch_gaps
+from decode_stream.stream.recording import Epoch
 from decode_stream.stream.stimuli import StimulusTable
 from decode_stream.stream.types import Channel, FloatArray, Gap
 
 from .simulate_fmri import FmriSubject, response_course
 
-__all__ = ["SimulatedVolumes", "betas_recording", "simulate_betas"]
+__all__ = ["SimulatedVolumes", "simulate_betas"]
 
 #: The head moves once in so many seconds, and keeps this share of each movement.
 _MOVES_EVERY_S, _KEPT = 90.0, 0.2
@@ -158,28 +157,3 @@ def simulate_betas(subject: FmriSubject, shown: FloatArray, seed: tuple[int, ...
     )
     betas += np.float32(subject.beta_noise) * noise
     return betas
-
-
-def betas_recording(
-    subject: FmriSubject, betas: FloatArray, stimuli: StimulusTable, name: str = "simulated betas"
-) -> ArrayRecording:
-    """Return betas as a recording: trials of one sample, every 4 s.
-
-    Parameters
-    ----------
-    betas : array of shape (n_trials, n_voxels)
-    stimuli : StimulusTable
-        One row a trial in this order; its onsets are replaced.
-    """
-    epoch = Epoch(1, 0, in_order=True)
-    table = replace(stimuli, onset=np.arange(len(betas)))
-    return ArrayRecording(
-        betas,
-        subject.beta_channels,
-        0.25,
-        gaps=epoch_gaps(len(betas), epoch, 0.25),
-        name=name,
-        notes=("Simulated.",),
-        stimuli=table,
-        epoch=epoch,
-    )

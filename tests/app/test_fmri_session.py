@@ -22,7 +22,6 @@ from decode_stream.replay_data.player_config import PlayerConfig
 from decode_stream.replay_data.simulation.simulate_fmri import FmriSubject, fmri_subject
 from decode_stream.replay_data.simulation.simulated_volumes import (
     SimulatedVolumes,
-    betas_recording,
     simulate_betas,
 )
 from decode_stream.replay_data.stored import store
@@ -30,7 +29,7 @@ from decode_stream.session import Session
 from decode_stream.source import Source
 from decode_stream.stream.errors import UsageError
 from decode_stream.stream.lsl import LslInlet, StreamQuery, resolve_stream
-from decode_stream.stream.recording import Recording
+from decode_stream.stream.recording import Epoch, Recording
 from decode_stream.stream.stimuli import StimulusTable
 from decode_stream.stream.types import Channel
 from decode_stream.summary import session_summary
@@ -80,8 +79,15 @@ def volumes(subject: FmriSubject, number: int, n_trials: int = 24) -> SimulatedV
 def betas(subject: FmriSubject, number: int, n_trials: int = 24) -> ArrayRecording:
     which = order(n_trials, number)
     made = simulate_betas(subject, embeddings()[which], (1, number))
-    recording = betas_recording(subject, made, StimulusTable(np.arange(n_trials), which), f"session-{number}")
-    return replace(recording, markers=tuple((i, NAMES[k]) for i, k in enumerate(which)))
+    return ArrayRecording(
+        made,
+        subject.beta_channels,
+        0.25,
+        markers=tuple((i, NAMES[k]) for i, k in enumerate(which)),
+        name=f"session-{number}",
+        stimuli=StimulusTable(np.arange(n_trials), which),
+        epoch=Epoch(1, 0, in_order=True),
+    )
 
 
 def files(recordings: list[Recording], folder: Path) -> list[Path]:

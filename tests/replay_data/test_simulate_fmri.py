@@ -10,7 +10,7 @@ from decode_stream.replay_data.nsd.design import design_trials
 from decode_stream.replay_data.open import inspect, open_recording
 from decode_stream.replay_data.simulation.simulate_fmri import FmriSubject, fmri_subject, response_course
 from decode_stream.replay_data.simulation.simulate_nsd import SimulatedNsd, simulate_nsd_design
-from decode_stream.replay_data.simulation.simulated_volumes import SimulatedVolumes, betas_recording
+from decode_stream.replay_data.simulation.simulated_volumes import SimulatedVolumes
 from decode_stream.replay_data.simulation.volume_simulation_files import save_volumes
 from decode_stream.stream.errors import RecordingError
 from decode_stream.stream.stimuli import StimulusTable
@@ -165,11 +165,6 @@ def test_runs_and_betas_show_the_pictures_of_the_design(subject: FmriSubject) ->
     assert betas.shape == (19, 600)
     assert np.array_equal(betas, nsd.betas(2))
     assert not np.array_equal(betas, nsd.betas(1))
-    recording = betas_recording(subject, betas, trials.of(2).table)
-    assert (recording.sfreq_hz, recording.n_samples, recording.gaps) == (0.25, 19, ())
-    assert recording.channels[0].unit == "%"
-    assert recording.stimuli.repeat is not None
-    assert [at for at, _ in recording.markers] == list(range(19))
 
 
 def test_betas_scatter_about_the_answers(subject: FmriSubject) -> None:
