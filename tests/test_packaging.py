@@ -36,7 +36,7 @@ ROOMS = {
         "ideal": set(),
         "scoring": set(),
         "targets": set(),
-        "training": {"encoders"},
+        "training": {"encoders", "scoring"},
     },
     "replay_data": {
         "formats": set(),

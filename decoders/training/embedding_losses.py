@@ -90,6 +90,10 @@ class Mixture:
     partner: Tensor
     share: Tensor
 
+    def to(self, device: torch.device) -> "Mixture":
+        """Return the same on another device."""
+        return Mixture(self.partner.to(device), self.share.to(device))
+
     def of(self, inputs: Tensor) -> Tensor:
         """Return mixed inputs of the same shape, (n, ...)."""
         share = self.share.reshape(-1, *[1] * (inputs.ndim - 1))
@@ -137,7 +141,7 @@ def bimixco(predicted: Tensor, target: Tensor, mixture: Mixture, temperature: fl
     logits = _unit(predicted) @ _unit(target).T / temperature
     own = torch.eye(len(target), dtype=logits.dtype, device=logits.device)
     share = mixture.share.to(logits)[:, None]
-    weights = share * own + (1 - share) * own[mixture.partner.to(logits.device)]
+    weights = share * own + (1 - share) * own[mixture.partner]
     rows = (logits.log_softmax(dim=1) * weights).sum(dim=1)
     columns = (logits.log_softmax(dim=0) * weights).sum(dim=0)
     return -(rows.mean() + columns.mean()) / 2

@@ -80,6 +80,15 @@ class EmbeddingLoss(nn.Module):
     Parameters
     ----------
     spec : LossSpec
+
+    Attributes
+    ----------
+    mixes : bool
+        Whether the inputs are to be mixed in this epoch.
+    begins : bool
+        Whether another loss begins in this epoch, not to be compared with those before.
+    soft_temperature : float
+        Of SoftCLIP in this epoch.
     """
 
     def __init__(self, spec: LossSpec) -> None:
@@ -88,7 +97,7 @@ class EmbeddingLoss(nn.Module):
         self.log_scale = nn.Parameter(
             torch.tensor(-math.log(spec.temperature)), requires_grad=spec.learn_scale
         )
-        self.mixes = spec.name == "bimixco"
+        self.mixes, self.begins = spec.name == "bimixco", False
         self.soft_temperature = spec.temperature
 
     def begin_epoch(self, epoch: int, n_epochs: int) -> None:
@@ -96,7 +105,7 @@ class EmbeddingLoss(nn.Module):
         if self.spec.name != "bimixco":
             return
         n_mixed = int(self.spec.mix_share * n_epochs)
-        self.mixes = epoch <= n_mixed
+        self.mixes, self.begins = epoch <= n_mixed, epoch == n_mixed + 1
         first, last = self.spec.soft_temperatures
         done = (epoch - n_mixed - 1) / max(1, n_epochs - n_mixed - 1)
         self.soft_temperature = last + (first - last) * (1 + math.cos(math.pi * done)) / 2

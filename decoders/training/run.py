@@ -1,0 +1,182 @@
+"""The state of a training: what changes from step to step, and what is watched and kept."""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from decode_stream.stream.errors import DecodeStreamError
+
+from .history import EpochReport, FitHistory
+
+__all__ = ["DIVERGED", "TrainingRun", "out_of_memory_told"]
+
+#: A training has failed when an epoch's mean loss lies so many times above that of the first batch, before any step.
+DIVERGED = 10.0
+# Below this a loss may rise tenfold without harm: a fine-tuning can begin near 0.
+_LOSS_FLOOR = 1.0
+
+
+class TrainingRun:
+    """A module with its loss, its optimizer, and how far it has come.
+
+    Parameters
+    ----------
+    module, criterion : Module
+        What is trained, and what it is trained by.
+    optimizer : Optimizer
+    schedule : LRScheduler
+        Stepped with every batch.
+    n_epochs : int
+    keep_best : bool
+        Keep the weights of the epoch with the lowest validation loss, the first of them, instead of the last.
+    generator : numpy Generator, optional
+        Of what is drawn beside torch's own generators.
+    scaler : GradScaler, optional
+        For gradients in half precision.
+
+    Attributes
+    ----------
+    reports : list of EpochReport
+        Of the epochs done.
+    kept : dict of str to Tensor, or None
+        State of the module at the best epoch.
+    kept_epoch : int
+        That epoch; 0 where none was kept.
+    first_loss : float or None
+        Loss of the first batch, by which the others are judged; None starts that anew, for a loss of another kind.
+    learning_rate : float
+        Of the last step.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        criterion: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        schedule: torch.optim.lr_scheduler.LRScheduler,
+        *,
+        n_epochs: int,
+        keep_best: bool = False,
+        generator: np.random.Generator | None = None,
+        scaler: torch.amp.GradScaler | None = None,
+    ) -> None:
+        self.module, self.criterion = module, criterion
+        self.optimizer, self.schedule, self.scaler = optimizer, schedule, scaler
+        self.n_epochs, self.keep_best, self.generator = n_epochs, keep_best, generator
+        self.reports: list[EpochReport] = []
+        self.kept: dict[str, Tensor] | None = None
+        self.kept_epoch = 0
+        self.first_loss: float | None = None
+        self.learning_rate = 0.0
+
+    @property
+    def epoch(self) -> int:
+        """Number of the epoch under way, from 1."""
+        return len(self.reports) + 1
+
+    @property
+    def device(self) -> torch.device:
+        """Where the module is trained."""
+        return next(self.module.parameters()).device
+
+    def step(self, loss: Tensor) -> None:
+        """Follow the gradient of a loss.
+
+        Raises
+        ------
+        DecodeStreamError
+            If the loss is not finite.
+        """
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise self._diverged(value)
+        if self.first_loss is None:
+            self.first_loss = value
+        self.learning_rate = float(self.optimizer.param_groups[0]["lr"])
+        self.optimizer.zero_grad()
+        if self.scaler is None:
+            loss.backward()  # type: ignore[no-untyped-call]
+            self.optimizer.step()
+        else:
+            self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
+        self.schedule.step()
+
+    def end_epoch(self, train_loss: float, **validated: Any) -> EpochReport:
+        """Record an epoch, and keep its weights if it is the best.
+
+        Parameters
+        ----------
+        train_loss : float
+        **validated
+            What was measured on the validation trials, as in `EpochReport`.
+
+        Raises
+        ------
+        DecodeStreamError
+            If the training loss is far above where it began.
+        """
+        if train_loss > DIVERGED * max(self.first_loss or 0.0, _LOSS_FLOOR):
+            raise self._diverged(train_loss)
+        best = min((r.valid_loss for r in self.reports if r.valid_loss is not None), default=math.inf)
+        report = EpochReport(self.epoch, self.n_epochs, self.learning_rate, train_loss, **validated)
+        self.reports.append(report)
+        if self.keep_best and report.valid_loss is not None and report.valid_loss < best:
+            self.kept = {name: value.detach().clone() for name, value in self.module.state_dict().items()}
+            self.kept_epoch = report.epoch
+        return report
+
+    def stale_epochs(self) -> int:
+        """Return how many epochs the lowest validation loss lies back."""
+        losses = [report.valid_loss for report in self.reports if report.valid_loss is not None]
+        return len(losses) - 1 - losses.index(min(losses)) if losses else 0
+
+    def finish(self) -> FitHistory:
+        """Give the module the weights that are kept, and return how it went."""
+        if self.kept is not None:
+            self.module.load_state_dict(self.kept)
+        self.module.eval()
+        return FitHistory(tuple(self.reports), self.kept_epoch or len(self.reports))
+
+    def _diverged(self, loss: float) -> DecodeStreamError:
+        if self.first_loss is None and not self.reports:
+            return DecodeStreamError(
+                f"The loss is {loss:g} before the first step: the trials, the targets or the weights that training "
+                "begins with hold values that are not finite. Leave those trials out, or begin with other weights."
+            )
+        began = "" if self.first_loss is None else f" where it began at {self.first_loss:g}"
+        rate = float(self.optimizer.param_groups[0]["lr"])
+        return DecodeStreamError(
+            f"Training diverged in epoch {self.epoch} of {self.n_epochs}: the loss is {loss:g}{began}, at a learning "
+            f"rate of {rate:g}. More than {DIVERGED:g} times the first loss is no learning. Try again with "
+            f"--learning-rate {rate / 10:.1g}."
+        )
+
+
+@contextmanager
+def out_of_memory_told(batch_size: int) -> Iterator[None]:
+    """Turn a lack of memory into a message that names the batch.
+
+    Raises
+    ------
+    DecodeStreamError
+        If memory runs out within the block, on the GPU or beside it.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        on_gpu = isinstance(error, torch.OutOfMemoryError)
+        # For the memory of the machine itself torch has no class of its own.
+        if isinstance(error, RuntimeError) and not on_gpu and "DefaultCPUAllocator" not in str(error):
+            raise
+        where = "of the GPU" if on_gpu else "of this machine"
+        raise DecodeStreamError(
+            f"The memory {where} is too small for batches of {batch_size} trials. Try again with --batch-size "
+            f"{max(3, batch_size // 2)}, or on a machine with more memory."
+        ) from error

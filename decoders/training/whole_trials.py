@@ -1,0 +1,293 @@
+"""Fit an encoder of whole trials on the embeddings of the pictures that were seen."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from decode_stream.decoders.scoring.scores import hits
+from decode_stream.stream.types import IntArray
+
+from .augmentations import augment, truncate
+from .batches import TrialArray, batches, plan_rows, read_rows, row_trials
+from .checkpoint import load_checkpoint, save_checkpoint
+from .embedding_losses import Mixture, draw_mixture
+from .history import FitHistory, Progress
+from .losses import similarities
+from .objective import Objective, on_device
+from .run import TrainingRun, out_of_memory_told
+from .whole_trial_data import TrainingTrials, ValidationTrials, check_trials, check_validation, identity
+from .whole_trial_settings import WholeTrialSettings
+
+__all__ = ["Trainable", "embed_whole_trials", "fit_whole_trials"]
+
+#: Which parameters are trained, by name or by what names begin with.
+Trainable = Callable[[str], bool] | Sequence[str]
+
+
+def fit_whole_trials(
+    module: nn.Module,
+    epochs: TrialArray,
+    labels: IntArray,
+    targets: TrialArray,
+    *,
+    subjects: IntArray | None = None,
+    text_targets: TrialArray | None = None,
+    settings: WholeTrialSettings | None = None,
+    valid: ValidationTrials | None = None,
+    trainable: Trainable | None = None,
+    checkpoint: Path | None = None,
+    progress: Progress | None = None,
+) -> FitHistory:
+    """Fit a module so that a trial's embedding is that of its picture.
+
+    Parameters
+    ----------
+    module : Module
+        On the device where it is to be trained. ``forward(epoch, subject)`` returns embeddings. Where it has
+        ``heads(epoch, subject)``, that gives ``clip-mse`` a head for either part; where it has
+        ``project_targets(embeddings)``, that leads the targets into the space where they are compared.
+    epochs : array-like of shape (n_trials, n_channels, n_times), float32
+        Read a batch at a time, so a memory-mapped array will do.
+    labels : array of shape (n_trials,), int64
+        Row of `targets` of each trial's picture.
+    targets : array-like of shape (n_pictures, dimension), float32
+        With a structural head, its targets are the last columns. Trained against as they are: a loss says which side
+        it normalises.
+    subjects : array of shape (n_trials,), int64, optional
+        Passed to the module.
+    text_targets : array-like of shape (n_pictures, dimension), optional
+        What a loss with a `text_weight` is for.
+    settings : WholeTrialSettings, optional
+    valid : ValidationTrials, optional
+        Choose the epoch; without them the last is kept.
+    trainable : callable or sequence of str, optional
+        Parameters to train, by name or by what their names begin with; the rest stay as they are, and so do the
+        statistics of their batch norms. By default all.
+    checkpoint : Path, optional
+        Folder of this training alone. It is written after every epoch, and a training that finds it there goes on from
+        it: on the CPU to the same weights, to the bit.
+    progress : callable, optional
+        Is told of every epoch.
+
+    Returns
+    -------
+    FitHistory
+        The module has the weights of its `kept_epoch`.
+
+    Raises
+    ------
+    UsageError
+        If there are too few trials, validation without trials, or a checkpoint that is damaged or of another training.
+    DecodeStreamError
+        If the loss diverges, memory runs out, or the checkpoint cannot be written.
+    ValueError
+        If shapes and labels do not fit together.
+    """
+    settings = settings or WholeTrialSettings()
+    data = TrainingTrials(epochs, labels, targets, subjects, text_targets)
+    check_trials(data, settings)
+    check_validation(valid, len(targets), settings)
+    device = next(module.parameters()).device
+    with _frozen(module, trainable) as frozen, out_of_memory_told(settings.batch_size):
+        owner = None if checkpoint is None else identity(module, data, settings, valid)
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            torch.manual_seed(settings.seed)
+            if settings.init_std is not None:
+                _initialise(module, settings.init_std)
+            fit = _Fit(
+                module, data, settings, frozen, keep_best=settings.keep == "best" and valid is not None
+            )
+            if checkpoint is not None and owner is not None:
+                load_checkpoint(checkpoint, fit.run, owner)
+            while not fit.over():
+                train_loss = fit.train_epoch()
+                validated = {} if valid is None else fit.validate(valid)
+                report = fit.run.end_epoch(train_loss, **validated)
+                if checkpoint is not None and owner is not None:
+                    save_checkpoint(checkpoint, fit.run, owner)
+                if progress is not None:
+                    progress(report)
+    return fit.run.finish()
+
+
+def embed_whole_trials(
+    module: nn.Module, epochs: TrialArray, *, subjects: IntArray | None = None, batch_size: int = 256
+) -> npt.NDArray[np.float32]:
+    """Return the embeddings of trials.
+
+    Parameters
+    ----------
+    module : Module
+        Left in evaluation mode.
+    epochs : array-like of shape (n_trials, n_channels, n_times), float32
+        Read a batch at a time.
+    subjects : array of shape (n_trials,), int64, optional
+
+    Returns
+    -------
+    array of shape (n_trials, dimension), float32
+        With the structural part, where there is one.
+    """
+    device = next(module.parameters()).device
+    module.eval()
+    parts = []
+    with torch.inference_mode():
+        for rows in batches(np.arange(len(epochs))[:, None], batch_size):
+            whose = None if subjects is None else on_device(subjects[rows[:, 0]], device)
+            parts.append(module(on_device(read_rows(epochs, rows), device), whose).float().cpu().numpy())
+    return np.concatenate(parts)
+
+
+class _Fit:
+    """A training under way: an epoch at a time, over the training trials and over those of validation."""
+
+    def __init__(
+        self,
+        module: nn.Module,
+        data: TrainingTrials,
+        settings: WholeTrialSettings,
+        frozen: Sequence[nn.Module],
+        *,
+        keep_best: bool,
+    ) -> None:
+        self.module, self.data, self.settings, self.frozen = module, data, settings, frozen
+        self.device = next(module.parameters()).device
+        self.generator = np.random.default_rng(settings.seed)
+        self.objective = Objective(settings, data.targets, data.text_targets, self.device)
+        n_rows = len(plan_rows(data.labels, data.subjects, settings.average_repeats, None))
+        optimizer, schedule = _optimizer(module, self.objective, settings, -(-n_rows // settings.batch_size))
+        in_float16 = self.objective.dtype is torch.float16
+        self.run = TrainingRun(
+            module,
+            self.objective,
+            optimizer,
+            schedule,
+            n_epochs=settings.n_epochs,
+            keep_best=keep_best,
+            generator=self.generator,
+            scaler=torch.amp.GradScaler(self.device.type) if in_float16 else None,
+        )
+
+    def over(self) -> bool:
+        """Return whether all epochs are done, or the validation loss has stopped falling."""
+        patience = self.settings.patience
+        stale = patience is not None and self.run.stale_epochs() >= patience
+        return stale or self.run.epoch > self.settings.n_epochs
+
+    def train_epoch(self) -> float:
+        """Go through all trials once; returns the mean loss."""
+        data, settings = self.data, self.settings
+        self.module.train()
+        for part in self.frozen:
+            part.eval()
+        self.objective.train()
+        if self.objective.begin_epoch(self.run.epoch, settings.n_epochs):
+            self.run.first_loss = None
+        rows = plan_rows(data.labels, data.subjects, settings.average_repeats, self.generator)
+        total = 0.0
+        for batch in batches(rows, settings.batch_size):
+            trials = row_trials(batch)
+            whose = np.zeros_like(trials) if data.subjects is None else data.subjects[trials]
+            epochs, mixture = self._drawn(
+                on_device(read_rows(data.epochs, batch), self.device), trials, whose
+            )
+            subject = None if data.subjects is None else on_device(whose, self.device)
+            embeddings = self.objective.embed(self.module, epochs, subject)
+            loss = self.objective(self.module, embeddings, data.labels[trials], mixture)
+            self.run.step(loss)
+            total += float(loss.detach()) * len(batch)
+        return total / len(rows)
+
+    def _drawn(self, epochs: Tensor, trials: IntArray, whose: IntArray) -> tuple[Tensor, Mixture | None]:
+        """Augment, mix and truncate trials: what has not happened yet is in no mixture either."""
+        settings, mixture = self.settings, None
+        epochs = augment(epochs, settings.augmentations, self.generator, trials=trials, seed=settings.seed)
+        if self.objective.mixes:
+            mixture = draw_mixture(whose, self.generator).to(self.device)
+            epochs = mixture.of(epochs)
+        if settings.truncate is not None:
+            epochs = truncate(epochs, settings.truncate, self.generator)
+        return epochs, mixture
+
+    def validate(self, valid: ValidationTrials) -> dict[str, float]:
+        """Return what is measured on validation trials, as `EpochReport` names it."""
+        self.module.eval()
+        self.objective.eval()
+        rows = plan_rows(valid.labels, valid.subjects, valid.average_repeats, None)
+        # One row in so many, so that no batch holds the repeats of few pictures.
+        rows = np.random.default_rng(0).permutation(rows)
+        pictures, truth = np.unique(valid.labels[row_trials(rows)], return_inverse=True)
+        total, parts = 0.0, []
+        with torch.inference_mode():
+            for batch in batches(rows, self.settings.batch_size):
+                trials = row_trials(batch)
+                subject = None if valid.subjects is None else on_device(valid.subjects[trials], self.device)
+                epochs = on_device(read_rows(valid.epochs, batch), self.device)
+                embeddings = self.objective.embed(self.module, epochs, subject)
+                loss = self.objective(self.module, embeddings, valid.labels[trials])
+                total += float(loss) * len(batch)
+                parts.append(self.objective.semantic_part(embeddings[0]))
+            gallery = self.objective.semantic_targets(self.module, pictures)
+            ranked = similarities(torch.cat(parts), gallery, self.settings.norm).cpu().numpy()
+        return {
+            "valid_loss": total / len(rows),
+            "valid_top1": float(hits(ranked, truth).mean()),
+            "valid_top5": float(hits(ranked, truth, 5).mean()),
+            "n_pictures": len(pictures),
+        }
+
+
+def _optimizer(
+    module: nn.Module, objective: Objective, settings: WholeTrialSettings, n_steps: int
+) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
+    # Decay would pull a temperature towards a value that nobody chose.
+    scales = [p for p in objective.parameters() if p.requires_grad]
+    groups = [{"params": [p for p in module.parameters() if p.requires_grad]}]
+    if scales:
+        groups.append({"params": scales, "weight_decay": 0.0})  # type: ignore[dict-item]
+    rate = settings.learning_rate
+    optimizer = torch.optim.AdamW(groups, lr=rate, betas=settings.betas, weight_decay=settings.weight_decay)
+    schedules = torch.optim.lr_scheduler
+    if settings.schedule == "one-cycle":
+        n_all = settings.n_epochs * n_steps
+        return optimizer, schedules.OneCycleLR(optimizer, rate, total_steps=n_all, pct_start=settings.rise)
+    factor = settings.step_factor if settings.schedule == "step" else 1.0
+    return optimizer, schedules.StepLR(optimizer, settings.step_epochs * n_steps, factor)
+
+
+def _initialise(module: nn.Module, std: float) -> None:
+    for part in module.modules():
+        if isinstance(part, nn.Linear | nn.modules.conv._ConvNd):
+            nn.init.normal_(part.weight, 0.0, std)
+        elif isinstance(part, nn.modules.batchnorm._BatchNorm) and part.affine:
+            nn.init.normal_(part.weight, 1.0, std)
+            nn.init.zeros_(part.bias)
+
+
+@contextmanager
+def _frozen(module: nn.Module, trainable: Trainable | None) -> Iterator[list[nn.Module]]:
+    """Freeze what is not to be trained for a while; gives the batch norms whose statistics must not move."""
+    names = [name for name, parameter in module.named_parameters() if parameter.requires_grad]
+    if trainable is None:
+        chosen = set(names)
+    elif callable(trainable):
+        chosen = {name for name in names if trainable(name)}
+    else:
+        chosen = {name for name in names if name.startswith(tuple(trainable))}
+    if not chosen:
+        raise ValueError(f"None of the parameters is chosen to be trained; there are {', '.join(names)}.")
+    parameters = dict(module.named_parameters())
+    rest = [parameters[name] for name in names if name not in chosen]
+    for parameter in rest:
+        parameter.requires_grad_(False)
+    norms = [part for part in module.modules() if isinstance(part, nn.modules.batchnorm._BatchNorm)]
+    try:
+        yield [part for part in norms if rest and not any(p.requires_grad for p in part.parameters())]
+    finally:
+        for parameter in rest:
+            parameter.requires_grad_()
