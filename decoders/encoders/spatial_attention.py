@@ -130,9 +130,10 @@ class SpatialAttention(nn.Module):
         self.config = config
         plane = torch.tensor(flatten_positions(config.positions_m or ()), dtype=torch.float32)
         unplaced = plane.isnan().any(dim=1)
-        self.register_buffer("unplaced", unplaced)
-        self.register_buffer("plane", plane.nan_to_num(0.0))
-        self.register_buffer("waves", _fourier(self.plane, config.n_frequencies))
+        # No weight depends on the channels, so weights go to another montage; its places stay its own.
+        self.register_buffer("unplaced", unplaced, persistent=False)
+        self.register_buffer("plane", plane.nan_to_num(0.0), persistent=False)
+        self.register_buffer("waves", _fourier(self.plane, config.n_frequencies), persistent=False)
         n_virtual, hidden = config.n_virtual, config.hidden_dim
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)

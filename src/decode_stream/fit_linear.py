@@ -6,17 +6,18 @@ import numpy.typing as npt
 from decode_stream.decoders.encoders.linear_windows import fit_linear
 from decode_stream.decoders.encoders.ridge import targets
 from decode_stream.decoders.epochs import TrialSet, grown
+from decode_stream.decoders.fit_options import FitOptions
 from decode_stream.decoders.recipe import Recipe, Trained
 from decode_stream.export.linear import export_growing, export_linear
 
 __all__ = ["fit_linear_encoder"]
 
 
-def fit_linear_encoder(trials: TrialSet, recipe: Recipe, seed: int) -> Trained:
+def fit_linear_encoder(trials: TrialSet, recipe: Recipe, options: FitOptions) -> Trained:
     """Fit a ridge regression on whole trials, for windows that slide or grow; nothing in it is random.
 
-    Windows that slide share the regression out, so it is the sum of their inner products with the gallery that is the
-    whole trial's: where a gallery is compared by cosine, windows that grow say more.
+    Windows that slide share the regression out, and their inner products with the gallery add up to the whole trial's.
+    Their cosines do not, so where a gallery is compared by cosine, windows that grow say more.
 
     Raises
     ------
@@ -26,6 +27,10 @@ def fit_linear_encoder(trials: TrialSet, recipe: Recipe, seed: int) -> Trained:
     gallery, schedule, n_latencies = recipe.gallery, recipe.schedule, recipe.n_latencies
     wanted = targets(gallery.embeddings, trials.labels, gallery.space.norm)
     fitted = fit_linear(trials.windows, wanted, trials.runs, schedule)
+    if fitted.n_averaged > 1:
+        options.report(
+            f"averaging {fitted.n_averaged} neighbouring samples: a regression on every single one is too large"
+        )
     if schedule.first_s is None:
         sliding = fitted.sliding(schedule, n_latencies)
 

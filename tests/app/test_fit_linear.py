@@ -6,7 +6,9 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 
+from decode_stream.decoders.encoders import linear_windows
 from decode_stream.decoders.epochs import TrialSet
+from decode_stream.decoders.fit_options import FitOptions
 from decode_stream.decoders.manifest import EmbeddingSpace
 from decode_stream.decoders.recipe import Gallery, Recipe
 from decode_stream.decoders.runtime import UNKNOWN_LATENCY
@@ -45,7 +47,7 @@ def trials(recipe: Recipe) -> TrialSet:
 def test_it_decodes_and_its_graph_says_the_same(schedule: WindowSchedule, n_latencies: int) -> None:
     how = recipe(schedule, n_latencies)
     every = trials(how)
-    trained = fit_linear_encoder(every.where(every.runs < 5), how, 0)
+    trained = fit_linear_encoder(every.where(every.runs < 5), how, FitOptions())
     new = every.where(every.runs == 5)
     embeddings = trained.embed(new.windows, True)
     assert embeddings.shape == (16, n_latencies, 4)
@@ -68,7 +70,7 @@ def test_between_two_latencies_a_growing_window_has_a_constant_between_theirs() 
     how = recipe(GROWING, 4)
     every = trials(how)
     every.windows[:] += 5.0
-    trained = fit_linear_encoder(every, how, 0)
+    trained = fit_linear_encoder(every, how, FitOptions())
     session = ort.InferenceSession(trained.export(every.windows[:3]), providers=["CPUExecutionProvider"])
 
     def constant(latency_s: float) -> np.ndarray:
@@ -80,3 +82,13 @@ def test_between_two_latencies_a_growing_window_has_a_constant_between_theirs() 
     np.testing.assert_allclose(constant(0.175), 0.25 * first + 0.75 * second, atol=1e-5)
     np.testing.assert_allclose(constant(0.02), first, atol=1e-6)
     np.testing.assert_allclose(constant(0.9), last, atol=1e-6)
+
+
+def test_it_says_where_samples_are_averaged(monkeypatch: pytest.MonkeyPatch) -> None:
+    how, said = recipe(GROWING, 4), list[str]()
+    fit_linear_encoder(trials(how), how, FitOptions(report=said.append))
+    assert not said
+    monkeypatch.setattr(linear_windows, "_MOST_FEATURES", 30)
+    fit_linear_encoder(trials(how), how, FitOptions(report=said.append))
+    assert len(said) == 1
+    assert "averaging 2 neighbouring samples" in said[0]

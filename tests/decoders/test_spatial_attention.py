@@ -89,6 +89,18 @@ def test_attention_follows_the_place_not_the_order() -> None:
     )
 
 
+def test_weights_go_to_another_montage_whose_places_stay_its_own() -> None:
+    first, x = SpatialAttention(SMALL, seed=1).eval(), trials()
+    fewer = SpatialAttention(replace(SMALL, n_channels=3, positions_m=POSITIONS[2:5])).eval()
+    places = fewer.plane.clone()
+    fewer.load_state_dict(first.state_dict())
+    assert torch.equal(fewer.plane, places)
+    assert fewer(x[:, 2:5]).shape == (4, 3)
+    same = SpatialAttention(SMALL).eval()
+    same.load_state_dict(first.state_dict())
+    torch.testing.assert_close(same(x), first(x))
+
+
 def test_an_unknown_subject_takes_the_mean_of_all_layers() -> None:
     module, x = SpatialAttention(SMALL).eval(), trials()
     first, second, unknown = (module(x, torch.full((4,), who)) for who in (0, 1, 2))
