@@ -42,6 +42,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(f"{len(_on_real)} tests on real recordings ran; none was left out.")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep what tests encode away from the user's own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DECODE_STREAM_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """Folder of the real recordings, from DECODE_STREAM_TEST_DATA."""

@@ -65,7 +65,9 @@ class Item(Generic[Content]):
 
 
 def default_cache() -> Path:
-    """Return the folder for embeddings on this machine, where the platform keeps what can be made anew."""
+    """Return the folder for embeddings: what ``DECODE_STREAM_CACHE`` names, else the platform's for such things."""
+    if given := os.environ.get("DECODE_STREAM_CACHE"):
+        return Path(given) / "embeddings"
     home = Path.home()
     if sys.platform == "win32":
         base = Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
@@ -218,11 +220,7 @@ def _encoded(
         yield keys, rows
     if unread:
         more = f"\nand {len(unread) - _MOST_NAMED} more" if len(unread) > _MOST_NAMED else ""
-        raise UsageError(
-            f"{len(unread)} of {len(items)} pictures cannot be used.\n"
-            + "\n".join(unread[:_MOST_NAMED])
-            + more
-        )
+        raise UsageError(f"{len(unread)} pictures cannot be used.\n" + "\n".join(unread[:_MOST_NAMED]) + more)
 
 
 def _blocks(items: Mapping[str, Item[Content]], unread: list[str]) -> Iterator[list[tuple[str, Content]]]:

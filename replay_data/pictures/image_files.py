@@ -1,5 +1,6 @@
 """A picture from a file, as RGB, whatever it was stored as; or why not."""
 
+import io
 import warnings
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from decode_stream.stream.errors import UsageError
 
 from .scenes import Picture, encode_png
 
-__all__ = ["SUFFIXES", "read_picture", "thumbnail"]
+__all__ = ["SUFFIXES", "decode_picture", "read_picture", "thumbnail"]
 
 #: What files of pictures end in.
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
@@ -34,14 +35,33 @@ def read_picture(path: Path) -> Picture:
         If the file is missing, empty, cut off, too large, or no picture.
     """
     try:
-        if not path.stat().st_size:
-            raise UsageError(f"{path} is empty (0 bytes). Copy it again, or take it away.")
+        held = path.read_bytes()
+    except OSError as error:
+        raise UsageError(
+            f"{path} cannot be read: {error.strerror or error}. Copy it again, or take it away."
+        ) from error
+    return decode_picture(held, path)
+
+
+def decode_picture(held: bytes, path: Path) -> Picture:
+    """Return the picture in a file's bytes, as `read_picture` does.
+
+    Parameters
+    ----------
+    held : bytes
+        All of the file.
+    path : Path
+        Its name, for messages.
+    """
+    if not held:
+        raise UsageError(f"{path} is empty (0 bytes). Copy it again, or take it away.")
+    try:
         with warnings.catch_warnings():
             # Of a size that only a mistake or an attack has.
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             # What a camera wrote beside the picture does not matter here.
             warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\..*")
-            with Image.open(path) as file:
+            with Image.open(io.BytesIO(held)) as file:
                 file.load()
                 return np.asarray(_as_rgb(ImageOps.exif_transpose(file), path))
     except UnidentifiedImageError:

@@ -14,6 +14,7 @@ from posixpath import basename, splitext
 from decode_stream.replay_data.things_eeg.images import N_WITHIN, concept_name
 from decode_stream.stream.errors import UsageError
 
+from .coco_tables import coco_number
 from .image_files import SUFFIXES
 
 __all__ = ["PictureFile", "PictureFolder", "list_pictures"]
@@ -21,7 +22,6 @@ __all__ = ["PictureFile", "PictureFolder", "list_pictures"]
 _THINGS_FILE = re.compile(r"(.+)_(\d+)[a-z]{1,2}")  # aardvark_01b, aircraft_carrier_06s
 _EEG2_FOLDER = re.compile(r"(\d{5})_.+")  # 00001_aardvark
 _EEG2_SPLITS = {"training_images": "train", "train_images": "train", "test_images": "test"}
-_COCO_FILE = re.compile(r"(?:COCO_(?:train|val|test)20\d\d_)?(\d{12})")  # 000000000009
 _MOST_NAMED = 5
 
 
@@ -179,10 +179,10 @@ def _coco(root: Path, bare: Sequence[PictureFile]) -> list[PictureFile]:
     """Know ``train2017/000000000009.jpg``, whose name is its number."""
     known = []
     for picture in bare:
-        found = _COCO_FILE.fullmatch(_stem(picture))
-        if found is None:
+        number = coco_number(picture.image)
+        if number is None:
             return []
-        known.append(replace(picture, id=int(found[1])))
+        known.append(replace(picture, id=number))
     return known
 
 

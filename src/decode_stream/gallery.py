@@ -2,7 +2,7 @@
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,20 +13,20 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from decode_stream.decoders.bundle import Bundle, load_bundle, save_bundle
 from decode_stream.decoders.manifest import EmbeddingSpace
-from decode_stream.decoders.targets.target import Target
+from decode_stream.decoders.targets.target import AnyTarget
 from decode_stream.replay_data.pictures.image_files import read_picture, thumbnail
 from decode_stream.replay_data.pictures.image_folders import PictureFile, list_pictures
 from decode_stream.stream.errors import BundleError, UsageError
 
 from .bundle_path import check_out
 from .config import GalleryConfig
+from .picture_embeddings import embed_pictures
+from .shown_pictures import of_file
 from .targets import open_target
 
 __all__ = ["gallery_labels", "make_gallery", "with_gallery"]
 
 _THUMBNAIL_PX = 96
-# Pictures held in memory at once; the largest a camera makes are 150 MB each.
-_BLOCK = 8
 _MOST_NAMED = 10
 
 
@@ -55,7 +55,16 @@ def make_gallery(images: Path, config: GalleryConfig) -> int:
         disable=not sys.stderr.isatty(),
     ) as bar:
         task = bar.add_task("encoding", total=len(folder.pictures))
-        embeddings, thumbnails = _encode(folder.pictures, target, lambda n: bar.update(task, advance=n))
+        embeddings, _ = embed_pictures(
+            [of_file(picture) for picture in folder.pictures],
+            target,
+            progress=lambda done, of: bar.update(task, completed=done, total=of),
+        )
+        task = bar.add_task("thumbnails", total=len(folder.pictures))
+        thumbnails = dict[str, bytes]()
+        for picture in folder.pictures:
+            thumbnails[picture.name] = thumbnail(read_picture(picture.path), _THUMBNAIL_PX)
+            bar.update(task, advance=1)
     labels = gallery_labels(folder.pictures)
     names = tuple(picture.name for picture in folder.pictures)
     saved = save_bundle(
@@ -129,9 +138,16 @@ def _default_out(bundle: Path, images: Path) -> Path:
     return bundle.with_name(f"{plain}-{images.resolve().name}{bundle.name.removeprefix(plain)}")
 
 
-def _check_space(target: Target, bundle: Bundle) -> None:
+def _check_space(target: AnyTarget, bundle: Bundle) -> None:
     here, there = target.space, bundle.manifest.space
-    parts = (("model", "image model"), ("layer", "layer"), ("dimension", "dimension"), ("norm", "norm"))
+    parts = (
+        ("model", "model"),
+        ("layer", "layer"),
+        ("preparation", "preparation of pictures"),
+        ("dimension", "dimension"),
+        ("clamp", "clamp"),
+        ("norm", "norm"),
+    )
     differ = [
         f"{words} {getattr(there, part)!r}, not {getattr(here, part)!r}"
         for part, words in parts
@@ -145,40 +161,16 @@ def _check_space(target: Target, bundle: Bundle) -> None:
 
 
 def _advice(space: EmbeddingSpace) -> str:
-    family = space.model.partition(" ")[0]
+    family, _, rest = space.model.partition(" ")
+    clamp = "" if space.clamp is None else f"clamp-{space.clamp:g}:"
     if family == "objects":
-        return "Give --target objects, of the version that the bundle was trained with."
+        return f"Give --target {clamp}objects, of the part and the version that the bundle was trained with."
     if family == "open_clip":
-        model = space.model.split(" ")[1]
-        return f"Give --target open_clip:{model}:WEIGHTS with the same file of weights."
-    return "Train a bundle on the embeddings of this target, with decode-stream train."
-
-
-def _encode(
-    pictures: Sequence[PictureFile], target: Target, advance: Callable[[int], None]
-) -> tuple[npt.NDArray[np.float32], dict[str, bytes]]:
-    """Read all pictures, a few at a time; what cannot be read is told of all at once."""
-    embeddings, thumbnails, unread = [], dict[str, bytes](), list[str]()
-    for start in range(0, len(pictures), _BLOCK):
-        some = []
-        for picture in pictures[start : start + _BLOCK]:
-            try:
-                some.append(read_picture(picture.path))
-            except UsageError as error:
-                unread.append(str(error))
-                continue
-            thumbnails[picture.name] = thumbnail(some[-1], _THUMBNAIL_PX)
-        if not unread:
-            embeddings.append(target.encode(some))
-        advance(len(pictures[start : start + _BLOCK]))
-    if unread:
-        more = f"\nand {len(unread) - _MOST_NAMED} more" if len(unread) > _MOST_NAMED else ""
-        raise UsageError(
-            f"{len(unread)} of {len(pictures)} pictures cannot be used, so no gallery was written.\n"
-            + "\n".join(unread[:_MOST_NAMED])
-            + more
-        )
-    return np.concatenate(embeddings), thumbnails
+        text = "_text" if space.layer == "text embedding" else ""
+        layer = "" if space.layer in ("image embedding", "text embedding") else ":LAYER"
+        model = rest.partition(" ")[0]
+        return f"Give --target {clamp}open_clip{text}:{model}:WEIGHTS{layer} with the same file of weights."
+    return "Give the target that the bundle was trained on, or train a bundle on this one, with decode-stream train."
 
 
 def _twins(names: Sequence[str], embeddings: npt.NDArray[np.float32]) -> list[str]:

@@ -123,10 +123,12 @@ def test_a_bundle_is_replaced_only_when_asked(tmp_path: Path, by_colour: None) -
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"model": "open_clip ViT-B-32 aabbccddeeff"}, "image model 'open_clip ViT-B-32 aabbccddeeff', not"),
+        ({"model": "open_clip ViT-B-32 aabbccddeeff"}, "on model 'open_clip ViT-B-32 aabbccddeeff', not"),
         ({"layer": "tokens"}, "layer 'tokens', not 'pixels'"),
         ({"norm": "unit"}, "norm 'unit', not 'none'"),
         ({"dimension": 5}, "dimension 5, not 3"),
+        ({"clamp": 1.5}, "clamp 1.5, not None"),
+        ({"preparation": "squash"}, "preparation of pictures 'squash', not ''"),
     ],
 )
 def test_another_space_is_refused_in_words(
@@ -148,7 +150,7 @@ def test_every_picture_that_cannot_be_read_is_named_and_nothing_is_written(
     whole = (tmp_path / "zoo" / "picture0.png").read_bytes()
     (tmp_path / "zoo" / "cut.png").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "zoo" / "empty.jpg").touch()
-    with pytest.raises(UsageError, match="2 of 6 pictures cannot be used") as refused:
+    with pytest.raises(UsageError, match="2 pictures cannot be used") as refused:
         make_gallery(tmp_path / "zoo", GalleryConfig(target="colours", bundle=tmp_path / "lab"))
     assert "cut.png" in str(refused.value)
     assert "empty.jpg is empty (0 bytes)" in str(refused.value)

@@ -1,10 +1,18 @@
 import numpy as np
 import pytest
 
+from decode_stream.decoders.targets.target import Target
 from decode_stream.replay_data.pictures.picture_space import LAYOUT_SIZE, scene_embedding
 from decode_stream.replay_data.pictures.scenes import N_OBJECTS, compose, draw_scenes
 from decode_stream.stream.errors import UsageError
-from decode_stream.targets import objects_space, open_target
+from decode_stream.targets import objects_space
+from decode_stream.targets import open_target as any_target
+
+
+def open_target(name: str) -> Target:
+    target = any_target(name)
+    assert isinstance(target, Target)
+    return target
 
 
 def test_pictures_of_objects_lie_where_their_scenes_do() -> None:
@@ -26,13 +34,40 @@ def test_pictures_of_objects_lie_where_their_scenes_do() -> None:
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("object", "no target 'object'. Did you mean 'objects'? Targets are: objects, open_clip."),
+        ("object", "no target 'object'. Did you mean 'objects'? Targets are: colour-layout, file, objects,"),
         ("openclip:ViT-B-32:/w.pt", "no target 'openclip'. Did you mean 'open_clip'?"),
         ("", "no target ''. Targets are"),
-        ("objects:large", "takes nothing behind its name"),
+        ("objects:large", "write objects, objects:meaning or objects:layout"),
+        ("objects:", "write objects, objects:meaning or objects:layout"),
+        ("clamp-x:objects", "a clamp is a number above 0, as in clamp-1.5:objects"),
+        ("clamp-0:objects", "a clamp is a number above 0"),
+        ("clamp-1:clamp-2:objects", "one clamp is enough"),
+        ("clamp-1.5", "no target ''"),
+        ("colour-layout:8x4", "write colour-layout:NxN with 2 to 64 cells a side"),
+        ("vae:/nowhere", "There is no /nowhere/vae/config.json. Nothing is downloaded"),
+        ("file:/nowhere.npy", "there is no file /nowhere.npy"),
     ],
 )
 def test_a_target_that_is_not_there_is_told(name: str, words: str) -> None:
     with pytest.raises(UsageError) as refused:
         open_target(name)
     assert words in str(refused.value)
+
+
+def test_each_half_of_the_objects_space_is_a_target() -> None:
+    pictures = [compose(scene, 96) for scene in draw_scenes(3, seed=7)]
+    whole = open_target("objects").encode(pictures)
+    layout, meaning = open_target("objects:layout"), open_target("objects:meaning")
+    np.testing.assert_array_equal(layout.encode(pictures), whole[:, :LAYOUT_SIZE])
+    np.testing.assert_array_equal(meaning.encode(pictures), whole[:, LAYOUT_SIZE:])
+    assert (layout.space.dimension, meaning.space.dimension) == (64, 128)
+    assert len({layout.space, meaning.space, objects_space()}) == 3
+
+
+def test_a_clamp_goes_before_any_target() -> None:
+    pictures = [compose(scene, 96) for scene in draw_scenes(3, seed=7)]
+    plain, clamped = open_target("colour-layout:2x2"), open_target("clamp-0.1:colour-layout:2x2")
+    assert abs(plain.encode(pictures)).max() > 0.1
+    np.testing.assert_array_equal(clamped.encode(pictures), np.clip(plain.encode(pictures), -0.1, 0.1))
+    assert (plain.space.clamp, clamped.space.clamp) == (None, 0.1)
+    assert clamped.name == "clamp-0.1:colour-layout:2x2"

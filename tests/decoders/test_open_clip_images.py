@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from decode_stream.decoders.targets import open_clip_images
+from decode_stream.decoders.manifest import EmbeddingSpace
+from decode_stream.decoders.targets import open_clip_models
 from decode_stream.decoders.targets.open_clip_images import open_clip_target
 from decode_stream.stream.errors import UsageError
 
 CONFIG = {
     "embed_dim": 16,
-    "vision_cfg": {"image_size": 32, "layers": 1, "width": 32, "head_width": 16, "patch_size": 8},
+    "vision_cfg": {"image_size": 32, "layers": 2, "width": 32, "head_width": 16, "patch_size": 8},
     "text_cfg": {"context_length": 8, "vocab_size": 50, "width": 16, "heads": 2, "layers": 1},
 }
 PICTURES = [np.random.default_rng(i).integers(256, size=(40 + i, 50, 3), dtype=np.uint8) for i in range(3)]
@@ -54,6 +55,76 @@ def test_embeddings_are_those_of_the_library(weights: Path) -> None:
     assert target.encode([]).shape == (0, 16)
 
 
+def test_tokens_and_blocks_are_those_of_the_library(weights: Path) -> None:
+    import open_clip
+    import torch
+    from PIL import Image
+
+    def layer(name: str) -> tuple[EmbeddingSpace, np.ndarray]:
+        target = open_clip_target(f"open_clip:tiny-test:{weights}:{name}")
+        return target.space, target.encode(PICTURES)
+
+    space, tokens = layer("tokens")
+    assert (space.shape, space.dimension) == ((17, 16), 17 * 16)
+    pooled = open_clip_target(f"open_clip:tiny-test:{weights}").encode(PICTURES)
+    # The class token comes first, and is what the model gives for the picture.
+    np.testing.assert_allclose(tokens[:, :16], pooled, rtol=1e-4, atol=1e-6)
+    by_class, normed = layer("tokens-by-class")
+    assert by_class != space
+    np.testing.assert_allclose(
+        normed, tokens / np.linalg.norm(tokens[:, :16], axis=1, keepdims=True), rtol=1e-4, atol=1e-6
+    )
+    model, _, prepare = open_clip.create_model_and_transforms("tiny-test", pretrained=str(weights))
+    seen = []
+    model.visual.transformer.resblocks[0].register_forward_hook(lambda *given: seen.append(given[-1]))
+    with torch.inference_mode():
+        model.eval().encode_image(torch.stack([prepare(Image.fromarray(picture)) for picture in PICTURES]))
+    first, block = layer("block-1")
+    assert (first.shape, first.layer) == ((17, 32), "block 1")
+    np.testing.assert_allclose(block.reshape(3, 17, 32), seen[0].numpy(), rtol=1e-4, atol=1e-5)
+    mean, values = layer("block-1-mean")
+    assert (mean.shape, mean.dimension) == ((), 32)
+    np.testing.assert_allclose(values, seen[0].numpy()[:, 1:].mean(axis=1), rtol=1e-4, atol=1e-5)
+    with pytest.raises(UsageError, match="has the blocks 1 to 2, and not 3"):
+        layer("block-3")
+    with pytest.raises(UsageError, match="'pool' is no layer. Layers are pooled, tokens,"):
+        layer("pool")
+
+
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [
+        ("open_clip:ViT-B-32:/w.pt", ("ViT-B-32", "/w.pt", "pooled")),
+        (r"open_clip:ViT-B-32:C:\data\w.pt", ("ViT-B-32", r"C:\data\w.pt", "pooled")),
+        (r"open_clip:ViT-B-32:C:\data\w.pt:block-12-mean", ("ViT-B-32", r"C:\data\w.pt", "block-12-mean")),
+        ("open_clip:ViT-L-14:/a:b/w.pt:tokens", ("ViT-L-14", "/a:b/w.pt", "tokens")),
+    ],
+)
+def test_a_path_may_hold_colons(name: str, parts: tuple[str, str, str]) -> None:
+    assert open_clip_models.split_name(name) == (parts[0], Path(parts[1]), parts[2])
+
+
+def test_only_plain_transformers_have_tokens(tmp_path: Path) -> None:
+    import open_clip
+    import torch
+    from safetensors.torch import save_file
+
+    pool = CONFIG | {"vision_cfg": CONFIG["vision_cfg"] | {"attentional_pool": True, "attn_pooler_heads": 2}}  # type: ignore[operator]
+    (tmp_path / "tiny-pool.json").write_text(json.dumps(pool))
+    open_clip.add_model_config(tmp_path / "tiny-pool.json")
+    torch.manual_seed(0)
+    state = open_clip.create_model("tiny-pool").state_dict()
+    save_file({name: value.contiguous() for name, value in state.items()}, tmp_path / "w.safetensors")
+    assert open_clip_target(f"open_clip:tiny-pool:{tmp_path / 'w.safetensors'}").encode(PICTURES).shape == (
+        3,
+        16,
+    )
+    with pytest.raises(
+        UsageError, match="has no layer 'tokens': its image encoder pools its tokens by attention"
+    ):
+        open_clip_target(f"open_clip:tiny-pool:{tmp_path / 'w.safetensors'}:tokens")
+
+
 def test_other_weights_are_another_space(weights: Path, tmp_path: Path) -> None:
     from safetensors.numpy import load_file, save_file
 
@@ -75,7 +146,9 @@ def test_the_file_beside_the_weights_says_how_pictures_are_prepared(weights: Pat
     plain = open_clip_target(f"open_clip:tiny-test:{file}").encode(PICTURES)
     said = {"model_cfg": CONFIG, "preprocess_cfg": {"mean": [0.5] * 3, "std": [0.5] * 3}}
     (tmp_path / "open_clip_config.json").write_text(json.dumps(said))
-    assert abs(open_clip_target(f"open_clip:tiny-test:{file}").encode(PICTURES) - plain).max() > 1e-3
+    other = open_clip_target(f"open_clip:tiny-test:{file}")
+    assert abs(other.encode(PICTURES) - plain).max() > 1e-3
+    assert other.space != open_clip_target(f"open_clip:tiny-test:{weights}").space
     (tmp_path / "open_clip_config.json").write_text("[]")
     with pytest.raises(UsageError, match="cannot be read.*should hold model_cfg and preprocess_cfg"):
         open_clip_target(f"open_clip:tiny-test:{file}")
@@ -84,8 +157,8 @@ def test_the_file_beside_the_weights_says_how_pictures_are_prepared(weights: Pat
 def test_the_tag_in_the_name_says_how_pictures_are_prepared() -> None:
     import open_clip
 
-    def prepared(model: str, file: str) -> open_clip_images._Preparation:
-        return open_clip_images._preparation(open_clip, model, Path("/nowhere") / file)
+    def prepared(model: str, file: str) -> open_clip_models._Preparation:
+        return open_clip_models._preparation(open_clip, model, Path("/nowhere") / file)
 
     assert prepared("ViT-L-14", "ViT-L-14.laion2b_s32b_b82k.safetensors").mean == (0.5, 0.5, 0.5)
     assert prepared("ViT-L-14", "openai.pt").quick_gelu

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from decode_stream.replay_data.pictures.coco_tables import coco_captions, coco_categories
+from decode_stream.replay_data.pictures.coco_tables import coco_captions, coco_number
 from decode_stream.replay_data.pictures.image_files import read_picture, thumbnail
 from decode_stream.replay_data.pictures.image_folders import list_pictures
 from decode_stream.stream.errors import UsageError
@@ -200,27 +200,21 @@ def test_a_thumbnail_keeps_the_shape() -> None:
         assert file.size == (96, 1)
 
 
-def test_captions_and_kinds_of_coco_are_read_by_number(tmp_path: Path) -> None:
+def test_captions_of_coco_are_read_by_number(tmp_path: Path) -> None:
     said = [(9, "A cat. "), (9, "One cat"), (42, "Sea")]
     captions = {"images": [], "annotations": [{"id": 7, "image_id": n, "caption": c} for n, c in said]}
     (tmp_path / "captions.json").write_text(json.dumps(captions))
     assert coco_captions(tmp_path / "captions.json") == {9: ("A cat.", "One cat"), 42: ("Sea",)}
-    rest = {"segmentation": [[0.5, 1]], "bbox": [0, 0, 1, 1]}
-    things = [{"image_id": 9, "category_id": c} | rest for c in (17, 1, 17)]
-    instances = {
-        "annotations": things,
-        "categories": [{"id": 17, "name": "cat"}, {"id": 1, "name": "person"}],
-    }
-    (tmp_path / "instances.json").write_text(json.dumps(instances))
-    assert coco_categories(tmp_path / "instances.json") == {9: ("cat", "person")}
-    (tmp_path / "instances.json").write_text(json.dumps(instances | {"categories": []}))
-    with pytest.raises(UsageError, match="uses category 17, which it does not name"):
-        coco_categories(tmp_path / "instances.json")
+    assert [
+        coco_number(f"val/{name}.jpg") for name in ("000000000009", "COCO_val2014_000000000042", "9")
+    ] == [
+        9,
+        42,
+        None,
+    ]
     for text in ("", "{}", json.dumps(captions)[:60]):
         (tmp_path / "bad.json").write_text(text)
-        with pytest.raises(
-            UsageError, match="not a file of COCO annotations such as captions_train2017.json"
-        ):
+        with pytest.raises(UsageError, match="not a file of COCO captions such as captions_train2017.json"):
             coco_captions(tmp_path / "bad.json")
     with pytest.raises(UsageError, match="cannot be read.*annotations_trainval2017.zip"):
         coco_captions(tmp_path / "gone.json")
