@@ -1,6 +1,6 @@
 """What decoders say about runs they were not trained on."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,7 @@ from decode_stream.stream.types import FloatArray
 from .calibration import fit_calibration, fit_repeat_correlation
 from .epochs import TrialSet, grown
 from .evidence import Calibration, similarity
+from .fit_options import FitOptions
 from .novelty import Familiar, fit_familiar
 from .recipe import Fit, Gallery, Recipe, Trained, cut, scaled
 from .scoring.scores import Scores, TrialScore, hits
@@ -24,8 +25,10 @@ _BATCH = 128
 
 def similarities(trained: Trained, trials: TrialSet, gallery: Gallery, *, known: bool) -> FloatArray:
     """Return each window's similarity to the gallery, shape (n_trials, n_latencies, n_entries)."""
-    embeddings = trained.embed(trials.windows, known)
-    flat = similarity(embeddings.reshape(-1, embeddings.shape[-1]), gallery.embeddings, gallery.space.norm)
+    embeddings, entries = trained.embed(trials.windows, known), gallery.embeddings
+    if trained.projector is not None:
+        entries = trained.projector.project(entries)
+    flat = similarity(embeddings.reshape(-1, embeddings.shape[-1]), entries, gallery.space.norm)
     return flat.reshape(*embeddings.shape[:2], -1)
 
 
@@ -63,16 +66,16 @@ class HeldOut:
 
 
 def cross_fit(
-    recipe: Recipe, recordings: Sequence[Recording], fit: Fit, seed: int, report: Callable[[str], None]
+    recipe: Recipe, recordings: Sequence[Recording], fit: Fit, options: FitOptions
 ) -> HeldOut:
     """Fit without each run in turn and decode that run; scaling, too, comes from the other runs only."""
     parts = []
     for run, recording in enumerate(recordings):
-        report(f"fitting without {recording.name}")
+        options.report(f"fitting without {recording.name}")
         others = [other for other in recordings if other is not recording]
         fold = scaled(recipe, others)
         training = cut(fold, others)
-        trained = fit(training, fold, seed)
+        trained = fit(training, fold, options.of(f"without-{run + 1}"))
         trials = cut(fold, [recording])
         known, unknown = (similarities(trained, trials, recipe.gallery, known=k) for k in (True, False))
         runs = np.full(len(trials.labels), run)

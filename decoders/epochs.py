@@ -69,6 +69,24 @@ class TrialSet:
             windows = _mapped(file, shape)
         return TrialSet(windows, self.labels[places], self.runs[places], overlapping=self.overlapping)
 
+    @classmethod
+    def joined(cls, parts: Sequence["TrialSet"]) -> "TrialSet":
+        """Return the trials of several sets one after the other, in a file of their own; runs are numbered on."""
+        shape = (sum(len(part.labels) for part in parts), *parts[0].windows.shape[1:])
+        n_runs = np.cumsum([0, *(int(part.runs.max(initial=-1)) + 1 for part in parts)])
+        with TemporaryFile() as file:
+            for part in parts:
+                for start in range(0, len(part.labels), _COPIED):
+                    file.write(np.ascontiguousarray(part.windows[start : start + _COPIED]).data)
+            windows = _mapped(file, shape)
+        return cls(
+            windows,
+            np.concatenate([part.labels for part in parts]),
+            np.concatenate([part.runs + n for part, n in zip(parts, n_runs, strict=False)]),
+            sum((part.left_out for part in parts), Counter()),
+            any(part.overlapping for part in parts),
+        )
+
 
 def _mapped(file: IO[bytes], shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
     """Return what was written to a file without a name; it goes with the array."""

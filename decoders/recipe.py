@@ -15,16 +15,28 @@ from decode_stream.stream.windows import WindowSchedule
 
 from .chains import DECODER_HZ, design_chain, pick_channels, volume_schedule, whole_chain
 from .epochs import TrialSet, cut_trials, robust_scale
+from .fit_options import FitOptions, Weights
+from .gallery_projector import GalleryProjector
 from .manifest import EmbeddingSpace
 from .trial_spec import TrialSpec, trial_schedule, trial_window
 
-__all__ = ["Fit", "Gallery", "Recipe", "Trained", "category_gallery", "cut", "design", "scaled"]
+__all__ = [
+    "Fit",
+    "Gallery",
+    "Recipe",
+    "Trained",
+    "category_gallery",
+    "check_alike",
+    "cut",
+    "design",
+    "scaled",
+]
 
 # Of thousands of voxels, one at an edge goes far out whenever the head moves: that withholds no trial.
 _VOLUMES = WindowSpec(clamp=5.0)
 
-#: Takes trials, gallery, norm and seed and returns what decodes.
-Fit = Callable[["TrialSet", "Recipe", int], "Trained"]
+#: Takes trials to train on and returns what decodes.
+Fit = Callable[["TrialSet", "Recipe", "FitOptions"], "Trained"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,10 +115,17 @@ class Trained:
         embeddings (n_trials, n_latencies, dimension).
     export : callable
         Takes a few trials' windows and returns the ONNX model, compared with this encoder on them.
+    weights : mapping of str to array, or None
+        Of a network, by the names of its parameters, for a later training to begin with.
+    projector : GalleryProjector or None
+        What leads entries of a gallery into the space where they are compared with the embeddings, where the encoder
+        has learnt one.
     """
 
     embed: Callable[[npt.NDArray[np.float32], bool], FloatArray]
     export: Callable[[npt.NDArray[np.float32]], bytes]
+    weights: Weights | None = None
+    projector: GalleryProjector | None = None
 
 
 def category_gallery(recordings: Sequence[Recording], events: dict[str, str] | None) -> Gallery:
@@ -169,7 +188,7 @@ def design(
     """
     first = recordings[0]
     channels = pick_channels(first.channels, modality, names)
-    _check_alike(recordings, channels, modality)
+    check_alike(first, recordings[1:], channels, modality)
     spec = spec or TrialSpec()
     if first.epoch is None:
         at_most_hz = spec.sfreq_hz or DECODER_HZ[modality]
@@ -198,10 +217,17 @@ def design(
     )
 
 
-def _check_alike(recordings: Sequence[Recording], channels: Sequence[Channel], modality: Modality) -> None:
-    """Refuse recordings that cannot be trained on together."""
-    first = recordings[0]
-    for other in recordings[1:]:
+def check_alike(
+    first: Recording, others: Sequence[Recording], channels: Sequence[Channel], modality: Modality
+) -> None:
+    """Refuse recordings that cannot be trained on together with the first.
+
+    Raises
+    ------
+    RecordingError
+        If layout or rate differ, or a channel is not in all of them.
+    """
+    for other in others:
         if other.epoch != first.epoch:
             raise RecordingError(
                 f"{first.name} and {other.name} are not laid out alike: {_layout(first)}, and {_layout(other)}. "

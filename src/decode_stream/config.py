@@ -23,7 +23,21 @@ __all__ = [
     "parse_events",
 ]
 
-Model = Literal["channel-attention", "lda", "ridge"]
+Model = Literal[
+    "channel-attention",
+    "linear",
+    "lda",
+    "ridge",
+    "nice",
+    "nice-sa",
+    "nice-ga",
+    "atm-s",
+    "eegnet",
+    "projection",
+    "neurobridge",
+    "spatial-attention",
+]
+TrainingProtocol = Literal["runs", "concepts"]
 Provider = Literal["cpu", "cuda", "tensorrt"]
 
 _SOURCE = Group.create_ordered("Source")
@@ -125,7 +139,7 @@ class SessionConfig(_Reading):
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig(_Reading):
-    """Settings of a training; the names given to codes are the gallery."""
+    """Settings of a training; without a target, the names given to codes are the gallery."""
 
     modality: Annotated[Modality, Parameter(group=_SOURCE)]
     """Which channels are used, and how they are filtered."""
@@ -133,10 +147,28 @@ class TrainConfig(_Reading):
     """Channels to use, separated by commas; by default all of the modality."""
     model: Annotated[Model | None, Parameter(group=_DECODER)] = None
     """The encoder; by default channel-attention for eeg and meg, ridge for fmri."""
+    windows: Annotated[Literal["growing", "whole"], Parameter(group=_DECODER)] = "growing"
+    """Encoders of whole trials: decode each trial while it grows, or once, when it is whole."""
+    target: Annotated[str | None, Parameter(group=_DECODER)] = None
+    """What the pictures' embeddings are made by, such as objects or open_clip:MODEL:WEIGHTS; without it, categories."""
+    images: Annotated[Path | None, Parameter(group=_DECODER)] = None
+    """Folder of the pictures; by default looked for beside the recordings."""
+    protocol: Annotated[TrainingProtocol | None, Parameter(group=_DECODER)] = None
+    """What is held out to calibrate: runs in turn (default for categories) or concepts (default for a target)."""
+    subject: Annotated[str | None, Parameter(group=_DECODER)] = None
+    """Whose decoder it is, where the recordings are of several: the others' come first, then it is fine-tuned."""
+    init_from: Annotated[tuple[Path, ...], Parameter(group=_DECODER, negative=())] = ()
+    """Begin with these weights: a bundle, or the files that the model's public code has saved."""
     lag_s: Annotated[float | None, Parameter(group=_DECODER)] = None
     """fmri: time from the onset until the answer is read, 4 s by default [s]."""
     width_s: Annotated[float | None, Parameter(group=_DECODER)] = None
     """fmri: for how long it is read, 4 s by default; for blocks their length [s]."""
+    epochs: Annotated[int | None, Parameter(group=_DECODER)] = None
+    """Passes of a network over the trials; by default its paper's."""
+    batch_size: Annotated[int | None, Parameter(group=_DECODER)] = None
+    """Trials a step; by default its paper's."""
+    learning_rate: Annotated[float | None, Parameter(group=_DECODER)] = None
+    """The highest; by default its paper's, and a tenth of it with --init-from."""
     seed: Annotated[int, Parameter(group=_DECODER)] = 0
     """Of everything random."""
     out: Annotated[Path, Parameter(group=_OUTPUT)]
@@ -146,16 +178,17 @@ class TrainConfig(_Reading):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.model is not None and (self.model == "ridge") != (self.modality == "fmri"):
+        for name, value in (("epochs", self.epochs), ("batch-size", self.batch_size)):
+            if value is not None and value < 1:
+                raise UsageError(f"--{name} is {value}; it must be 1 or more.")
+        if self.learning_rate is not None and not self.learning_rate > 0:
+            raise UsageError(f"--learning-rate is {self.learning_rate:g}; it must be above 0.")
+        if self.images is not None and self.target is None:
+            raise UsageError("--images belongs to --target, which says what is made of the pictures.")
+        if self.target is not None and self.events is not None:
             raise UsageError(
-                f"--model {self.model} does not decode {self.modality}; eeg and meg have channel-attention and "
-                "lda, fmri has ridge."
+                "With --target the pictures are the stimuli; leave out --events, or --target for categories."
             )
-
-    @property
-    def encoder(self) -> Model:
-        """The encoder asked for, or the modality's own."""
-        return self.model or ("ridge" if self.modality == "fmri" else "channel-attention")
 
     @property
     def channel_names(self) -> tuple[str, ...] | None:

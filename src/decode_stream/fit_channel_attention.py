@@ -6,6 +6,7 @@ import torch
 
 from decode_stream.decoders.encoders.channel_attention import ChannelAttention, ChannelAttentionConfig
 from decode_stream.decoders.epochs import TrialSet
+from decode_stream.decoders.fit_options import FitOptions
 from decode_stream.decoders.recipe import Recipe, Trained
 from decode_stream.decoders.runtime import UNKNOWN_LATENCY
 from decode_stream.decoders.training.fitting import embed_trials, fit
@@ -15,7 +16,7 @@ from decode_stream.export.onnx import export_encoder
 __all__ = ["fit_channel_attention"]
 
 
-def fit_channel_attention(trials: TrialSet, recipe: Recipe, seed: int) -> Trained:
+def fit_channel_attention(trials: TrialSet, recipe: Recipe, options: FitOptions) -> Trained:
     """Fit a channel-attention encoder on trials."""
     torch.set_num_threads(1)  # the network is small: threads would wait for each other
     n_latencies, n_channels, n_times = trials.windows.shape[1:]
@@ -31,9 +32,9 @@ def fit_channel_attention(trials: TrialSet, recipe: Recipe, seed: int) -> Traine
     )
     settings = None
     if norm == "none":
-        settings = choose_prior(config, trials.windows, trials.labels, trials.runs, gallery, seed=seed)
-    module = ChannelAttention(config, seed=seed)
-    fit(module, trials.windows, trials.labels, gallery, norm=norm, seed=seed, settings=settings)
+        settings = choose_prior(config, trials.windows, trials.labels, trials.runs, gallery, seed=options.seed)
+    module = ChannelAttention(config, seed=options.seed)
+    fit(module, trials.windows, trials.labels, gallery, norm=norm, seed=options.seed, settings=settings)
 
     def embed(windows: npt.NDArray[np.float32], known: bool) -> npt.NDArray[np.float32]:
         return embed_trials(module, windows, known=known)

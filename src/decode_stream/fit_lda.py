@@ -5,6 +5,7 @@ import numpy.typing as npt
 
 from decode_stream.decoders.encoders.lda import fit_lda, join_windows
 from decode_stream.decoders.epochs import TrialSet
+from decode_stream.decoders.fit_options import FitOptions
 from decode_stream.decoders.recipe import Recipe, Trained
 from decode_stream.export.linear import export_linear
 from decode_stream.stream.errors import UsageError
@@ -12,7 +13,7 @@ from decode_stream.stream.errors import UsageError
 __all__ = ["fit_lda_encoder"]
 
 
-def fit_lda_encoder(trials: TrialSet, recipe: Recipe, seed: int) -> Trained:
+def fit_lda_encoder(trials: TrialSet, recipe: Recipe, options: FitOptions) -> Trained:
     """Fit LDA on whole trials and share it out among their windows; nothing in it is random.
 
     Raises

@@ -5,13 +5,14 @@ import numpy.typing as npt
 
 from decode_stream.decoders.encoders.ridge import answers, fit_ridge, targets
 from decode_stream.decoders.epochs import TrialSet
+from decode_stream.decoders.fit_options import FitOptions
 from decode_stream.decoders.recipe import Recipe, Trained
 from decode_stream.export.linear import export_ridge
 
 __all__ = ["fit_ridge_encoder"]
 
 
-def fit_ridge_encoder(trials: TrialSet, recipe: Recipe, seed: int) -> Trained:
+def fit_ridge_encoder(trials: TrialSet, recipe: Recipe, options: FitOptions) -> Trained:
     """Fit a ridge regression on the mean volume of each trial's window; nothing in it is random.
 
     Raises

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from decode_stream.decoders.bundle import Bundle, save_bundle
+from decode_stream.decoders.fit_options import FitOptions
 from decode_stream.decoders.recipe import Gallery
 from decode_stream.replay_data.simulation.simulate_fmri import FmriSubject, fmri_subject
 from decode_stream.replay_data.simulation.simulated_volumes import SimulatedVolumes
@@ -63,8 +64,7 @@ def make_fmri_demo(
         modality="fmri",
         model="ridge",
         gallery=gallery,
-        seed=seed,
-        report=lambda text: print(text, file=sys.stderr),
+        options=FitOptions(seed, report=lambda text: print(text, file=sys.stderr)),
     )
     save_volumes(runs[0], pictures, n_layout, _SIGNAL_PCT, seed, recording_path, overwrite=True)
     return save_bundle(bundle, bundle_path, overwrite=True)

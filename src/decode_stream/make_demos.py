@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from decode_stream.decoders.bundle import save_bundle
+from decode_stream.decoders.fit_options import FitOptions
 from decode_stream.decoders.recipe import Gallery
 from decode_stream.replay_data.pictures.image_files import thumbnail
 from decode_stream.replay_data.pictures.picture_space import LAYOUT_SIZE, scene_embedding
@@ -118,8 +119,7 @@ def make_demo(modality: Modality, folder: Path) -> None:
             model="channel-attention",
             gallery=gallery,
             channels=[c.name for c in played.channels if c.name.startswith(_BACK[modality])],
-            seed=_SEED,
-            report=lambda text: print(text, file=sys.stderr, flush=True),
+            options=FitOptions(_SEED, report=lambda text: print(text, file=sys.stderr, flush=True)),
         )
         save_bundle(bundle, folder / demo.bundle, overwrite=True)
         save_simulation(played, folder / demo.recording, overwrite=True)

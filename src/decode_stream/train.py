@@ -1,29 +1,35 @@
-"""From recordings to a bundle: cut, cross-fit by run, calibrate, fit on all, export, save."""
+"""From recordings to a bundle: cut, hold out, fit, calibrate, export, save."""
 
-import sys
-from collections.abc import Callable, Sequence
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from decode_stream.decoders.bundle import Bundle, save_bundle
-from decode_stream.decoders.cross_fit import HeldOut, cross_fit, held_out_scores
+from decode_stream.decoders.cross_fit import HeldOut, held_out_scores
+from decode_stream.decoders.evidence import Calibration
+from decode_stream.decoders.fit_options import FitOptions
+from decode_stream.decoders.hold_out import Fitted, fit_on_concepts, fit_on_runs, fit_others, split_concepts
 from decode_stream.decoders.manifest import Manifest, Training
-from decode_stream.decoders.novelty import fit_familiar, fit_novelty
-from decode_stream.decoders.recipe import Fit, Gallery, category_gallery, cut, design, scaled
-from decode_stream.replay_data.open import fingerprint, open_recording
-from decode_stream.stream.errors import RecordingError, UsageError
+from decode_stream.decoders.novelty import fit_novelty
+from decode_stream.decoders.recipe import Gallery, check_alike, design
+from decode_stream.stream.errors import RecordingError
 from decode_stream.stream.parts import RecordingPart, split
 from decode_stream.stream.recording import Recording
-from decode_stream.stream.types import IntArray
 
 from .bundle_path import check_out
-from .config import Modality, Model, TrainConfig, parse_events
+from .config import Modality, Model, TrainConfig, TrainingProtocol
+from .models import check_starts, default_model, fitter, trial_spec
+from .start import read_start
+from .training_progress import TrainingProgress
+from .training_set import open_training_set
 
-__all__ = ["fitter", "train", "train_bundle"]
+__all__ = ["train", "train_bundle"]
 
 #: Into so many parts a single recording is split, to hold each out once.
 _N_PARTS = 5
@@ -36,97 +42,147 @@ def train(
     modality: Modality,
     model: Model,
     gallery: Gallery,
+    protocol: TrainingProtocol = "runs",
+    windows: Literal["growing", "whole"] = "growing",
+    target: str = "",
+    subjects: Sequence[str] = (),
+    others: Mapping[str, Sequence[Recording]] | None = None,
     channels: Sequence[str] | None = None,
     marker_offset_s: float = 0.0,
     onset_channel: str | None = None,
     lag_s: float | None = None,
     width_s: float | None = None,
-    seed: int = 0,
     fingerprints: Sequence[str] = (),
-    report: Callable[[str], None] = lambda text: None,
+    options: FitOptions | None = None,
 ) -> tuple[Bundle, HeldOut]:
     """Train a decoder.
 
     Parameters
     ----------
     recordings : sequence of Recording
-        One a run: each is held out once to calibrate the evidence. A single one is split into five successive parts.
-    model : {"channel-attention", "lda", "ridge"}
+        One a run. Where runs are held out, a single one is split into five successive parts.
+    model : str
+        One of `decode_stream.models.MODELS`.
+    gallery : Gallery
+        Everything that may be trained on: categories, or pictures with their embeddings.
+    protocol : {"runs", "concepts"}
+        What is held out to calibrate the evidence: each run in turn, before a last fit on all; or some concepts, which
+        are then the bundle's gallery.
+    windows : {"growing", "whole"}
+        Of encoders of whole trials: whether they decode a trial while it grows, or once.
+    target : str
+        What made the embeddings, as told to ``--target``.
+    subjects : sequence of str
+        Whose recordings they are.
+    others : mapping of str to sequence of Recording, optional
+        Recordings of other people, to train on first; then the network is fine-tuned.
     lag_s, width_s : float or None
         fMRI: when the window of a trial begins after its onset, and how long it is; see `volume_schedule`.
     fingerprints : sequence of str
         What tells each recording from others, where they come from files.
-    report : callable
-        Is told what happens.
+    options : FitOptions, optional
 
     Returns
     -------
     Bundle
         Not yet saved.
     HeldOut
-        What was decoded of each run by the decoder trained without it.
+        What was decoded of what was held out.
 
     Raises
     ------
     DecodeStreamError
-        If the recordings do not go together or hold too little.
+        If the recordings do not go together or hold too little, or training fails.
     """
-    if len(recordings) < 2:
+    options = options or FitOptions()
+    if protocol == "runs" and len(recordings) < 2:
         recordings = _parts(recordings[0])
-    fit = fitter(model)
     recipe = design(
         recordings,
         modality,
         channels,
         gallery,
+        spec=trial_spec(model, modality, windows),
         marker_offset_s=marker_offset_s,
         onset_channel=onset_channel,
         lag_s=lag_s,
         width_s=width_s,
     )
-    _check_enough(_marked(recordings, gallery), recordings, gallery)
-    held_out = cross_fit(recipe, recordings, fit, seed, report)
-    _check_enough(held_out.labels, recordings, gallery)
-    calibration = held_out.calibration()
-    _, numbers = held_out_scores(held_out, calibration)
-    report("fitting on all runs")
-    recipe = scaled(recipe, recordings)
-    trials = cut(recipe, recordings)
-    trained = fit(trials, recipe, seed)
-    report("exporting")
-    encoder = trained.export(trials.windows[:4])
-    protocol = (
-        f"leave one of {len(recordings)} {_word(recordings)} out, single trial, {len(gallery.names)}-way; evidence "
-        "calibrated on the same held-out trials"
+    fit = fitter(model)
+    if others:
+        check_starts(model)
+        for runs in others.values():
+            check_alike(recordings[0], runs, recipe.channels, modality)
+        # What is held out later is nowhere to be seen before.
+        kept = (
+            split_concepts(gallery, options.seed)[0]
+            if protocol == "concepts"
+            else np.arange(len(gallery.names))
+        )
+        known = replace(recipe, gallery=gallery.rows(kept))
+        options = replace(options, start=fit_others(known, others, fit, options))
+    hold_out = fit_on_runs if protocol == "runs" else fit_on_concepts
+    fitted = hold_out(recipe, recordings, fit, options)
+    calibration = fitted.held_out.calibration()
+    _, numbers = held_out_scores(fitted.held_out, calibration)
+    options.report("exporting")
+    training = Training(
+        model=model,
+        target=target,
+        subjects=tuple(subjects),
+        recordings=tuple(r.name for r in recordings),
+        fingerprints=tuple(fingerprints),
+        n_trials=len(fitted.trials.labels),
+        seed=options.seed,
+        protocol=_sentence(protocol, recordings, fitted.recipe.gallery),
+        scores=numbers,
     )
+    return _bundle(name, fitted, calibration, training), fitted.held_out
+
+
+def _sentence(protocol: TrainingProtocol, recordings: Sequence[Recording], gallery: Gallery) -> str:
+    """Return how the scores were obtained."""
+    chosen = (
+        f"single trial, {len(gallery.names)}-way; weights of latencies fitted on the same held-out trials"
+    )
+    if protocol == "runs":
+        return f"leave one of {len(recordings)} {_word(recordings)} out, {chosen}"
+    n_concepts = len(set(gallery.concepts or gallery.names))
+    return f"{n_concepts} concepts held out, which may have chosen among epochs and settings, {chosen}"
+
+
+def _bundle(name: str, fitted: Fitted, calibration: Calibration, training: Training) -> Bundle:
+    recipe, trained, gallery = fitted.recipe, fitted.trained, fitted.recipe.gallery
+    schedule, out = recipe.schedule, fitted.held_out.distances
     manifest = Manifest(
         name=name,
-        modality=modality,
+        modality=recipe.modality,
         chain=recipe.chain,
         window=recipe.window,
-        length_s=float(recipe.schedule.length_s),
-        step_s=float(recipe.schedule.step_s),
-        lag_s=float(recipe.schedule.lag_s),
-        first_s=None if recipe.schedule.first_s is None else float(recipe.schedule.first_s),
+        length_s=float(schedule.length_s),
+        step_s=float(schedule.step_s),
+        lag_s=float(schedule.lag_s),
+        first_s=None if schedule.first_s is None else float(schedule.first_s),
         n_latencies=recipe.n_latencies,
         space=gallery.space,
         gallery=gallery.names,
         labels=gallery.labels,
         calibration=calibration,
-        training=Training(
-            model=model,
-            recordings=tuple(r.name for r in recordings),
-            fingerprints=tuple(fingerprints),
-            n_trials=len(trials.labels),
-            seed=seed,
-            protocol=protocol,
-            scores=numbers,
-        ),
+        training=training,
         versions=_versions(),
     )
-    assert held_out.distances is not None
-    novelty = fit_novelty(fit_familiar(trials.windows), held_out.distances)
-    return Bundle(manifest, encoder, gallery.embeddings, gallery.thumbnails, novelty=novelty), held_out
+    compared = (
+        gallery.embeddings if trained.projector is None else trained.projector.project(gallery.embeddings)
+    )
+    return Bundle(
+        manifest,
+        trained.export(fitted.trials.windows[:4]),
+        compared,
+        gallery.thumbnails,
+        novelty=None if out is None else fit_novelty(fitted.familiar, out),
+        projector=trained.projector,
+        weights=dict(trained.weights or {}),
+    )
 
 
 def _parts(recording: Recording) -> tuple[RecordingPart, ...]:
@@ -140,25 +196,6 @@ def _parts(recording: Recording) -> tuple[RecordingPart, ...]:
 
 def _word(recordings: Sequence[Recording]) -> str:
     return "parts" if isinstance(recordings[0], RecordingPart) else "runs"
-
-
-def _marked(recordings: Sequence[Recording], gallery: Gallery) -> IntArray:
-    """Return the gallery index of every marker that has one."""
-    stimuli = gallery.stimuli()
-    labels = [label for recording in recordings for _, label in recording.markers]
-    return np.array([stimuli[label] for label in labels if label in stimuli], dtype=np.int64)
-
-
-def _check_enough(labels: IntArray, recordings: Sequence[Recording], gallery: Gallery) -> None:
-    counts = np.bincount(labels, minlength=len(gallery.names))
-    if counts.min() < 2:
-        few = gallery.names[int(counts.argmin())]
-        found = sorted({label for recording in recordings for _, label in recording.markers})
-        raise RecordingError(
-            f"{few!r} has {counts.min()} trials in these recordings, and each gallery entry needs at least 2; the "
-            f"markers found are {', '.join(found[:20]) or 'none at all'}. Record more, or name the codes with --events "
-            "CODE=NAME,..."
-        )
 
 
 def _versions() -> dict[str, str]:
@@ -180,96 +217,66 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def fitter(model: Model) -> Fit:
-    """Return what fits a model; its libraries are loaded here, so that nothing else waits for torch."""
-    try:
-        if model == "lda":
-            from .fit_lda import fit_lda_encoder
-
-            return fit_lda_encoder
-        if model == "ridge":
-            from .fit_ridge import fit_ridge_encoder
-
-            return fit_ridge_encoder
-        from .fit_channel_attention import fit_channel_attention
-
-        return fit_channel_attention
-    except ModuleNotFoundError as missing:
-        raise UsageError(
-            f"Training needs {missing.name}, which is not installed. "
-            "Install it with: pip install 'decode-stream[train]'"
-        ) from missing
-
-
-def _check_different(paths: Sequence[Path]) -> None:
-    """Refuse a run that would be held out and trained on at once."""
-    resolved = [path.resolve() for path in paths]
-    for path in resolved:
-        if resolved.count(path) > 1:
-            raise UsageError(
-                f"{path.name} is given {resolved.count(path)} times; every run is held out from the others once, so "
-                "each can be given only once."
-            )
-
-
-def _check_no_copies(paths: Sequence[Path], fingerprints: Sequence[str]) -> None:
-    first = dict[str, Path]()
-    for path, print_ in zip(paths, fingerprints, strict=True):
-        if print_ in first:
-            raise UsageError(
-                f"{path} is a copy of {first[print_]}; every run is held out from the others once, so each can be "
-                "given only once."
-            )
-        first[print_] = path
-
-
 def train_bundle(paths: Sequence[Path], config: TrainConfig) -> int:
     """Train on files, save the bundle, and say what it reached; returns the exit code."""
     console = Console(stderr=True)
     out = config.out
     check_out(out, config.overwrite)
-    _check_different(paths)
-    recordings = [
-        open_recording(path, marker_column=config.marker_column, mask=config.mask) for path in paths
-    ]
-    fingerprints = [fingerprint(path) for path in paths]
-    _check_no_copies(paths, fingerprints)
-    for recording in recordings:
-        for note in recording.notes:
-            console.print(f"{recording.name}: {note}", highlight=False, soft_wrap=True)
-    gallery = category_gallery(recordings, parse_events(config.events))
-    n_steps = (len(recordings) if len(recordings) > 1 else _N_PARTS) + 2
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, disable=not sys.stderr.isatty()) as bar:
-        task = bar.add_task("reading", total=n_steps)
-
-        def report(text: str) -> None:
-            bar.update(task, description=text, advance=1)
-
+    model = config.model or default_model(config.modality)
+    if config.init_from:
+        check_starts(model)
+    protocol = config.protocol or ("runs" if config.target is None else "concepts")
+    with TrainingProgress(console) as progress:
+        given = open_training_set(paths, config, progress.pictures)
+        for recording in given.recordings:
+            for note in recording.notes:
+                console.print(f"{recording.name}: {note}", highlight=False, soft_wrap=True)
+        state = out.with_name(f"{out.name}.training")
+        options = FitOptions(
+            seed=config.seed,
+            start=read_start(config.init_from),
+            folder=state,
+            n_epochs=config.epochs,
+            batch_size=config.batch_size,
+            learning_rate=config.learning_rate,
+            report=progress.report,
+            progress=progress.epoch,
+        )
         bundle, held_out = train(
-            recordings,
+            given.recordings,
             name=out.name.removesuffix(".zip").removesuffix(".bundle"),
             modality=config.modality,
-            model=config.encoder,
-            gallery=gallery,
+            model=model,
+            gallery=given.gallery,
+            protocol=protocol,
+            windows=config.windows,
+            target=config.target or "",
+            subjects=(given.subject,) if given.subject else (),
+            others=given.others,
             channels=config.channel_names,
             marker_offset_s=config.marker_offset_ms / 1e3,
             onset_channel=config.onset_channel,
             lag_s=config.lag_s,
             width_s=config.width_s,
-            seed=config.seed,
-            fingerprints=fingerprints,
-            report=report,
+            fingerprints=given.fingerprints,
+            options=options,
         )
     bundle = save_bundle(bundle, out, overwrite=config.overwrite)
+    shutil.rmtree(state, ignore_errors=True)
     scores, numbers = held_out_scores(held_out, bundle.manifest.calibration)
     low, high = scores.interval(scores.hits())
-    runs = f"{len(recordings)} runs" if len(recordings) > 1 else f"{_N_PARTS} parts of {recordings[0].name}"
     auc = f", AUC {numbers['auc']:.3f}" if "auc" in numbers else ""
     print(
-        f"{out}: {config.encoder}, {bundle.manifest.training.n_trials} trials of {runs}, "
+        f"{out}: {model}, {bundle.manifest.training.n_trials} trials of {_told(given.recordings, protocol)}, "
         f"{len(bundle.encoder) / 1e3:.0f} kB\n"
-        f"held out in turn: top-1 {numbers['top1']:.3f} (95 % {low:.3f} to {high:.3f}, {scores.interval_name}; chance "
-        f"{numbers['chance']:.3f}; n = {scores.n}){auc}, log loss {numbers['log_loss']:.3f}"
+        f"{bundle.manifest.training.protocol}: top-1 {numbers['top1']:.3f} (95 % {low:.3f} to {high:.3f}, "
+        f"{scores.interval_name}; chance {numbers['chance']:.3f}; n = {scores.n}){auc}, log loss "
+        f"{numbers['log_loss']:.3f}"
     )
     return 0
+
+
+def _told(recordings: Sequence[Recording], protocol: TrainingProtocol) -> str:
+    if len(recordings) > 1:
+        return f"{len(recordings)} runs"
+    return f"{_N_PARTS} parts of {recordings[0].name}" if protocol == "runs" else recordings[0].name

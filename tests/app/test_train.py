@@ -11,13 +11,15 @@ from decode_stream.decoders.cross_fit import HeldOut, cross_fit, held_out_scores
 from decode_stream.decoders.decoder import decode_recording
 from decode_stream.decoders.epochs import TrialSet, robust_scale
 from decode_stream.decoders.evidence import similarity
+from decode_stream.decoders.fit_options import FitOptions
 from decode_stream.decoders.recipe import Gallery, Recipe, Trained, category_gallery, cut, design, scaled
 from decode_stream.decoders.runtime import Encoder
 from decode_stream.decoders.scoring.scores import wilson
 from decode_stream.make_demos import demo_gallery
+from decode_stream.models import fitter
 from decode_stream.replay_data.arrays import ArrayRecording
 from decode_stream.stream.errors import DecodeStreamError, UsageError
-from decode_stream.train import fitter, train
+from decode_stream.train import train
 
 from .simulated_runs import simulated_runs
 
@@ -42,7 +44,7 @@ def pictures() -> tuple[Runs, Gallery]:
 
 def trained(data: tuple[Runs, Gallery], model: str) -> tuple[Bundle, HeldOut]:
     runs, gallery = data
-    return train(runs, name="short", modality="eeg", model=model, gallery=gallery, seed=3)  # type: ignore[arg-type]
+    return train(runs, name="short", modality="eeg", model=model, gallery=gallery, options=FitOptions(3))  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +123,7 @@ def test_the_same_seed_gives_the_same_channel_attention(
     runs, gallery = pictures
     recipe = scaled(design(runs, "eeg", None, gallery), runs)
     trials = cut(recipe, runs)
-    again = fitter("channel-attention")(trials, recipe, 3)
+    again = fitter("channel-attention")(trials, recipe, FitOptions(3))
     assert again.export(trials.windows[:4]) == attention[0].encoder
 
 

@@ -1,0 +1,93 @@
+"""What a fit is told beside its trials and its recipe."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .epochs import TrialSet
+from .training.history import Progress
+
+__all__ = ["FitOptions", "Start", "Validation", "Weights"]
+
+#: Tensors of a network by the names of its parameters.
+Weights = Mapping[str, npt.NDArray[Any]]
+
+
+def _silent(text: str) -> None:
+    """Say nothing."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Start:
+    """Where a network begins, instead of at random.
+
+    Attributes
+    ----------
+    weights : mapping of str to array, or None
+        Those of a network of the same make, by its own names: a fine-tuning begins there.
+    public : tuple of Path
+        Files of weights that the published code of the model has saved.
+    """
+
+    weights: Weights | None = None
+    public: tuple[Path, ...] = ()
+
+    @property
+    def given(self) -> bool:
+        """Whether there is anything to begin with."""
+        return self.weights is not None or bool(self.public)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Validation:
+    """Trials that are not trained on: what may be chosen is chosen by them.
+
+    Attributes
+    ----------
+    trials : TrialSet
+        Its labels are rows of `embeddings`.
+    embeddings : array of shape (n_pictures, dimension), float32
+        Of the pictures that they show.
+    """
+
+    trials: TrialSet
+    embeddings: npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FitOptions:
+    """What a fit is told beside its trials and its recipe.
+
+    Attributes
+    ----------
+    seed : int
+        Of everything random.
+    valid : Validation or None
+    start : Start
+    folder : Path or None
+        Where the state of a long fit is kept, so that one that was stopped goes on; None to keep none.
+    n_epochs, batch_size, learning_rate : int, int, float, or None
+        Instead of the model's own.
+    report : callable
+        Is told what happens, a line at a time.
+    progress : callable or None
+        Is told of every epoch of a network.
+    """
+
+    seed: int = 0
+    valid: Validation | None = None
+    start: Start = Start()
+    folder: Path | None = None
+    n_epochs: int | None = None
+    batch_size: int | None = None
+    learning_rate: float | None = None
+    report: Callable[[str], None] = _silent
+    progress: Progress | None = None
+
+    def of(self, name: str, valid: Validation | None = None) -> "FitOptions":
+        """Return the options of one fit of several: with a folder, and trials to choose by, of its own."""
+        return replace(self, valid=valid, folder=None if self.folder is None else self.folder / name)

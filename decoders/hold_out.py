@@ -1,0 +1,194 @@
+"""Fit a decoder, and hear what it says of what it was not trained on: runs in turn, or concepts."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from decode_stream.stream.errors import RecordingError
+from decode_stream.stream.recording import Recording
+from decode_stream.stream.types import IntArray
+
+from .cross_fit import HeldOut, cross_fit, distances, similarities
+from .epochs import TrialSet
+from .fit_options import FitOptions, Start, Validation
+from .novelty import Familiar, fit_familiar
+from .recipe import Fit, Gallery, Recipe, Trained, cut, scaled
+
+__all__ = ["Fitted", "fit_on_concepts", "fit_on_runs", "fit_others", "split_concepts"]
+
+#: Of the concepts so many are held out; a tenth of them would cost more training than it tells.
+_SHARE = 0.05
+#: Held-out pictures that the calibration chooses among: as many as the test sets of the field have.
+_MOST_PICTURES = 200
+#: Held out in turn, every entry has a similarity with every window of every trial: of more they fill the memory.
+_MOST_ENTRIES = 1000
+_LEAST_TRIALS = 20
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """An encoder, and what it says about what it was not trained on.
+
+    Attributes
+    ----------
+    trained : Trained
+    recipe : Recipe
+        With the scaling that it was trained with, and the gallery that was chosen among.
+    trials : TrialSet
+        Those that it was trained on.
+    held_out : HeldOut
+    familiar : Familiar
+        What their windows look like.
+    """
+
+    trained: Trained
+    recipe: Recipe
+    trials: TrialSet
+    held_out: HeldOut
+    familiar: Familiar
+
+
+def fit_on_runs(recipe: Recipe, recordings: Sequence[Recording], fit: Fit, options: FitOptions) -> Fitted:
+    """Fit without each run in turn and decode that run, then fit on all of them.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        Not scaled yet.
+    recordings : sequence of Recording
+        One a run, at least two.
+
+    Raises
+    ------
+    RecordingError
+        If an entry of the gallery has fewer than two trials, or there are more entries than this can hold.
+    """
+    gallery = recipe.gallery
+    if len(gallery.names) > _MOST_ENTRIES:
+        raise RecordingError(
+            f"{len(gallery.names)} pictures are too many to hold runs out in turn, which compares every trial with "
+            f"every picture: {_MOST_ENTRIES} at most. Train with --protocol concepts."
+        )
+    _check_enough(_marked(recordings, gallery), recordings, gallery)
+    held_out = cross_fit(recipe, recordings, fit, options)
+    _check_enough(held_out.labels, recordings, gallery)
+    options.report("fitting on all runs")
+    recipe = scaled(recipe, recordings)
+    trials = cut(recipe, recordings)
+    trained = fit(trials, recipe, options.of("all"))
+    return Fitted(trained, recipe, trials, held_out, fit_familiar(trials.windows))
+
+
+def fit_others(
+    recipe: Recipe, others: Mapping[str, Sequence[Recording]], fit: Fit, options: FitOptions
+) -> Start:
+    """Fit on the trials of other people, each scaled by their own recordings, for a fine-tuning to begin with.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        Of the person to come; not scaled. Its gallery holds what may be trained on.
+    others : mapping of str to sequence of Recording
+        Recordings by person.
+
+    Raises
+    ------
+    RecordingError
+        If a recording shows nothing of the gallery.
+    """
+    parts = []
+    for name, recordings in others.items():
+        options.report(f"reading {name}")
+        parts.append(cut(scaled(recipe, recordings), recordings))
+    options.report(f"fitting on {len(others)} others first")
+    trained = fit(TrialSet.joined(parts), recipe, options.of("others"))
+    return Start(trained.weights)
+
+
+def _marked(recordings: Sequence[Recording], gallery: Gallery) -> IntArray:
+    """Return the gallery index of every marker that has one."""
+    stimuli = gallery.stimuli()
+    labels = [label for recording in recordings for _, label in recording.markers]
+    return np.array([stimuli[label] for label in labels if label in stimuli], dtype=np.int64)
+
+
+def _check_enough(labels: IntArray, recordings: Sequence[Recording], gallery: Gallery) -> None:
+    counts = np.bincount(labels, minlength=len(gallery.names))
+    if counts.min() < 2:
+        few = gallery.names[int(counts.argmin())]
+        found = sorted({label for recording in recordings for _, label in recording.markers})
+        raise RecordingError(
+            f"{few!r} has {counts.min()} trials in these recordings, and each gallery entry needs at least 2; the "
+            f"markers found are {', '.join(found[:20]) or 'none at all'}. Record more, or name the codes with --events "
+            "CODE=NAME,..."
+        )
+
+
+def split_concepts(gallery: Gallery, seed: int) -> tuple[IntArray, IntArray]:
+    """Return the entries to train on and those to hold out, as places: whole concepts, drawn by a seed.
+
+    Where the concepts are not known every picture is one of its own.
+
+    Raises
+    ------
+    RecordingError
+        If there are fewer than four concepts.
+    """
+    _, which = np.unique(gallery.concepts or gallery.names, return_inverse=True)
+    n_concepts = int(which.max()) + 1
+    if n_concepts < 4:
+        raise RecordingError(
+            f"The pictures show {n_concepts} concepts; to hold some out there must be four at least. Give more "
+            "recordings, or --protocol runs."
+        )
+    n_out = max(2, round(_SHARE * n_concepts))
+    out = np.isin(which, np.random.default_rng(seed).choice(n_concepts, n_out, replace=False))
+    return np.flatnonzero(~out), np.flatnonzero(out)
+
+
+def fit_on_concepts(recipe: Recipe, recordings: Sequence[Recording], fit: Fit, options: FitOptions) -> Fitted:
+    """Fit without some of the concepts and decode these: the decoder never saw a picture of what it names.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        Its gallery holds every picture that may be trained on; not scaled yet.
+    options : FitOptions
+        The trials of the held-out concepts become those that a fit may choose by, so what it reaches on them is not a
+        test: the best of several was taken. The pictures of a test set are for that.
+
+    Raises
+    ------
+    RecordingError
+        If there are too few concepts, or too few trials of those held out.
+    """
+    gallery = recipe.gallery
+    kept, out = split_concepts(gallery, options.seed)
+    options.report("reading")
+    recipe = scaled(recipe, recordings)
+    trials = cut(recipe, recordings)
+    pictures = np.sort(np.random.default_rng(options.seed).permutation(out)[:_MOST_PICTURES])
+    training, held = _among(trials, kept), _among(trials, pictures)
+    if len(held.labels) < _LEAST_TRIALS or len(np.unique(held.labels)) < 2:
+        raise RecordingError(
+            f"{len(held.labels)} trials of {len(np.unique(held.labels))} pictures are left to hold out, and "
+            f"{_LEAST_TRIALS} of two at least are needed to calibrate the evidence. Give more recordings, or "
+            "--protocol runs."
+        )
+    options.report("fitting")
+    valid = Validation(held, gallery.embeddings[pictures])
+    trained = fit(training, replace(recipe, gallery=gallery.rows(kept)), options.of("concepts", valid))
+    recipe = replace(recipe, gallery=gallery.rows(pictures))
+    known, unknown = (similarities(trained, held, recipe.gallery, known=k) for k in (True, False))
+    familiar = fit_familiar(training.windows)
+    growing = recipe.schedule.first_s is not None
+    out_of = distances(familiar, held, recipe)
+    held_out = HeldOut(known, unknown, held.labels, held.runs, trials.overlapping, growing, out_of)
+    return Fitted(trained, recipe, training, held_out, familiar)
+
+
+def _among(trials: TrialSet, places: IntArray) -> TrialSet:
+    """Return the trials of some entries, numbered as these are."""
+    part = trials.where(np.isin(trials.labels, places))
+    return replace(part, labels=np.searchsorted(places, part.labels).astype(np.int64))

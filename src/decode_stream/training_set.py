@@ -1,0 +1,192 @@
+"""What `train` is given: recordings, whose they are, and what may be learnt of their pictures."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from decode_stream.decoders.recipe import Gallery, category_gallery
+from decode_stream.replay_data.open import fingerprint, open_recording
+from decode_stream.replay_data.subject import subject_of
+from decode_stream.stream.errors import RecordingError, UsageError
+from decode_stream.stream.recording import Recording
+from decode_stream.stream.types import IntArray
+
+from .config import TrainConfig, parse_events
+from .picture_embeddings import PictureEmbeddings, picture_embeddings
+from .targets import open_target
+
+__all__ = ["TrainingSet", "open_training_set"]
+
+_THUMBNAIL_PX = 96
+#: Of a larger gallery nobody could look at the pictures.
+_MOST_THUMBNAILS = 300
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingSet:
+    """Recordings to train on.
+
+    Attributes
+    ----------
+    recordings : tuple of Recording
+        One a run, of the subject that the decoder is for.
+    fingerprints : tuple of str
+        What tells each of them from others.
+    subject : str
+        Whose they are; empty where nothing says it.
+    others : dict of str to tuple of Recording
+        Those of other people, to learn from first.
+    gallery : Gallery
+        Categories, or all pictures that may be trained on.
+    """
+
+    recordings: tuple[Recording, ...]
+    fingerprints: tuple[str, ...]
+    subject: str
+    others: dict[str, tuple[Recording, ...]]
+    gallery: Gallery
+
+
+def open_training_set(
+    paths: Sequence[Path], config: TrainConfig, progress: Callable[[int, int], None]
+) -> TrainingSet:
+    """Open recordings, and make or fetch the embeddings of what they showed.
+
+    Parameters
+    ----------
+    progress : callable
+        Is told how many pictures have their embedding, and of how many.
+
+    Raises
+    ------
+    DecodeStreamError
+        If a recording is given twice or cannot be read, or is of nobody that was asked for, or a picture is missing.
+    """
+    _check_different(paths)
+    recordings = [
+        open_recording(path, marker_column=config.marker_column, mask=config.mask) for path in paths
+    ]
+    fingerprints = [fingerprint(path) for path in paths]
+    _check_no_copies(paths, fingerprints)
+    subjects = [subject_of(path) for path in paths]
+    subject = _chosen_subject(subjects, config.subject)
+    if config.target is None:
+        gallery = category_gallery(recordings, parse_events(config.events))
+    else:
+        target = open_target(config.target)
+        pictures = picture_embeddings(recordings, target, config.images, near=paths, progress=progress)
+        gallery = _picture_gallery(recordings, pictures)
+    own = [i for i, name in enumerate(subjects) if name == subject]
+    others = {
+        name: tuple(recordings[i] for i, other in enumerate(subjects) if other == name)
+        for name in dict.fromkeys(subjects)
+        if name != subject
+    }
+    return TrainingSet(
+        tuple(recordings[i] for i in own), tuple(fingerprints[i] for i in own), subject, others, gallery
+    )
+
+
+def _chosen_subject(subjects: Sequence[str], wanted: str | None) -> str:
+    """Return whose decoder is trained."""
+    found = list(dict.fromkeys(subjects))
+    named = ", ".join(name or "(nobody named)" for name in found)
+    if wanted is None:
+        if len(found) > 1:
+            raise UsageError(
+                f"The recordings are of {len(found)} people: {named}. Say whose decoder it is to be with --subject: "
+                "the others' recordings are learnt from first."
+            )
+        return found[0]
+    if wanted not in found:
+        raise UsageError(f"--subject is {wanted!r}; by their paths the recordings are of: {named}.")
+    return wanted
+
+
+def _picture_gallery(recordings: Sequence[Recording], pictures: PictureEmbeddings) -> Gallery:
+    """Return all pictures that may be trained on: those of test sets, and of their concepts, are kept out.
+
+    Raises
+    ------
+    RecordingError
+        If a recording shows test pictures alone, or a number stands for different pictures.
+    """
+    tested = _tested(recordings, pictures)
+    shown, labels = set[int](), dict[str, int]()
+    for recording, rows in zip(recordings, pictures.rows_by_recording, strict=True):
+        mine = _labelled(recording, rows, tested)
+        if not mine:
+            raise RecordingError(
+                f"{recording.name} shows no picture that may be trained on: its pictures are a test set's, or of its "
+                "concepts. Leave it out here, and give it to decode-stream evaluate."
+            )
+        for label, row in mine.items():
+            if labels.setdefault(label, row) != row:
+                raise RecordingError(
+                    f"Number {label} is {pictures.names[labels[label]]} in one recording and {pictures.names[row]} in "
+                    f"{recording.name}. Train on recordings that number their pictures alike."
+                )
+            shown.add(row)
+    places = np.array(sorted(shown), np.int64)
+    names = tuple(pictures.names[i] for i in places)
+    thumbnails = {}
+    if len(places) <= _MOST_THUMBNAILS:
+        made = {pictures.names[i]: pictures.thumbnail(int(i), _THUMBNAIL_PX) for i in places}
+        thumbnails = {name: png for name, png in made.items() if png is not None}
+    concepts = tuple(pictures.pictures[i].concept for i in places)
+    return Gallery(
+        names,
+        np.asarray(pictures.embeddings[places], np.float32),
+        pictures.space,
+        {label: pictures.names[row] for label, row in labels.items()},
+        thumbnails,
+        concepts if all(concepts) else (),
+    )
+
+
+def _tested(recordings: Sequence[Recording], pictures: PictureEmbeddings) -> set[int]:
+    """Return the rows of pictures that are a test set's, or show one of its concepts.
+
+    Where all that was shown is a test set, there is nothing else to train on, and nothing is kept out.
+    """
+    test, rest = set[int](), set[int]()
+    for recording, rows in zip(recordings, pictures.rows_by_recording, strict=True):
+        split = recording.stimuli.split
+        for i, row in enumerate(rows.tolist()):
+            if row >= 0:
+                (test if split is not None and split[i] == "test" else rest).add(row)
+    if not rest - test:
+        return set()
+    concepts = {pictures.pictures[row].concept for row in test} - {""}
+    return test | {row for row in rest if pictures.pictures[row].concept in concepts}
+
+
+def _labelled(recording: Recording, rows: IntArray, tested: set[int]) -> dict[str, int]:
+    """Return the picture of every marker of a recording that may be trained on."""
+    row_of_onset = dict(zip(recording.stimuli.onset.tolist(), rows.tolist(), strict=True))
+    found = ((label, row_of_onset.get(onset, -1)) for onset, label in recording.markers)
+    return {label: row for label, row in found if row >= 0 and row not in tested}
+
+
+def _check_different(paths: Sequence[Path]) -> None:
+    """Refuse a run that would be held out and trained on at once."""
+    resolved = [path.resolve() for path in paths]
+    for path in resolved:
+        if resolved.count(path) > 1:
+            raise UsageError(
+                f"{path.name} is given {resolved.count(path)} times; every run is held out from the others once, so "
+                "each can be given only once."
+            )
+
+
+def _check_no_copies(paths: Sequence[Path], fingerprints: Sequence[str]) -> None:
+    first = dict[str, Path]()
+    for path, print_ in zip(paths, fingerprints, strict=True):
+        if print_ in first:
+            raise UsageError(
+                f"{path} is a copy of {first[print_]}; every run is held out from the others once, so each can be "
+                "given only once."
+            )
+        first[print_] = path
