@@ -85,7 +85,12 @@ def load_public_weights(module: HasPublicWeights, source: Source) -> None:
         for name, (public, tensor) in given.items()
         if tensor.shape != own[name].shape
     ]
-    what = {"missing": missing, "unknown": unknown, "given twice": twice, "of another shape": differing}
+    what = {
+        "missing": missing,
+        "unknown": unknown,
+        "given twice": twice,
+        "of another shape than here": differing,
+    }
     if wrong := [f"{title}: {_some(listed)}" for title, listed in what.items() if listed]:
         raise UsageError(
             f"The weights do not fit {type(module).__name__}; {'; '.join(wrong)}. Give the weights of this model, all "
