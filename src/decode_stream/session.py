@@ -10,25 +10,19 @@ from decode_stream.decoders.bundle import Bundle
 from decode_stream.decoders.decoder import Decoder
 from decode_stream.decoders.runtime import Encoder
 from decode_stream.gui.snapshot import SignalView, Snapshot
-from decode_stream.gui.words import sample_word
 from decode_stream.stream.filters import ChainSpec
-from decode_stream.stream.ingest import Ingest
-from decode_stream.stream.lsl import StreamLost, lsl_now
-from decode_stream.stream.types import Event, Gap, StreamInfo, Trial
+from decode_stream.stream.lsl import lsl_now
+from decode_stream.stream.types import Event, StreamInfo, Trial
 
 from .config import SessionConfig, parse_events
+from .intake import PULL_S, Intake
 from .picture import AccuracyTrace, best_matches, chain_notes, progress, shown_now, signal_view, trial_name
 from .pipeline import Pipeline, build_pipeline
 from .source import Source
-from .timing import Arrivals, StageTimes, Startup, duration_text
+from .status import Status
+from .timing import StageTimes, Startup
 
 __all__ = ["Session"]
-
-_PULL_S = 0.05
-#: A stream stalls when nothing came for so long, and where hops are seconds long, as of volumes, for so many of them.
-_LEAST_STALL_S, _HOPS_TO_STALL = 0.5, 2.5
-#: A timed session of a stream that stalls ends so many seconds after its time. Seconds.
-_GRACE_S = 10.0
 
 
 class Session:
@@ -49,10 +43,6 @@ class Session:
     ----------
     pipeline : Pipeline or None
         None until the stream is found.
-    events : tuple of Event
-        Everything worth telling, oldest first.
-    n_gaps : int
-        Breaks of the stream so far.
     startup : Startup
         When the session had reached what.
     error : BaseException or None
@@ -73,27 +63,20 @@ class Session:
         self.pipeline: Pipeline | None = None
         self.error: BaseException | None = None
         self.caveat = ""
-        self.events: tuple[Event, ...] = ()
-        self.n_gaps = 0
         self.stages = {name: StageTimes() for name in ("arrive", "window", "decode", "belief", "total")}
         self.startup = Startup()
         self.encoder = Encoder(bundle, config.provider) if bundle else None
         # Names that the gallery lacks are told before a stream is looked for.
         self._stimuli = bundle.manifest.stimuli(parse_events(config.events)) if bundle else {}
-        self._samples = f"{sample_word(config.modality)}s"
         self._source = source
-        source.tell = self.tell
+        self._status = Status()
+        source.tell = self._status.tell
         self._watch_chain = watch_chain
         self._trace = AccuracyTrace()
-        self._started_s = lsl_now()
-        self._state = ("idle", self._started_s)
-        self._first_sample_s: float | None = None
-        self._newest_stamp_s: float | None = None
-        self._arrived_s = 0.0
-        self._arrivals = Arrivals()
         self._stop = threading.Event()
+        self._intake = Intake(config, source, self._status, self.startup, self._stop)
         self._ended = threading.Event()
-        self._input_done = self._markers_done = False
+        self._markers_done = False
         self._news = threading.Condition()
         self._is_new = False
         self._lock = threading.Lock()
@@ -134,7 +117,7 @@ class Session:
             self._n_running -= 1
             last = self._n_running == 0
         if last:
-            self._set_state("ended")
+            self._status.set("ended")
             self._ended.set()
 
     def stop(self) -> None:
@@ -157,12 +140,17 @@ class Session:
 
     def tell(self, kind: str, text: str) -> None:
         """Add an event."""
-        with self._lock:
-            self.events = (*self.events, Event(lsl_now() - self._started_s, kind, text))
+        self._status.tell(kind, text)
 
-    def _set_state(self, state: str) -> None:
-        if self._state[0] != state:
-            self._state = (state, lsl_now())
+    @property
+    def events(self) -> tuple[Event, ...]:
+        """Everything worth telling, oldest first."""
+        return self._status.events
+
+    @property
+    def n_gaps(self) -> int:
+        """Breaks of the stream so far."""
+        return self._intake.n_gaps
 
     def _tell_news(self) -> None:
         with self._news:
@@ -172,12 +160,12 @@ class Session:
     # Samples in
 
     def _acquire(self) -> None:
-        self._set_state("searching")
+        self._status.set("searching")
         info = self._source.connect(self._stop)
         if info is None:
             return
         pipeline = self.pipeline = self._build(info)
-        self._set_state("connected")
+        self._status.set("connected")
         self.startup.reach("connected")
         self.tell("connected", self._source.words)
         for note in (*self._source.notes, *chain_notes(pipeline.ingest)):
@@ -185,11 +173,11 @@ class Session:
         self._spawn(lambda: self._decode(pipeline), "decoding")
         self._spawn(lambda: self._take_markers(pipeline), "markers")
         try:
-            while not self._stop.is_set() and not self._finished(pipeline):
-                self._take_samples(pipeline)
+            while not self._stop.is_set() and not self._intake.finished(pipeline):
+                if self._intake.take(pipeline):
+                    self._tell_news()
         finally:
-            self._tell_gaps(pipeline.ingest.flush())
-            self._input_done = True
+            self._intake.end(pipeline.ingest)
             self._tell_news()
 
     def _build(self, info: StreamInfo) -> Pipeline:
@@ -197,75 +185,7 @@ class Session:
         pipeline = build_pipeline(info, chain, self.config, self.bundle, self.encoder, self._stimuli)
         if pipeline.decoder is not None:
             pipeline.decoder.scores.caveat = self.caveat
-        step_s = float(pipeline.cutter.schedule.step_s) / info.speed
-        self._stall_s = max(_LEAST_STALL_S, _HOPS_TO_STALL * step_s)
         return pipeline
-
-    def _take_samples(self, pipeline: Pipeline) -> None:
-        ingest = pipeline.ingest
-        stop = ingest.ring.stop
-        wanted = ingest.samples_until(pipeline.cutter.next_stop(stop))
-        try:
-            data, stamps_s, arrived_s = self._source.pull(max(1, wanted), _PULL_S)
-        except StreamLost:
-            self._reconnect(ingest)
-            return
-        if not len(data):
-            self._watch_for_stall()
-            return
-        gaps = ingest.feed(data, stamps_s, arrived_s)
-        self._first_sample_s = self._first_sample_s or arrived_s
-        self.startup.reach("first_sample")
-        self._newest_stamp_s = float(stamps_s[-1])
-        self._arrived_s = arrived_s
-        if ingest.ring.stop > stop:
-            self._arrivals.add(ingest.ring.stop, self._newest_stamp_s, arrived_s)
-        self._tell_gaps(gaps)
-        state, since_s = self._state
-        if state == "stalled":
-            self.tell("resumed", f"{self._samples} again after {lsl_now() - since_s:.1f} s")
-        if state in ("connected", "stalled", "lost"):
-            self._set_state("decoding" if pipeline.decoder else "connected")
-        self._tell_news()
-
-    def _tell_gaps(self, gaps: list[Gap]) -> None:
-        self.n_gaps += len(gaps)
-        for gap in gaps:
-            length = duration_text(gap.n_lost / self._source.info.sfreq_hz)
-            texts = {
-                "loss": f"{gap.n_lost} {self._samples} ({length}) lost",
-                "reset": "the time stamps jumped; filters start anew",
-                "reconnect": f"after the reconnection {gap.n_lost} {self._samples} are missing; filters start anew",
-            }
-            self.tell("gap", texts[gap.kind])
-
-    def _watch_for_stall(self) -> None:
-        silent_s = lsl_now() - (self._arrived_s or self._state[1])
-        if silent_s > self._stall_s and self._state[0] not in ("stalled", "lost"):
-            self.tell("stalled", f"no {self._samples} for {silent_s:.1f} s")
-            self._set_state("stalled")
-
-    def _reconnect(self, ingest: Ingest) -> None:
-        if self._source.at_end:
-            self._input_done = True
-            return
-        self._set_state("lost")
-        self.tell("lost", f"the outlet of {self._source.info.name!r} is gone; waiting for it to come back")
-        if self._source.reconnect(self._stop):
-            ingest.continuity.reconnect()
-            self.tell("reconnected", self._source.words)
-            self._set_state("connected")
-            # The silence before is told of already; a stall counts from here.
-            self._arrived_s = 0.0
-
-    def _finished(self, pipeline: Pipeline) -> bool:
-        wanted_s = self.config.duration_s
-        if wanted_s is not None and self._first_sample_s is not None:
-            # Signal counts, but a stream that stalls must not keep a timed session for ever.
-            passed_s = (lsl_now() - self._first_sample_s) * pipeline.ingest.info.speed
-            if pipeline.duration_s >= wanted_s or passed_s > wanted_s + _GRACE_S:
-                return True
-        return self._input_done or self._source.at_end
 
     # Markers and decisions
 
@@ -273,8 +193,8 @@ class Session:
         ended = False
         while not self._stop.is_set() and not ended:
             # Looked at before the pull: what was sent before the last sample is still taken after it.
-            ended = self._input_done
-            for marker in self._source.pull_markers(_PULL_S):
+            ended = self._intake.done
+            for marker in self._source.pull_markers(PULL_S):
                 pipeline.cutter.trials.add(marker)
                 self._tell_news()
         self._markers_done = True
@@ -282,10 +202,10 @@ class Session:
 
     def _decode(self, pipeline: Pipeline) -> None:
         while not self._stop.is_set():
-            done = self._input_done and self._markers_done
+            done = self._intake.done and self._markers_done
             with self._news:
                 if not done and not self._is_new:
-                    self._news.wait(_PULL_S)
+                    self._news.wait(PULL_S)
                 self._is_new = False
             self._decode_due(pipeline)
             if done:
@@ -329,7 +249,7 @@ class Session:
     def _time(self, decoder: Decoder) -> None:
         """Note how long the last batch took at each stage, from the stamp of its oldest window on."""
         batch = decoder.batch
-        arrival = self._arrivals.of(batch.oldest_stop) if batch else None
+        arrival = self._intake.arrivals.of(batch.oldest_stop) if batch else None
         if batch is None or arrival is None:
             return
         stamp_s, arrived_s = arrival
@@ -352,7 +272,8 @@ class Session:
     def snapshot(self) -> Snapshot:
         """Return the session as it stands."""
         now_s = lsl_now()
-        state, since_s = self._state
+        state, since_s = self._status.since()
+        stamp_s = self._intake.newest_stamp_s
         decoder = self.pipeline.decoder if self.pipeline else None
         info = self._source.info
         matches, of, truth = best_matches(decoder)
@@ -365,9 +286,7 @@ class Session:
             modality=self.config.modality or "",
             speed=info.speed,
             duration_s=self.pipeline.duration_s if self.pipeline else 0.0,
-            age_ms=None
-            if self._newest_stamp_s is None or state == "ended"
-            else 1e3 * (now_s - self._newest_stamp_s),
+            age_ms=None if stamp_s is None or state == "ended" else 1e3 * (now_s - stamp_s),
             latency_ms=tuple((name, *times) for name, times in recent if times),
             progress=progress(self.pipeline, self.n_gaps),
             accuracy=self._trace.of(decoder),
