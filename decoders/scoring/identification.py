@@ -19,10 +19,10 @@ __all__ = [
     "correlations",
     "drawn_k_way",
     "k_way",
+    "nth_showing",
     "picture_interval",
     "ranks",
     "retrieval",
-    "showings",
     "two_way",
 ]
 
@@ -132,7 +132,7 @@ def retrieval(fits: FloatArray) -> tuple[npt.NDArray[np.float64], npt.NDArray[np
     return hits(fits, own), hits(fits.T, own)
 
 
-def showings(truth: IntArray) -> IntArray:
+def nth_showing(truth: IntArray) -> IntArray:
     """Return of each trial which showing of its picture it is, from 0, in the order of the trials."""
     order = np.argsort(truth, kind="stable")
     _, first, counts = np.unique(truth[order], return_index=True, return_counts=True)

@@ -11,7 +11,7 @@ from scipy.special import log_softmax
 
 from decode_stream.stream.types import FloatArray, IntArray
 
-from .identification import showings
+from .identification import nth_showing
 
 __all__ = ["assigned", "standardised"]
 
@@ -47,7 +47,7 @@ def assigned(log_evidence: FloatArray, truth: IntArray) -> npt.NDArray[np.float6
     truth : array of shape (n,), int
     """
     log_p = log_softmax(log_evidence, axis=1)
-    number = showings(truth)
+    number = nth_showing(truth)
     right = np.zeros(len(truth))
     for which in np.unique(number):
         own = np.flatnonzero(number == which)

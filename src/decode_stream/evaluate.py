@@ -15,6 +15,7 @@ from decode_stream.decoders.runtime import Encoder
 from decode_stream.decoders.scoring.measured import Measured
 from decode_stream.decoders.scoring.scores import Scores
 from decode_stream.replay_data.open import fingerprint, open_recording
+from decode_stream.replay_data.subject import subject_of
 from decode_stream.stream.errors import RecordingError, StreamError, UsageError
 from decode_stream.stream.recording import Recording
 
@@ -97,6 +98,7 @@ def _decode(
             rows.append(
                 {
                     "recording": recording.name,
+                    "subject": subject_of(path),
                     "trained_on": trained_on,
                     **_counts(decoder),
                     "fingerprint": print_,

@@ -20,7 +20,7 @@ __all__ = ["is_summary", "join_summaries"]
 
 
 class _Recording(msgspec.Struct):
-    recording: str
+    subject: str
     fingerprint: str
 
 
@@ -64,7 +64,7 @@ def join_summaries(paths: Sequence[Path], config: EvaluateConfig) -> int:
     }
     n_people = len(set(people))
     title = f"{len(paths)} evaluations of {n_people} subject{'s' * (n_people > 1)}"
-    print(f"{title}; those of the same recordings are decoders of one subject")
+    print(f"{title}; those of one subject's recordings are decoders of that subject")
     measured = [one for part in parts.values() for one in part.values()]
     if not measured:
         raise UsageError(
@@ -122,9 +122,20 @@ def _check_different(paths: Sequence[Path], summaries: Sequence[_Summary]) -> No
 
 
 def _people(summaries: Sequence[_Summary]) -> list[int]:
-    """Return whose each summary is: those that share a recording are of one person, numbered as they come."""
+    """Return whose each summary is, numbered as they come.
+
+    Those whose recordings bear one subject's name, or that share a recording, are of one person.
+    """
     people: list[int] = []
-    prints = [{recording.fingerprint for recording in summary.recordings} for summary in summaries]
+    prints = [
+        {
+            name
+            for recording in summary.recordings
+            for name in (recording.subject, recording.fingerprint)
+            if name
+        }
+        for summary in summaries
+    ]
     for at, own in enumerate(prints):
         same = [people[before] for before in range(at) if own & prints[before]]
         people.append(same[0] if same else max(people, default=0) + 1)

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from decode_stream.decoders.decoded import latency_ends_s, similarity_rows, unit_rows
 from decode_stream.decoders.scoring.measured import Matrix, Measured, Number
 from decode_stream.decoders.scoring.scores import wilson
-from decode_stream.decoders.scoring.significance import ALPHA, Choices
+from decode_stream.decoders.scoring.significance import Choices
 from decode_stream.decoders.scoring.time_resolved import (
     accuracy_curve,
     accuracy_matrix,
@@ -18,7 +18,7 @@ from decode_stream.decoders.scoring.time_resolved import (
 from decode_stream.stream.errors import UsageError
 from decode_stream.stream.types import FloatArray, IntArray
 
-from .evaluation import Evaluation, p_text
+from .evaluation import Evaluation
 from .measure_pictures import SINGLE
 
 __all__ = ["measure_generalisation", "measure_latency", "measure_linear_generalisation"]
@@ -45,23 +45,21 @@ def measure_latency(evaluation: Evaluation, says: str) -> Measured:
     if evaluation.bundle.manifest.schedule.first_s is None and len(ends_s) > 1:
         until = np.stack([decoded.evidence_until(similarities, k) for k in range(len(ends_s))], axis=1)
         curves.append(accuracy_curve("all windows so far", until, scores, ends_s, seed=seed)[0])
-    numbers = []
+    numbers, notes = [], []
     for curve in curves:
         best = int(np.argmax(curve.y))
-        where = f"{curve.name}, highest, at {curve.x[best]:.0f} ms"
         numbers.append(
-            Number(where, curve.y[best], curve.low[best], curve.high[best], evaluation.chance, scores.n)
-        )
-    notes = tuple(
-        f"{curve.name}: above chance "
-        + (
-            ", ".join(
-                f"{c.first:.0f} to {c.last:.0f} ms (p {p_text(c.p)})" for c in curve.clusters if c.p < ALPHA
+            Number(
+                f"{curve.name}, highest",
+                curve.y[best],
+                curve.low[best],
+                curve.high[best],
+                evaluation.chance,
+                scores.n,
             )
-            or "nowhere"
         )
-        for curve in curves
-    )
+        notes.append(f"{curve.name}: highest at {curve.x[best]:.0f} ms")
+    notes.append("the highest of several points is no held-out score: choose the latency on other data")
     return Measured(
         "latency",
         says,

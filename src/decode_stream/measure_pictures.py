@@ -11,9 +11,9 @@ from decode_stream.decoders.scoring.identification import (
     correlations,
     drawn_k_way,
     k_way,
+    nth_showing,
     picture_interval,
     retrieval,
-    showings,
     two_way,
 )
 from decode_stream.decoders.scoring.measured import Measured, Number
@@ -121,7 +121,7 @@ def measure_identification(evaluation: Evaluation, says: str) -> Measured:
 
 def _retrieved(words: str, fits: FloatArray, shown: IntArray, seed: int) -> list[Number]:
     """Return retrieval from brain to picture and back, within sets in which each picture comes once."""
-    number = showings(shown)
+    number = nth_showing(shown)
     every = len(np.unique(shown))
     both: list[list[FloatArray]] = [[], []]
     of = []

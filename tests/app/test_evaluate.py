@@ -1,0 +1,290 @@
+"""Protocols of `evaluate` from the command line to table, JSON and figure."""
+
+import builtins
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from decode_stream.cli import app
+from decode_stream.decoders.bundle import Bundle, save_bundle
+from decode_stream.decoders.evidence import Calibration
+from decode_stream.decoders.manifest import EmbeddingSpace
+from decode_stream.evaluate_table import NOT_LIVE
+from decode_stream.evaluation import check_pictures, concept_of
+from decode_stream.protocols import PROTOCOLS, TRANSDUCTIVE
+from decode_stream.replay_data.arrays import ArrayRecording
+from decode_stream.stream.errors import RecordingError, UsageError
+from decode_stream.stream.stimuli import StimulusTable
+from decode_stream.stream.types import Channel
+
+from ..decoders.bundles import small_bundle
+
+N_PICTURES, CODES = 12, tuple(range(1, 13))
+
+
+def picture_bundle(path: Path, names: tuple[str, ...], seed: int = 0, *, noise: float = 0.2) -> Path:
+    """Save a bundle of pictures whose embeddings are of four dimensions."""
+    rng = np.random.default_rng(seed)
+    weights = noise * rng.standard_normal((2 * 20, 4)).astype(np.float32)
+    weights[:20, 0] = 1.0
+    small = small_bundle(weights=weights)
+    manifest = replace(
+        small.manifest,
+        space=EmbeddingSpace("test", "all", 4),
+        gallery=names,
+        labels={str(i + 1): name for i, name in enumerate(names)},
+        calibration=Calibration((1.0,) * 5, 1.0),
+    )
+    gallery = np.random.default_rng(9).standard_normal((len(names), 4)).astype(np.float32)
+    # Pictures with an odd number are shown where the first channel falls: half of the gallery can be told.
+    gallery[:, 0] = np.where(np.arange(len(names)) % 2, 2.0, -2.0)
+    save_bundle(Bundle(manifest, small.encoder, gallery), path)
+    return path
+
+
+def write_run(path: Path, seed: int) -> Path:
+    """Write a run of twelve pictures, three times each; even codes lift the first channel, odd ones lower it."""
+    rng = np.random.default_rng(seed)
+    shown = np.concatenate([rng.permutation(CODES) for _ in range(3)])
+    data = 10 * rng.standard_normal((7000, 2))
+    marks = np.zeros(7000, int)
+    for i, code in enumerate(shown):
+        onset = 500 + 170 * i
+        marks[onset] = code
+        data[onset + 10 : onset + 40, 0] += 15 * (1 - 2 * (code % 2))
+    rows = np.column_stack([np.arange(7000) / 200, data, marks])
+    np.savetxt(
+        path,
+        rows,
+        fmt=["%.6f", "%.3f", "%.3f", "%d"],
+        delimiter=",",
+        header="timestamps,Oz,Pz,Marker0",
+        comments="",
+    )
+    return path
+
+
+@pytest.fixture
+def run(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., str]:
+    """Run `evaluate` and return what it prints."""
+    monkeypatch.chdir(tmp_path)
+
+    def evaluate(*tokens: object) -> str:
+        assert app(["evaluate", *map(str, tokens)], result_action="return_value") == 0
+        return capsys.readouterr().out
+
+    return evaluate
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> tuple[Path, list[Path]]:
+    """Return a bundle of twelve pictures of four concepts, and two runs."""
+    names = tuple(f"{'abcd'[i % 4]}_{i:02d}s" for i in range(N_PICTURES))
+    bundle = picture_bundle(tmp_path / "lab.bundle", names)
+    return bundle, [write_run(tmp_path / f"run-{i}.csv", i) for i in range(2)]
+
+
+EVERY = ",".join(name for name in PROTOCOLS if name != "ideal")
+
+
+def test_every_protocol_is_told_as_table_and_json(
+    run: Callable[..., str], lab: tuple[Path, list[Path]]
+) -> None:
+    bundle, runs = lab
+    text = run(*runs, "--bundle", bundle, "--protocol", EVERY, "--json", "x.json")
+    told: dict[str, Any] = json.loads(Path("x.json").read_text())
+    assert list(told["protocols"]) == EVERY.split(",")
+    assert told["transductive"] == {}
+    assert NOT_LIVE not in text
+    assert "\ntop-1 " in text
+    for name, one in told["protocols"].items():
+        assert name == "exact" or f"{name}: " in text
+        assert one["says"] == PROTOCOLS[name].says
+        assert one["repeats"]
+        assert one["interval"]
+        assert one["n"] > 0
+        assert 0 < one["chance"] < 1
+        for number in one["numbers"]:
+            assert number["low"] <= number["value"] <= number["high"], (name, number)
+    exact, k_way = told["protocols"]["exact"], told["protocols"]["k-way"]
+    assert exact["numbers"][0]["value"] == told["accuracy"]["top1"]
+    assert exact["n"] == told["accuracy"]["n"] == 72
+    assert exact["numbers"][0]["value"] > 1.5 / 12  # the half of the gallery is told
+    (two,) = [number for number in k_way["numbers"] if number["name"] == "top-1 of 2"]
+    assert two["value"] > 0.6
+    assert np.mean(k_way["details"]["drawn"]["2"]["top1"]) == pytest.approx(two["value"], abs=0.1)
+    assert told["protocols"]["concept"]["k"] == 4
+    assert [len(curve["x"]) for curve in told["protocols"]["latency"]["curves"]] == [5, 5]
+    assert told["protocols"]["latency"]["curves"][1]["y"][-1] == pytest.approx(told["accuracy"]["top1"])
+    assert np.array(told["protocols"]["generalisation"]["matrix"]["values"]).shape == (5, 5)
+    assert told["protocols"]["repeats"]["details"]["sizes"] == [1, 2, 4, 6]
+    assert told["protocols"]["shuffled"]["details"]["p"] < 0.05
+    # The same order gives the same numbers.
+    run(*runs, "--bundle", bundle, "--protocol", "shuffled,repeats", "--json", "y.json", "--figure", "y.png")
+    again = json.loads(Path("y.json").read_text())["protocols"]
+    assert again == {name: told["protocols"][name] for name in ("shuffled", "repeats")}
+    assert Path("y.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_transductive_numbers_are_made_only_when_asked_for_and_labelled(
+    run: Callable[..., str], lab: tuple[Path, list[Path]]
+) -> None:
+    bundle, runs = lab
+    asked = ("--transductive", "standardise,assign", "--json", "x.json", "--figure", "x.svg")
+    text = run(*runs, "--bundle", bundle, "--protocol", "generalisation", *asked)
+    told = json.loads(Path("x.json").read_text())
+    assert list(told["transductive"]) == list(TRANSDUCTIVE)
+    assert all(one["transductive"] for one in told["transductive"].values())
+    assert not any(one["transductive"] for one in told["protocols"].values())
+    assert text.count(NOT_LIVE) == 2
+    # Letters are drawn as outlines; the panel of a labelled one is red.
+    assert Path("x.svg").read_text().count("#b00020") >= 2
+    with pytest.raises(UsageError, match="--protocol names 'assign'"):
+        run(*runs, "--bundle", bundle, "--protocol", "assign")
+
+
+def test_what_there_is_is_listed(run: Callable[..., str]) -> None:
+    text = run("--protocol", "list")
+    for name, protocol in (PROTOCOLS | TRANSDUCTIVE).items():
+        assert f"  {name} " in text
+        assert protocol.says in text
+        assert "chance" in protocol.says
+    with pytest.raises(UsageError, match=r"names 'latenzy'. Did you mean 'latency'\?[\s\S]*k-way"):
+        run("x.csv", "--protocol", "latenzy")
+
+
+def test_seeds_and_people_are_joined(
+    run: Callable[..., str], lab: tuple[Path, list[Path]], tmp_path: Path
+) -> None:
+    _, runs = lab
+    names = tuple(f"p{i}" for i in range(N_PICTURES))
+    orders = [(0, 0), (0, 1), (1, 2)]  # run and seed: two seeds of the one, one of the other
+    for number, (which, seed) in enumerate(orders):
+        bundle = picture_bundle(tmp_path / f"{number}.bundle", names, seed)
+        run(runs[which], "--bundle", bundle, "--protocol", "exact,latency", "--json", f"{number}.json")
+    text = run("0.json", "1.json", "2.json", "--json", "all.json", "--figure", "all.pdf")
+    assert "3 evaluations of 2 subjects" in text
+    told = json.loads(Path("all.json").read_text())
+    assert told["subjects"] == [1, 1, 2]
+    each = [json.loads(Path(f"{i}.json").read_text())["accuracy"]["top1"] for i in range(3)]
+    (top1, _) = told["protocols"]["exact"]["numbers"]
+    assert top1["value"] == pytest.approx(((each[0] + each[1]) / 2 + each[2]) / 2)
+    assert top1["n"] == 2
+    assert told["protocols"]["exact"]["interval"] == "t, over 2 subjects"
+    assert len(told["protocols"]["latency"]["curves"][0]["y"]) == 5
+    assert Path("all.pdf").read_bytes().startswith(b"%PDF")
+    with pytest.raises(UsageError, match="same bundle and recordings as"):
+        run("0.json", "0.json")
+    with pytest.raises(UsageError, match="run-0.csv: recordings and summaries"):
+        run("0.json", runs[0])
+    with pytest.raises(UsageError, match="one summary; two or more"):
+        run("0.json")
+    Path("broken.json").write_text('{"bundle": 3}')
+    with pytest.raises(UsageError, match="broken.json is no summary of decode-stream evaluate"):
+        run("0.json", "broken.json")
+
+
+def test_centres_come_from_other_pictures(
+    run: Callable[..., str], lab: tuple[Path, list[Path]], tmp_path: Path
+) -> None:
+    _, runs = lab
+    names = tuple(f"c{i:02d}_01s" for i in range(N_PICTURES))
+    bundle = picture_bundle(tmp_path / "test.bundle", names)
+    tokens = (runs[0], "--bundle", bundle, "--protocol", "concept")
+    with pytest.raises(UsageError, match=r"36 of 36 trials show the only one of theirs.*--centres BUNDLE"):
+        run(*tokens)
+    others = tuple(f"c{i % 12:02d}_{2 + i // 12:02d}s" for i in range(24))
+    centres = picture_bundle(tmp_path / "train.bundle", others)
+    text = run(*tokens, "--centres", centres, "--json", "x.json")
+    assert "centres from small" in text
+    assert json.loads(Path("x.json").read_text())["protocols"]["concept"]["k"] == 12
+    # The pictures that are to be found do not count as others.
+    with pytest.raises(UsageError, match="no other picture of 12 of 12 concepts"):
+        run(*tokens, "--centres", bundle)
+
+
+def test_what_cannot_be_measured_is_told(
+    run: Callable[..., str], lab: tuple[Path, list[Path]], tmp_path: Path
+) -> None:
+    bundle, runs = lab
+    tokens = ("--bundle", bundle)
+    with pytest.raises(UsageError, match="evaluate needs recordings"):
+        run(*tokens)
+    with pytest.raises(RecordingError, match="ideal needs a person whose true model is known"):
+        run(runs[0], *tokens, "--protocol", "ideal")
+    with pytest.raises(UsageError, match="holds out each recording in turn, and there is one"):
+        run(runs[0], *tokens, "--protocol", "generalisation-linear")
+    with pytest.raises(UsageError, match=r"--figure x.gif must end in .png, .svg or .pdf"):
+        run(runs[0], *tokens, "--figure", "x.gif")
+    with pytest.raises(UsageError, match="its folder must exist"):
+        run(runs[0], *tokens, "--figure", "no/x.png")
+    with pytest.raises(UsageError, match="--seed is -1"):
+        run(runs[0], *tokens, "--seed", "-1")
+
+
+def test_a_figure_without_matplotlib_is_told_first(
+    run: Callable[..., str], lab: tuple[Path, list[Path]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle, runs = lab
+    plain = builtins.__import__
+
+    def without(name: str, *rest: Any, **more: Any) -> Any:
+        if name.partition(".")[0] == "matplotlib":
+            raise ModuleNotFoundError("No module named 'matplotlib'", name="matplotlib")
+        return plain(name, *rest, **more)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(UsageError, match=r"needs matplotlib.*pip install 'decode-stream\[train\]'"):
+        run(runs[0], "--bundle", bundle, "--figure", "x.png")
+
+
+@pytest.mark.parametrize(
+    ("name", "concept"),
+    [
+        ("aardvark_01b", "aardvark"),
+        ("aircraft_carrier_06s", "aircraft_carrier"),
+        ("00001_aardvark/3", "aardvark"),
+        ("tools/hammer", "tools"),
+        ("maple leaf", "maple leaf"),
+    ],
+)
+def test_the_concept_is_in_the_name(name: str, concept: str) -> None:
+    assert concept_of(name) == concept
+
+
+def shown(split: str, images: list[str]) -> ArrayRecording:
+    """Return a recording of numbered pictures, as THINGS-EEG2 tells of them."""
+    n = len(images)
+    table = StimulusTable(
+        np.arange(n) * 100, np.arange(1, n + 1), image=np.array(images), split=np.array([split] * n)
+    )
+    return ArrayRecording(
+        np.zeros((100 * n, 1)), (Channel("Oz"),), 200.0, table.markers(), name="run", stimuli=table
+    )
+
+
+def test_training_pictures_are_not_scored_against_a_gallery_of_test_pictures() -> None:
+    small = small_bundle(labels={"1": "house", "2": "face"})
+    names = ("bear_04s", "boat_01b")
+    pictures = replace(
+        small.manifest,
+        gallery=names,
+        labels={"1": "bear_04s", "2": "boat_01b"},
+        space=EmbeddingSpace("test", "all", 2),
+    )
+    bundle = Bundle(pictures, small.encoder, small.gallery)
+    check_pictures(shown("test", ["00001_bear/bear_04s.jpg", "00002_boat/boat_01b.jpg"]), bundle)
+    training = shown("train", ["00001_aardvark/aardvark_01b.jpg", "00001_aardvark/aardvark_02s.jpg"])
+    with pytest.raises(
+        RecordingError, match=r"train split.*1 is 00001_aardvark/aardvark_01b.jpg there and 'bear_04s'"
+    ):
+        check_pictures(training, bundle)
+    # Categories are named by whoever trains them, not by pictures.
+    check_pictures(training, small)
