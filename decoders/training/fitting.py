@@ -1,10 +1,8 @@
 """Fit an encoder on the windows of whole trials."""
 
-import copy
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -14,30 +12,13 @@ from torch import Tensor
 from decode_stream.decoders.encoders.channel_attention import ChannelAttention
 from decode_stream.stream.types import FloatArray, IntArray
 
+from .batches import TrialArray
+from .checkpoint import Identity, array_digest, load_checkpoint, module_digest, save_checkpoint
+from .history import FitHistory, Progress
 from .losses import TrialLoss, gallery_loss, similarities
+from .run import TrainingRun, out_of_memory_told
 
-__all__ = ["FitHistory", "FitSettings", "Windows", "embed_trials", "fit"]
-
-Progress = Callable[[int, int, float, float | None], None]
-
-
-class Windows(Protocol):
-    """What fitting asks of windows: an array in memory or mapped from a file, or a choice from one.
-
-    Attributes
-    ----------
-    shape : tuple of int
-        (n_trials, n_latencies, n_channels, n_times).
-    """
-
-    @property
-    def shape(self) -> tuple[int, ...]: ...  # noqa: D102
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: Any, /) -> Any:
-        """Return some trials, by a slice or by places."""
-        ...
+__all__ = ["FitSettings", "embed_trials", "fit"]
 
 
 @dataclass(frozen=True)
@@ -72,24 +53,6 @@ class FitSettings:
     keep_best: bool = False
 
 
-@dataclass(frozen=True)
-class FitHistory:
-    """How a fit went.
-
-    Attributes
-    ----------
-    train_loss, valid_loss : tuple of float
-        Mean trial loss of every epoch in nats, dropout and hidden latencies included in training;
-        `valid_loss` is empty without validation data.
-    kept_epoch : int
-        Number of the epoch whose weights were kept, from 1.
-    """
-
-    train_loss: tuple[float, ...]
-    valid_loss: tuple[float, ...]
-    kept_epoch: int
-
-
 def _latencies(module: ChannelAttention, hidden: Tensor) -> Tensor:
     """Return the latencies of (n, n_latencies) windows in seconds, -1 where hidden."""
     grid = torch.arange(hidden.shape[1], device=hidden.device) * module.config.step_s
@@ -104,7 +67,7 @@ def _embed(module: ChannelAttention, windows: Tensor, hidden: Tensor, subjects: 
 
 
 def embed_trials(
-    module: ChannelAttention, windows: Windows, *, known: bool = True, batch_size: int = 256
+    module: ChannelAttention, windows: TrialArray, *, known: bool = True, batch_size: int = 256
 ) -> npt.NDArray[np.float32]:
     """Return the embeddings of every window of trials.
 
@@ -133,15 +96,16 @@ def embed_trials(
 
 def fit(
     module: ChannelAttention,
-    windows: Windows,
+    windows: TrialArray,
     labels: IntArray,
     gallery: FloatArray,
     *,
     norm: str = "none",
-    valid: tuple[FloatArray, IntArray] | None = None,
+    valid: tuple[TrialArray, IntArray] | None = None,
     subjects: IntArray | None = None,
     seed: int = 0,
     settings: FitSettings | None = None,
+    checkpoint: Path | None = None,
     progress: Progress | None = None,
 ) -> FitHistory:
     """Fit an encoder in place, so that the evidence of a trial's windows adds up to the right gallery entry.
@@ -167,8 +131,10 @@ def fit(
         Whose token to use. One trial in ten trains the token of an unknown subject instead.
     seed : int
         Seed of the order of trials, the hidden latencies and dropout.
+    checkpoint : Path, optional
+        Folder of this training alone, as in `fit_whole_trials`.
     progress : callable, optional
-        Called after every epoch with (epoch, n_epochs, train_loss, valid_loss or None), epochs from 1.
+        Is told of every epoch.
 
     Returns
     -------
@@ -176,6 +142,10 @@ def fit(
 
     Raises
     ------
+    UsageError
+        If a checkpoint is damaged or of another training.
+    DecodeStreamError
+        If the loss diverges, memory runs out, or the checkpoint cannot be written.
     ValueError
         If there are no trials, or shapes and labels do not fit the encoder and the gallery.
     """
@@ -187,13 +157,28 @@ def fit(
     ).to(device)
     n_steps = math.ceil(len(windows) / settings.batch_size)
     optimizer, schedule = _optimizer(module, criterion, settings, n_steps)
-    train_losses: list[float] = []
-    valid_losses: list[float] = []
-    kept, kept_epoch = None, settings.n_epochs
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+    run = TrainingRun(
+        module, criterion, optimizer, schedule, n_epochs=settings.n_epochs, keep_best=settings.keep_best
+    )
+    owner: Identity | None = None
+    if checkpoint is not None:
+        owner = {
+            "settings": asdict(settings),
+            "norm": norm,
+            "seed": seed,
+            "module": type(module).__name__,
+            "weights at the beginning": module_digest(module),
+            "trials": array_digest(windows, labels, subjects),
+            "gallery": array_digest(gallery),
+            "validation trials": None if valid is None else array_digest(*valid),
+        }
+    cuda = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=cuda), out_of_memory_told(settings.batch_size):
         torch.manual_seed(seed)
-        module.train()
-        for epoch in range(1, settings.n_epochs + 1):
+        if checkpoint is not None and owner is not None:
+            load_checkpoint(checkpoint, run, owner)
+        while run.epoch <= settings.n_epochs:
+            module.train()
             order = np.asarray(torch.randperm(len(windows)))
             total = 0.0
             for index in (order[i::n_steps] for i in range(n_steps)):
@@ -201,24 +186,15 @@ def fit(
                 embeddings = _embed(module, batch.windows, batch.hidden, batch.subjects)
                 trial_loss, window_loss = criterion(embeddings, batch.labels, batch.hidden)
                 prior = module.linear.weight.square().sum() / (2 * settings.prior_std**2 * len(windows))
-                optimizer.zero_grad()
-                (trial_loss + settings.window_weight * window_loss + prior).backward()
-                optimizer.step()
-                schedule.step()
+                run.step(trial_loss + settings.window_weight * window_loss + prior)
                 total += float(trial_loss.detach()) * len(index)
-            train_losses.append(total / len(windows))
-            if valid is not None:
-                valid_losses.append(_validate(module, criterion, *valid))
-                if settings.keep_best and valid_losses[-1] == min(valid_losses):
-                    kept, kept_epoch = copy.deepcopy(module.state_dict()), epoch
+            valid_loss = None if valid is None else _validate(module, criterion, *valid)
+            report = run.end_epoch(total / len(windows), valid_loss=valid_loss)
+            if checkpoint is not None and owner is not None:
+                save_checkpoint(checkpoint, run, owner)
             if progress is not None:
-                progress(
-                    epoch, settings.n_epochs, train_losses[-1], valid_losses[-1] if valid_losses else None
-                )
-    if kept is not None:
-        module.load_state_dict(kept)
-    module.eval()
-    return FitHistory(tuple(train_losses), tuple(valid_losses), kept_epoch)
+                progress(report)
+    return run.finish()
 
 
 @dataclass(frozen=True)
@@ -230,7 +206,7 @@ class _Batch:
 
     @staticmethod
     def take(
-        windows: Windows,
+        windows: TrialArray,
         labels: IntArray,
         subjects: IntArray | None,
         index: npt.NDArray[np.int64],
@@ -250,7 +226,7 @@ class _Batch:
         return _Batch(chosen, torch.tensor(labels[index], dtype=torch.int64, device=device), hidden, of_trial)
 
 
-def _check(module: ChannelAttention, windows: Windows, labels: IntArray, gallery: FloatArray) -> None:
+def _check(module: ChannelAttention, windows: TrialArray, labels: IntArray, gallery: FloatArray) -> None:
     config = module.config
     expected = (len(labels), config.n_latencies, config.n_channels, config.n_times)
     if windows.shape != expected or not len(labels):
@@ -276,7 +252,7 @@ def _optimizer(
     return optimizer, schedule
 
 
-def _validate(module: ChannelAttention, criterion: TrialLoss, windows: Windows, labels: IntArray) -> float:
+def _validate(module: ChannelAttention, criterion: TrialLoss, windows: TrialArray, labels: IntArray) -> float:
     """Return the mean trial loss against the whole gallery, latencies known."""
     device = module.cosines.device
     embeddings = torch.tensor(embed_trials(module, windows), device=device)

@@ -10,7 +10,8 @@ from scipy.special import log_softmax
 from decode_stream.decoders.encoders.channel_attention import ChannelAttention, ChannelAttentionConfig
 from decode_stream.stream.types import FloatArray, IntArray
 
-from .fitting import FitSettings, Windows, embed_trials, fit
+from .batches import TrialArray
+from .fitting import FitSettings, embed_trials, fit
 
 __all__ = ["choose_prior"]
 
@@ -22,7 +23,7 @@ PRIORS = (0.01, 0.02, 0.05, 0.1, 0.2)
 class _Picked:
     """Some of the trials, read a batch at a time: the windows of a large recording do not fit into memory."""
 
-    windows: Windows
+    windows: TrialArray
     places: IntArray
 
     @property
@@ -38,7 +39,7 @@ class _Picked:
 
 def choose_prior(
     config: ChannelAttentionConfig,
-    windows: Windows,
+    windows: TrialArray,
     labels: IntArray,
     runs: IntArray,
     gallery: FloatArray,

@@ -123,7 +123,6 @@ def embed_whole_trials(
     Parameters
     ----------
     module : Module
-        Left in evaluation mode.
     epochs : array-like of shape (n_trials, n_channels, n_times), float32
         Read a batch at a time.
     subjects : array of shape (n_trials,), int64, optional
@@ -134,12 +133,14 @@ def embed_whole_trials(
         With the structural part, where there is one.
     """
     device = next(module.parameters()).device
+    was_training = module.training
     module.eval()
     parts = []
     with torch.inference_mode():
         for rows in batches(np.arange(len(epochs))[:, None], batch_size):
             whose = None if subjects is None else on_device(subjects[rows[:, 0]], device)
             parts.append(module(on_device(read_rows(epochs, rows), device), whose).float().cpu().numpy())
+    module.train(was_training)
     return np.concatenate(parts)
 
 

@@ -12,7 +12,9 @@ from decode_stream.decoders.encoders.lda import fit_lda, join_windows
 from decode_stream.decoders.epochs import cut_trials, robust_scale
 from decode_stream.decoders.scoring.scores import auc
 from decode_stream.decoders.training.fitting import FitSettings, embed_trials, fit
+from decode_stream.decoders.training.history import EpochReport
 from decode_stream.replay_data.open import open_recording
+from decode_stream.stream.errors import DecodeStreamError, UsageError
 from decode_stream.stream.filters import ChainSpec
 from decode_stream.stream.window_chain import WindowSpec
 from decode_stream.stream.windows import WindowSchedule
@@ -119,20 +121,52 @@ def test_a_fit_repeats_to_the_bit_and_leaves_the_random_state_alone() -> None:
 def test_the_best_epoch_is_kept_and_every_epoch_is_told() -> None:
     gallery = np.eye(2, dtype=np.float32)
     windows, labels = simulate(gallery, 120)
-    told: list[tuple[int, int, float, float | None]] = []
+    told: list[EpochReport] = []
     settings = FitSettings(n_epochs=6, learning_rate=0.1, prior_std=10.0, keep_best=True)
     module = encoder(4, 2)
     valid = windows[80:], labels[80:]
     history = fit(
         module, windows[:80], labels[:80], gallery, valid=valid, settings=settings,
-        progress=lambda *step: told.append(step),
+        progress=told.append,
     )  # fmt: skip
-    assert [step[:2] for step in told] == [(epoch, 6) for epoch in range(1, 7)]
-    assert tuple(step[3] for step in told) == history.valid_loss
+    assert [(report.epoch, report.n_epochs) for report in told] == [(epoch, 6) for epoch in range(1, 7)]
+    assert tuple(told) == history.reports
     assert history.kept_epoch == 1 + int(np.argmin(history.valid_loss))
     assert history.kept_epoch < 6, "nothing to tell the best from the last"
     log_p = torch.tensor(evidence(module, valid[0], gallery)).log_softmax(1)[np.arange(40), valid[1]]
     assert float(-log_p.mean()) == pytest.approx(min(history.valid_loss), rel=1e-5)
+
+
+def test_a_fit_that_was_stopped_goes_on_to_the_same_weights(tmp_path: Path) -> None:
+    gallery = np.eye(2, dtype=np.float32)
+    windows, labels = simulate(gallery, 60)
+    settings = FitSettings(n_epochs=4, batch_size=16, keep_best=True)
+
+    def fitted(checkpoint: Path | None, stop_after: int = 9) -> ChannelAttention:
+        def stop(report: EpochReport) -> None:
+            if report.epoch == stop_after:
+                raise KeyboardInterrupt
+
+        module = encoder(4, 2)
+        fit(
+            module, windows[:50], labels[:50], gallery, norm="unit", valid=(windows[50:], labels[50:]),
+            settings=settings, checkpoint=checkpoint, progress=stop,
+        )  # fmt: skip
+        return module
+
+    with pytest.raises(KeyboardInterrupt):
+        fitted(tmp_path, stop_after=2)
+    resumed, whole = fitted(tmp_path).state_dict(), fitted(None).state_dict()
+    assert all(torch.equal(resumed[name], value) for name, value in whole.items())
+    windows[0] += 1
+    with pytest.raises(UsageError, match="belongs to another training: its trials differ"):
+        fitted(tmp_path)
+
+
+def test_a_fit_that_diverges_says_so() -> None:
+    windows, labels = simulate(np.eye(2), 60)
+    with pytest.raises(DecodeStreamError, match="diverged in epoch .*--learning-rate"):
+        fit(encoder(4, 2), windows, labels, np.eye(2), settings=FitSettings(learning_rate=1e4))
 
 
 def test_subjects_have_their_own_tokens() -> None:
