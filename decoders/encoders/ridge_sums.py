@@ -82,15 +82,7 @@ def fit_sums(
     """
     y = embeddings.astype(np.float64)
     y -= y.mean(axis=0)
-    parts = [_Sums.none(n_features, y.shape[1]) for _ in range(folds.max() + 1)]
-    origin = np.zeros(n_features)
-    for some, x in blocks:
-        if some.start == 0:
-            # Sums of squares of numbers far from zero lose what is small beside them.
-            origin = x.mean(axis=0)
-        for fold in np.unique(folds[some]):
-            these = folds[some] == fold
-            parts[fold].add(x[these] - origin, y[some][these])
+    parts, origin = _sums(blocks, n_features, y, folds)
     total = parts[0]
     for part in parts[1:]:
         total = total.plus(part)
@@ -106,6 +98,22 @@ def fit_sums(
     penalty = float(penalties[np.argmax(scores)])
     xx, xy, _ = total.around_means(scale)
     return _solve(xx, xy, penalty) / scale[:, None], mean + origin, penalty
+
+
+def _sums(
+    blocks: Iterable[tuple[slice, FloatArray]], n_features: int, y: FloatArray, folds: IntArray
+) -> tuple[list[_Sums], npt.NDArray[np.float64]]:
+    """Return the sums over each part, and what was taken from the features before."""
+    parts = [_Sums.none(n_features, y.shape[1]) for _ in range(folds.max() + 1)]
+    origin = np.zeros(n_features)
+    for some, x in blocks:
+        if some.start == 0:
+            # Sums of squares of numbers far from zero lose what is small beside them.
+            origin = x.mean(axis=0)
+        for fold in np.unique(folds[some]):
+            these = folds[some] == fold
+            parts[fold].add(x[these] - origin, y[some][these])
+    return parts, origin
 
 
 def _solve(xx: FloatArray, xy: FloatArray, penalty: float) -> npt.NDArray[np.float64]:
