@@ -16,7 +16,7 @@ from .batches import TrialArray
 from .checkpoint import Identity, array_digest, load_checkpoint, module_digest, save_checkpoint
 from .history import FitHistory, Progress
 from .losses import TrialLoss, gallery_loss, similarities
-from .run import TrainingRun, out_of_memory_told
+from .run import TrainingRun, one_cycle, out_of_memory_told
 
 __all__ = ["FitSettings", "embed_trials", "fit"]
 
@@ -246,10 +246,7 @@ def _optimizer(
     groups = [{"params": free, "weight_decay": 0.0}, {"params": rest, "weight_decay": settings.weight_decay}]
     rate = settings.learning_rate
     optimizer = torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98))
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, max_lr=rate, total_steps=settings.n_epochs * n_steps, pct_start=0.2
-    )
-    return optimizer, schedule
+    return optimizer, one_cycle(optimizer, rate, settings.n_epochs * n_steps, rise=0.2)
 
 
 def _validate(module: ChannelAttention, criterion: TrialLoss, windows: TrialArray, labels: IntArray) -> float:

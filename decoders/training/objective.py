@@ -56,15 +56,13 @@ class Objective(nn.Module):
 
     def begin_epoch(self, epoch: int, n_epochs: int) -> bool:
         """Take the state of an epoch, from 1; returns whether another loss begins with it."""
-        losses = [loss for loss in (self.semantic, self.structural) if loss is not None]
-        for loss in losses:
-            loss.begin_epoch(epoch, n_epochs)
-        return any(loss.begins for loss in losses)
+        self.semantic.begin_epoch(epoch, n_epochs)
+        return self.semantic.begins
 
     @property
     def mixes(self) -> bool:
         """Whether the inputs of this epoch's batches are to be mixed."""
-        return self.semantic.mixes or (self.structural is not None and self.structural.mixes)
+        return self.semantic.mixes
 
     def embed(self, module: nn.Module, epochs: Tensor, subjects: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return what a module gives for contrast, and for regression: the same, unless it has heads for both.
@@ -129,9 +127,10 @@ class Objective(nn.Module):
         if self.head is not None and self.structural is not None:
             n = self.head.dimension
             structure = self._read(self.targets, pictures)[:, -n:]
-            loss = loss + self.head.weight * self.structural(
-                embeddings[0][:, -n:], structure, regressed=embeddings[1][:, -n:], mixture=mixture
-            )
+            # Of a mixture of trials, the structure is the mixture of theirs.
+            structure = structure if mixture is None else mixture.of(structure)
+            found = self.structural(embeddings[0][:, -n:], structure, regressed=embeddings[1][:, -n:])
+            loss = loss + self.head.weight * found
         return loss
 
     @property

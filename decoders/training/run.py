@@ -13,7 +13,7 @@ from decode_stream.stream.errors import DecodeStreamError
 
 from .history import EpochReport, FitHistory
 
-__all__ = ["DIVERGED", "TrainingRun", "out_of_memory_told"]
+__all__ = ["DIVERGED", "TrainingRun", "one_cycle", "out_of_memory_told"]
 
 #: A training has failed when an epoch's mean loss lies so many times above that of the first batch, before any step.
 DIVERGED = 10.0
@@ -157,6 +157,25 @@ class TrainingRun:
             f"rate of {rate:g}. More than {DIVERGED:g} times the first loss is no learning. Try again with "
             f"--learning-rate {rate / 10:.1g}."
         )
+
+
+def one_cycle(
+    optimizer: torch.optim.Optimizer, learning_rate: float, n_steps: int, rise: float
+) -> torch.optim.lr_scheduler.OneCycleLR:
+    """Return the one-cycle schedule (Smith and Topin 2019).
+
+    Parameters
+    ----------
+    learning_rate : float
+        The highest.
+    n_steps : int
+        Of the whole training.
+    rise : float
+        Share of them until the rate is highest.
+    """
+    # Where the rise would end with the first of all steps, torch divides by zero.
+    rise = rise / 2 if rise * n_steps == 1 else rise
+    return torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=n_steps, pct_start=rise)
 
 
 @contextmanager

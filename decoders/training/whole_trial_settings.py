@@ -20,6 +20,7 @@ class StructuralHead:
     dimension : int
         Its dimensions are the last of the module's output and of the targets.
     loss : LossSpec
+        Any but ``bimixco``, which mixes the trials for both parts.
     weight : float
         Of its loss beside the semantic part's.
     """
@@ -27,6 +28,12 @@ class StructuralHead:
     dimension: int
     loss: LossSpec = field(default_factory=lambda: LossSpec("mse-cosine", weight=0.6))
     weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.loss.name == "bimixco":
+            raise ValueError(
+                "The structural part has no bimixco of its own: it takes that of the semantic part."
+            )
 
 
 @dataclass(frozen=True)
@@ -93,6 +100,8 @@ class WholeTrialSettings:
         for name in ("n_epochs", "average_repeats", "step_epochs"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name} is 1 or more; got {getattr(self, name)}.")
+        if not 0 < self.rise < 1:
+            raise UsageError(f"rise lies between 0 and 1; got {self.rise:g}.")
         if self.patience is not None and self.patience < 1:
             raise UsageError(f"patience is 1 epoch or more; got {self.patience}.")
         # Of batches of two, one could hold a single trial, which has nothing to be told from.

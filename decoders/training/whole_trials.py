@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -19,11 +18,11 @@ from .embedding_losses import Mixture, draw_mixture
 from .history import FitHistory, Progress
 from .losses import similarities
 from .objective import Objective, on_device
-from .run import TrainingRun, out_of_memory_told
+from .run import TrainingRun, one_cycle, out_of_memory_told
 from .whole_trial_data import TrainingTrials, ValidationTrials, check_trials, check_validation, identity
 from .whole_trial_settings import WholeTrialSettings
 
-__all__ = ["Trainable", "embed_whole_trials", "fit_whole_trials"]
+__all__ = ["Trainable", "fit_whole_trials"]
 
 #: Which parameters are trained, by name or by what names begin with.
 Trainable = Callable[[str], bool] | Sequence[str]
@@ -113,35 +112,6 @@ def fit_whole_trials(
                 if progress is not None:
                     progress(report)
     return fit.run.finish()
-
-
-def embed_whole_trials(
-    module: nn.Module, epochs: TrialArray, *, subjects: IntArray | None = None, batch_size: int = 256
-) -> npt.NDArray[np.float32]:
-    """Return the embeddings of trials.
-
-    Parameters
-    ----------
-    module : Module
-    epochs : array-like of shape (n_trials, n_channels, n_times), float32
-        Read a batch at a time.
-    subjects : array of shape (n_trials,), int64, optional
-
-    Returns
-    -------
-    array of shape (n_trials, dimension), float32
-        With the structural part, where there is one.
-    """
-    device = next(module.parameters()).device
-    was_training = module.training
-    module.eval()
-    parts = []
-    with torch.inference_mode():
-        for rows in batches(np.arange(len(epochs))[:, None], batch_size):
-            whose = None if subjects is None else on_device(subjects[rows[:, 0]], device)
-            parts.append(module(on_device(read_rows(epochs, rows), device), whose).float().cpu().numpy())
-    module.train(was_training)
-    return np.concatenate(parts)
 
 
 class _Fit:
@@ -253,12 +223,10 @@ def _optimizer(
         groups.append({"params": scales, "weight_decay": 0.0})  # type: ignore[dict-item]
     rate = settings.learning_rate
     optimizer = torch.optim.AdamW(groups, lr=rate, betas=settings.betas, weight_decay=settings.weight_decay)
-    schedules = torch.optim.lr_scheduler
     if settings.schedule == "one-cycle":
-        n_all = settings.n_epochs * n_steps
-        return optimizer, schedules.OneCycleLR(optimizer, rate, total_steps=n_all, pct_start=settings.rise)
+        return optimizer, one_cycle(optimizer, rate, settings.n_epochs * n_steps, settings.rise)
     factor = settings.step_factor if settings.schedule == "step" else 1.0
-    return optimizer, schedules.StepLR(optimizer, settings.step_epochs * n_steps, factor)
+    return optimizer, torch.optim.lr_scheduler.StepLR(optimizer, settings.step_epochs * n_steps, factor)
 
 
 def _initialise(module: nn.Module, std: float) -> None:

@@ -10,14 +10,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from decode_stream.decoders.encoders.whole_trial import embed_whole
 from decode_stream.decoders.training.augmentations import ChannelDropout, GaussianNoise, Smoothing, Truncation
 from decode_stream.decoders.training.checkpoint import CHECKPOINT_FILE
+from decode_stream.decoders.training.embedding_losses import Mixture
 from decode_stream.decoders.training.history import EpochReport, FitHistory
 from decode_stream.decoders.training.loss_spec import PUBLISHED_LOSSES, LossSpec
-from decode_stream.decoders.training.objective import half_precision
+from decode_stream.decoders.training.objective import Objective, half_precision
 from decode_stream.decoders.training.whole_trial_data import ValidationTrials
 from decode_stream.decoders.training.whole_trial_settings import StructuralHead, WholeTrialSettings
-from decode_stream.decoders.training.whole_trials import embed_whole_trials, fit_whole_trials
+from decode_stream.decoders.training.whole_trials import fit_whole_trials
 from decode_stream.stream.errors import DecodeStreamError, UsageError
 
 torch.set_num_threads(1)
@@ -74,7 +76,7 @@ def held_out(n: int = 40) -> ValidationTrials:
 def top1(module: nn.Module, n: int = 80) -> float:
     """Return the accuracy over the 20 pictures never trained on."""
     epochs, labels = simulate(n, 40)
-    ranked = embed_whole_trials(module, epochs)[:, :DIMENSION] @ targets()[40:].T
+    ranked = embed_whole(module, epochs)[:, :DIMENSION] @ targets()[40:].T
     return float((ranked.argmax(axis=1) + 40 == labels).mean())
 
 
@@ -334,8 +336,23 @@ def test_a_structural_head_learns_its_own_target() -> None:
     fit_whole_trials(module, epochs, labels, both, settings=settings)
     assert top1(module) > 0.8
     epochs, labels = simulate(40, 40)
-    error = embed_whole_trials(module, epochs)[:, DIMENSION:] - layout[labels]
+    error = embed_whole(module, epochs)[:, DIMENSION:] - layout[labels]
     assert (error**2).mean() < 0.1 * layout.var()
+
+
+def test_the_structure_of_mixed_trials_is_mixed_as_they_are() -> None:
+    embeddings, pictures = torch.randn(4, DIMENSION), np.arange(4)
+    mixture = Mixture(torch.tensor([1, 2, 3, 0]), torch.tensor([0.3, 1.0, 0.5, 0.9]))
+    settings = replace(
+        SETTINGS, loss=LossSpec("bimixco"), structure=StructuralHead(3, LossSpec("mse-cosine", weight=0.0))
+    )
+    embeddings[:, -3:] = mixture.of(torch.from_numpy(targets()[:4, -3:]))
+    plain = Objective(replace(settings, structure=None), targets()[:, :-3], None, torch.device("cpu"))
+    both = Objective(settings, targets(), None, torch.device("cpu"))
+    alone = plain(Linear(), (embeddings[:, :-3], embeddings[:, :-3]), pictures, mixture)
+    torch.testing.assert_close(both(Linear(), (embeddings, embeddings), pictures, mixture), alone)
+    with pytest.raises(ValueError, match="no bimixco of its own"):
+        StructuralHead(3, LossSpec("bimixco"))
 
 
 def test_two_heads_take_the_two_parts_of_the_loss_and_targets_may_be_projected() -> None:
@@ -424,6 +441,9 @@ def test_weights_may_begin_as_nice_begins_and_rates_change_as_asked() -> None:
     fit_whole_trials(Linear(), epochs, labels, targets(), settings=settings, progress=told.append)
     assert max(report.learning_rate for report in told) > 9e-3
     assert told[-1].learning_rate < 1e-6
+    # As few steps as the rise has shares.
+    settings = replace(settings, n_epochs=5, batch_size=120)
+    assert len(fit_whole_trials(Linear(), epochs, labels, targets(), settings=settings).reports) == 5
 
 
 def test_half_precision_is_for_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -472,6 +492,7 @@ def test_what_cannot_be_trained_is_refused(
         ({"learning_rate": 0.0}, "learning_rate is above 0"),
         ({"n_epochs": 0}, "n_epochs is 1 or more; got 0"),
         ({"patience": 0}, "patience is 1 epoch or more"),
+        ({"rise": 1.0}, "rise lies between 0 and 1; got 1"),
     ],
 )
 def test_impossible_settings_are_refused(changes: dict[str, object], message: str) -> None:
