@@ -148,7 +148,7 @@ def save_bundle(bundle: Bundle, path: str | Path, *, overwrite: bool = False) ->
     path = Path(path)
     if path.exists() and not (overwrite and is_bundle(path)):
         raise BundleError(f"{path} exists already. Give another --out, or remove it first.")
-    files = {_ENCODER: bundle.encoder, _GALLERY: save_tensors({"embeddings": bundle.gallery})}
+    files = {_ENCODER: bundle.encoder, _GALLERY: _saved({"embeddings": bundle.gallery})}
     files |= _parts(bundle)
     for name, png in bundle.thumbnails.items():
         files[f"gallery/{bundle.manifest.gallery.index(name):05d}.png"] = png
@@ -169,15 +169,19 @@ def _parts(bundle: Bundle) -> dict[str, bytes]:
     """Return the files that a bundle may do without."""
     files = {}
     if bundle.novelty is not None:
-        files[_NOVELTY] = save_tensors(bundle.novelty.tensors())
+        files[_NOVELTY] = _saved(bundle.novelty.tensors())
     if bundle.projector is not None:
         files[_PROJECTOR] = save_projector(bundle.projector)
     if bundle.features is not None:
-        files[_FEATURES] = save_tensors({"mask": bundle.features})
+        files[_FEATURES] = _saved({"mask": bundle.features})
     if bundle.weights:
-        weights = {name: np.ascontiguousarray(value) for name, value in bundle.weights.items()}
-        files[_WEIGHTS] = save_tensors(weights)
+        files[_WEIGHTS] = _saved(bundle.weights)
     return files
+
+
+def _saved(tensors: Mapping[str, npt.NDArray[Any]]) -> bytes:
+    # What lies otherwise in memory would be written as it lies there.
+    return save_tensors({name: np.asarray(value, order="C") for name, value in tensors.items()})
 
 
 def is_bundle(path: Path) -> bool:

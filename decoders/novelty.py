@@ -177,7 +177,9 @@ class Novelty:
         """
         familiar = Familiar(self.mean, self.axes, self.spread, self.rest)
         out = (familiar.distances(windows) - self.center[latencies]) / self.scale[latencies]
-        share: npt.NDArray[np.float64] = (self.quantiles[latencies] < out.max(axis=1)[:, None]).mean(axis=1)
+        farthest, held_out = out.max(axis=1)[:, None], self.quantiles[latencies]
+        # Half of those at the same distance count, as where a channel was dead all along.
+        share: npt.NDArray[np.float64] = ((held_out < farthest).mean(1) + (held_out <= farthest).mean(1)) / 2
         return share
 
     def tensors(self) -> dict[str, npt.NDArray[np.float64]]:

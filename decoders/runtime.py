@@ -20,6 +20,10 @@ PROVIDERS = {
 #: What a graph is given for a window whose latency is not known.
 UNKNOWN_LATENCY = -1.0
 
+#: Windows that go through the network at once. Each takes megabytes on its way through one of whole trials, and of
+#: these hundreds are due together where a recording is decoded without waiting.
+_AT_ONCE = 64
+
 
 def _not_loaded(provider: str) -> UsageError:
     return UsageError(
@@ -70,9 +74,6 @@ class Encoder:
         options.inter_op_num_threads = 1
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3
-        # What only the structure needs is not computed where that is not asked for.
-        self._run = ort.RunOptions()
-        self._run.only_execute_path_to_fetches = self._structure is not None
         try:
             self._session = ort.InferenceSession(bundle.encoder, options, providers=wanted, enable_fallback=0)
             self.provider = self._session.get_providers()[0].removesuffix("ExecutionProvider")
@@ -112,16 +113,13 @@ class Encoder:
         -------
         array of shape (n_windows, dimension), float32
         """
-        (embedding,) = self._session.run(
-            ["embedding"], {"window": windows, "latency_s": latencies_s}, self._run
-        )
-        result: npt.NDArray[np.float32] = embedding
-        return result
+        (embedding,) = self._outputs(["embedding"], windows, latencies_s)
+        return embedding
 
     def encode_both(
         self, windows: npt.NDArray[np.float32], latencies_s: npt.NDArray[np.float32]
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        """Return the embedding and the structure of each window.
+        """Return the embedding and the structure of each window, of one run of the network.
 
         Parameters
         ----------
@@ -140,7 +138,16 @@ class Encoder:
         """
         if self._structure is None:
             raise ValueError("This encoder gives no structure; its manifest has none.")
-        embedding, structure = self._session.run(
-            ["embedding", "structure"], {"window": windows, "latency_s": latencies_s}, self._run
-        )
+        embedding, structure = self._outputs(["embedding", "structure"], windows, latencies_s)
         return embedding, structure
+
+    def _outputs(
+        self, names: list[str], windows: npt.NDArray[np.float32], latencies_s: npt.NDArray[np.float32]
+    ) -> list[npt.NDArray[np.float32]]:
+        """Return the outputs of these names, window by window."""
+        parts: list[list[npt.NDArray[np.float32]]] = []
+        for start in range(0, max(len(windows), 1), _AT_ONCE):
+            some = slice(start, start + _AT_ONCE)
+            given = {"window": windows[some], "latency_s": latencies_s[some]}
+            parts.append(self._session.run(names, given))
+        return parts[0] if len(parts) == 1 else [np.concatenate(part) for part in zip(*parts, strict=True)]

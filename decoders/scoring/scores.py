@@ -171,10 +171,13 @@ def bootstrap_means(
         length = min(max(_SHORTEST_BLOCK, len(x) // 10), _LONGEST_BLOCK)
         n_blocks = -(-len(x) // length)
         starts = rng.integers(len(x), size=(n_resamples, n_blocks))
-        # One resample at a time: all at once would hold as many copies of the trials.
-        for i, at in enumerate(starts):
-            picked = (at[:, None] + np.arange(length)).ravel()[: len(x)] % len(x)
-            total[i] += x[picked].sum(axis=0)
+        # Sums of blocks from running sums, over the seam of the circle; the last block only fills up.
+        so_far = np.concatenate(
+            [np.zeros((1, *x.shape[1:])), np.cumsum(np.concatenate([x, x[:length]]), axis=0)]
+        )
+        lengths = np.full(n_blocks, length)
+        lengths[-1] = len(x) - length * (n_blocks - 1)
+        total += (so_far[starts + lengths] - so_far[starts]).sum(axis=1)
     return total / len(values)
 
 

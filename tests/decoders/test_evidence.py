@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.special import log_softmax, softmax
 
 from decode_stream.decoders.calibration import fit_calibration, fit_repeat_correlation
 from decode_stream.decoders.evidence import Calibration, Evidence, similarity
+from decode_stream.decoders.scoring.calibration_scores import calibration_scores
 
 
 def test_similarity_is_cosine_or_inner_product() -> None:
@@ -69,7 +72,116 @@ def test_noise_alone_gets_hardly_any_weight() -> None:
     assert calibration.free_running < 0.1
 
 
-@pytest.mark.parametrize("weights", [(), (-0.1, 1.0), (float("nan"),)])
+def expected_log_loss(log_evidence: np.ndarray, truth: np.ndarray) -> float:
+    return float(-log_softmax(log_evidence, axis=1)[np.arange(len(truth)), truth].mean())
+
+
+def test_an_open_trial_is_calibrated_after_every_window() -> None:
+    signal = np.array([0.0, 0.3, 1.5, 0.3, 0.0, 0.0])
+    train, labels = simulated(3000, 4, signal, 0)
+    calibration = fit_calibration(train, labels, train[:, 2], ridge=0.01)
+    assert calibration.after[-1] == 1.0
+    test, truth = simulated(6000, 4, signal, 1)
+    slopes = []
+    for k in range(1, 6):
+        told = calibration_scores(calibration.log_evidence(test, k), truth, np.arange(6000) // 1000)
+        slopes.append(told.slope.value)
+        assert told.ece is not None
+        assert told.ece < 0.03
+    assert slopes == pytest.approx([1.0] * 5, abs=0.25)
+    # The trial's last window shares its noise with those before, so that the first ones alone count otherwise.
+    plain = replace(calibration, after=())
+    for k in (1, 2):
+        after, before = (expected_log_loss(c.log_evidence(test, k), truth) for c in (calibration, plain))
+        assert after < before
+
+
+def test_few_trials_leave_the_factors_after_neighbouring_windows_alike() -> None:
+    rng = np.random.default_rng(0)
+    s, labels = simulated(12, 4, np.full(8, 0.5), 2)
+    few = fit_calibration(s, labels, s[:, 0])
+    assert np.abs(np.diff(few.after)).max() < 0.3
+    many, truth = simulated(4000, 4, rng.choice([0.0, 1.5], 8), 3)
+    assert np.abs(np.diff(fit_calibration(many, truth, many[:, 0]).after)).max() > 0.03
+
+
+def growing_similarities(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Similarities of windows that grow: each knows what the one before did, and a little more."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(5, size=n)
+    steps = rng.standard_normal((n, 6, 5)) + 0.5 * np.eye(5)[labels][:, None, :]
+    return np.cumsum(steps, axis=1) / np.arange(1, 7)[:, None], labels
+
+
+def test_a_window_that_grows_replaces_the_evidence_of_those_before() -> None:
+    train, labels = growing_similarities(4000, 0)
+    calibration = fit_calibration(train, labels, train[:, 0], growing=True)
+    assert calibration.growing
+    # A mean of k + 1 steps of noise 1 and signal 1/2 is log-evidence when it is multiplied by (k + 1) / 2.
+    assert calibration.after == pytest.approx(0.5 * np.arange(1, 7), rel=0.15)
+    evidence = Evidence(calibration, 5)
+    for k in (0, 3, 1):  # a late one does not take the newest one's place
+        evidence.add(9, k, train[0, k])
+    assert evidence.log_evidence(9) == pytest.approx(calibration.after[3] * train[0, 3])
+    test, truth = growing_similarities(4000, 1)
+    for k in range(6):
+        told = calibration_scores(calibration.log_evidence(test, k), truth, np.arange(4000) // 500)
+        assert told.slope.value == pytest.approx(1.0, abs=0.2)
+
+
+def repeats(n_pictures: int, n_showings: int, shared: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Log-evidence, calibrated for one showing, whose noise belongs to the picture by a share of its variance."""
+    rng = np.random.default_rng(seed)
+    stimuli = rng.permutation(np.repeat(np.arange(n_pictures), n_showings))
+    own = np.sqrt(shared) * rng.standard_normal((n_pictures, n_pictures))[stimuli]
+    noise = own + np.sqrt(1 - shared) * rng.standard_normal((len(stimuli), n_pictures))
+    return noise + np.eye(n_pictures)[stimuli], stimuli
+
+
+@pytest.mark.parametrize("shared", [0.0, 0.3, 0.8])
+def test_repeats_count_by_how_much_of_their_errors_is_the_pictures(shared: float) -> None:
+    one = Calibration((1.0,), 1.0)
+    fitted = fit_repeat_correlation(one, *repeats(100, 8, shared, 0)).repeat_correlation
+    # The mean of n showings has the noise variance (1 + (n - 1) shared) / n.
+    assert fitted == pytest.approx(shared, abs=0.12)
+    held_out, stimuli = repeats(100, 8, shared, 1)
+    total = np.stack([held_out[stimuli == picture].sum(axis=0) for picture in range(100)])
+
+    def loss(rho: float) -> float:
+        return expected_log_loss(replace(one, repeat_correlation=rho).of_repeats(total, 8), np.arange(100))
+
+    assert fitted is not None
+    assert loss(fitted) < min(loss(min(shared + 0.5, 1.0)), loss(max(shared - 0.5, 0.0)) + 1e-9) + 0.02
+
+
+def test_without_repeats_their_correlation_is_unknown_and_two_showings_claim_no_more_than_one() -> None:
+    evidence, stimuli = repeats(40, 1, 0.5, 0)
+    calibration = fit_repeat_correlation(Calibration((1.0,), 1.0), evidence, stimuli)
+    assert calibration.repeat_correlation is None
+    assert calibration.of_repeats(2 * evidence, 2) == pytest.approx(evidence)
+
+
+def test_a_session_knows_more_of_a_picture_with_each_showing() -> None:
+    evidence = Evidence(Calibration((1.0,), 1.0, repeat_correlation=0.25), 3)
+    assert evidence.repeated_belief("cat").tolist() == pytest.approx([1 / 3] * 3)
+    first, second, other = np.array([1.0, 0, 0]), np.array([0.0, 2, 0]), np.array([0.0, 0, 9])
+    counts = [evidence.show(*shown) for shown in (("cat", first), ("dog", other), ("cat", second))]
+    assert counts == [1, 1, 2]
+    assert evidence.repeated_belief("cat") == pytest.approx(softmax((first + second) / 1.25))
+    assert evidence.repeated_belief("dog") == pytest.approx(softmax(other))
+    assert first.tolist() == [1.0, 0, 0]
+    evidence.keep([])
+    assert evidence.show("cat", first) == 3
+
+
+@pytest.mark.parametrize("weights", [(), (-0.1, 1.0), (float("nan"),), (float("inf"),)])
 def test_impossible_weights_are_refused(weights: tuple[float, ...]) -> None:
     with pytest.raises(ValueError, match="weight of at least 0"):
         Calibration(weights, 1.0)
+
+
+def test_calibrations_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(ValueError, match="2 factors after each of 1 windows"):
+        Calibration((1.0,), 1.0, (1.0, 1.0))
+    with pytest.raises(ValueError, match="from 0 to 1; got 1.5"):
+        Calibration((1.0,), 1.0, repeat_correlation=1.5)
