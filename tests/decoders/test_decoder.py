@@ -191,6 +191,16 @@ def test_beliefs_say_what_they_speak_of() -> None:
     assert not decoder.step()
 
 
+@pytest.mark.parametrize("n", [0, 1, 64, 65, 200])
+def test_whatever_has_piled_up_is_encoded_window_by_window(n: int) -> None:
+    encoder = Encoder(small_bundle())
+    windows = np.random.default_rng(0).standard_normal((n, 2, 20)).astype(np.float32)
+    embeddings = encoder.encode(windows, np.zeros(n, np.float32))
+    means = windows[:, 0].mean(axis=1)
+    assert embeddings.shape == (n, 2)
+    assert embeddings == pytest.approx(np.stack([-means, means], axis=1), abs=1e-6)
+
+
 def test_the_encoder_is_told_the_latency_of_each_window(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[float] = []
     encode = Encoder.encode
