@@ -1,0 +1,41 @@
+"""The table of models."""
+
+from typing import get_args
+
+import pytest
+
+from decode_stream.config import Model
+from decode_stream.models import MODELS, check_starts, default_model, fitter, trial_spec
+from decode_stream.stream.errors import UsageError
+
+
+def test_every_model_of_the_command_line_is_in_the_table_and_loads() -> None:
+    assert set(MODELS) == set(get_args(Model))
+    for name in MODELS:
+        assert callable(fitter(name))
+
+
+def test_every_modality_has_a_model_of_its_own() -> None:
+    for modality in ("eeg", "meg", "fmri"):
+        assert modality in MODELS[default_model(modality)].modalities
+
+
+def test_a_model_is_refused_for_a_modality_that_it_does_not_decode() -> None:
+    with pytest.raises(UsageError, match="--model nice does not decode fmri; fmri has ridge"):
+        trial_spec("nice", "fmri", "growing")
+
+
+def test_encoders_of_whole_trials_grow_unless_asked_not_to() -> None:
+    growing, whole = (trial_spec("nice", "eeg", windows) for windows in ("growing", "whole"))
+    assert growing is not None
+    assert whole is not None
+    assert growing.growing
+    assert growing.first_s == 0.1
+    assert whole.first_s is None
+    assert trial_spec("channel-attention", "eeg", "growing") is None
+
+
+def test_what_is_solved_at_once_begins_with_nothing() -> None:
+    check_starts("nice")
+    with pytest.raises(UsageError, match="leave out --init-from"):
+        check_starts("lda")

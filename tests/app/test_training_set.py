@@ -1,0 +1,68 @@
+"""What `train` is given: whose decoder it is, and which pictures may be trained on."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from decode_stream.decoders.manifest import EmbeddingSpace
+from decode_stream.picture_embeddings import PictureEmbeddings
+from decode_stream.replay_data.arrays import ArrayRecording
+from decode_stream.shown_pictures import ShownPicture
+from decode_stream.stream.errors import RecordingError, UsageError
+from decode_stream.stream.stimuli import StimulusTable
+from decode_stream.stream.types import Channel
+from decode_stream.training_set import _chosen_subject, _picture_gallery
+
+CONCEPTS = ("cat", "cat", "dog", "dog", "cow", "cow")
+
+
+def recording(ids: Sequence[int], splits: Sequence[str], name: str = "run") -> ArrayRecording:
+    onset = 10 * np.arange(len(ids))
+    table = StimulusTable(onset, np.array(ids), split=np.array(splits))
+    return ArrayRecording(np.zeros((100, 1)), (Channel("Oz", "eeg", "V"),), 100.0, stimuli=table, name=name)
+
+
+def embeddings(*rows: Sequence[int]) -> PictureEmbeddings:
+    names = tuple(f"{concept} {i % 2}" for i, concept in enumerate(CONCEPTS))
+    pictures = tuple(
+        ShownPicture(name, concept=concept) for name, concept in zip(names, CONCEPTS, strict=True)
+    )
+    space = EmbeddingSpace("m", "l", 2)
+    each = tuple(np.array(row) for row in rows)
+    return PictureEmbeddings(names, np.arange(12, dtype=np.float32).reshape(6, 2), space, each, pictures)
+
+
+def test_pictures_of_the_test_set_and_of_its_concepts_are_kept_out() -> None:
+    run = recording([1, 3, 5, 6, 99], ["train", "train", "train", "test", "catch"])
+    gallery = _picture_gallery([run], embeddings([0, 2, 4, 5, -1]))
+    assert gallery.names == ("cat 0", "dog 0")  # a cow was in the test set
+    assert gallery.labels == {"1": "cat 0", "3": "dog 0"}
+    assert gallery.concepts == ("cat", "dog")
+    assert gallery.embeddings.tolist() == [[0, 1], [4, 5]]
+
+
+def test_where_there_is_only_a_test_set_it_is_trained_on() -> None:
+    gallery = _picture_gallery([recording([1, 2], ["test", "test"])], embeddings([0, 1]))
+    assert gallery.names == ("cat 0", "cat 1")
+
+
+def test_a_recording_of_a_test_set_is_refused_beside_others() -> None:
+    runs = [recording([1, 2], ["train", "train"]), recording([1], ["test"], "test.npy")]
+    with pytest.raises(RecordingError, match=r"test\.npy shows no picture that may be trained on"):
+        _picture_gallery(runs, embeddings([0, 2], [4]))
+
+
+def test_a_number_that_stands_for_two_pictures_is_refused() -> None:
+    runs = [recording([1, 2], ["train", "train"]), recording([1], ["train"], "other")]
+    with pytest.raises(RecordingError, match=r"Number 1 is cat 0 in one recording and cow 0 in other"):
+        _picture_gallery(runs, embeddings([0, 2], [4]))
+
+
+def test_whose_decoder_it_is_must_be_said_where_there_are_several_people() -> None:
+    assert _chosen_subject(["sub-01", "sub-01"], None) == "sub-01"
+    assert _chosen_subject(["sub-01", "sub-02"], "sub-02") == "sub-02"
+    with pytest.raises(UsageError, match=r"2 people: sub-01, sub-02.*--subject"):
+        _chosen_subject(["sub-01", "sub-02"], None)
+    with pytest.raises(UsageError, match=r"--subject is 'sub-03'.*: sub-01, \(nobody named\)"):
+        _chosen_subject(["sub-01", ""], "sub-03")
