@@ -24,11 +24,9 @@ from decode_stream.stream.recording import Recording
 from decode_stream.stream.types import IntArray
 
 from .file_index import FileIndex
-from .shown_pictures import ShownPicture, shown_pictures
+from .shown_pictures import ShownPicture, shown_pictures, some_names
 
 __all__ = ["PictureEmbeddings", "captions_of", "embed_pictures", "picture_embeddings"]
-
-_MOST_NAMED = 5
 
 
 def _quiet(done: int, of: int) -> None:
@@ -96,7 +94,7 @@ def picture_embeddings(
     near : sequence of Path
         The recordings' files, where pictures are looked for.
     captions : Path or None
-        For a target of texts, COCO's ``captions_*.json``; without it the text is a sentence of the picture's concept.
+        For a target of texts; see `captions_of`.
     cache : Path or None
         Where embeddings are kept, by default `default_cache`.
     progress : callable
@@ -179,7 +177,7 @@ def _stored_rows(pictures: Sequence[ShownPicture], target: StoredTarget) -> IntA
     if missing:
         raise UsageError(
             f"{len(missing)} of {len(pictures)} pictures have no row in {target.name.removeprefix('file:')}: "
-            f"{_some(missing)}. Add them there; rows go by the picture's file name or its number in the dataset."
+            f"{some_names(missing)}. Add them there; rows go by the picture's file name or its number in the dataset."
         )
     return np.array(rows, np.int64)
 
@@ -190,8 +188,8 @@ def captions_of(pictures: Sequence[ShownPicture], captions: Path | None) -> list
     Parameters
     ----------
     captions : Path or None
-        COCO's ``captions_*.json``: pictures are found there by the number in their file's name. Without it the text is
-        a sentence of the picture's concept.
+        COCO's ``captions_*.json``, or a folder of them: pictures are found there by the number in their file's name.
+        Without it the text is a sentence of the picture's concept.
 
     Raises
     ------
@@ -201,16 +199,19 @@ def captions_of(pictures: Sequence[ShownPicture], captions: Path | None) -> list
     if captions is None:
         if missing := [picture.name for picture in pictures if not picture.concept]:
             raise UsageError(
-                f"Nothing is said about {len(missing)} of {len(pictures)} pictures: {_some(missing)}. Give COCO's "
+                f"Nothing is said about {len(missing)} of {len(pictures)} pictures: {some_names(missing)}. Give COCO's "
                 "captions with --captions, or recordings that name what their pictures show."
             )
         return [(sentence,) for sentence in concept_sentences([picture.concept for picture in pictures])]
-    table = coco_captions(captions)
+    files = sorted(captions.glob("captions_*.json")) if captions.is_dir() else [captions]
+    table = dict[int, tuple[str, ...]]()
+    for file in files:
+        table |= coco_captions(file)
     found = [table.get(_number(picture), ()) for picture in pictures]
     if missing := [p.image or p.name for p, texts in zip(pictures, found, strict=True) if not any(texts)]:
         raise UsageError(
-            f"{captions} has no caption for {len(missing)} of {len(pictures)} pictures: {_some(missing)}. Pictures of "
-            "NSD come from both train2017 and val2017; join the two files, or give the one that has them."
+            f"{captions} has no caption for {len(missing)} of {len(pictures)} pictures: {some_names(missing)}. Pictures "
+            "of NSD come from train2017 and from val2017: give the folder that has captions_*.json of both."
         )
     return [tuple(filter(None, texts)) for texts in found]
 
@@ -237,7 +238,3 @@ def _caption_embeddings(
     else:  # a single caption is the best one
         seen = np.zeros((len(pictures), target.space.dimension), np.float32)
     return vet(seen, raw, counts, target.logit_scale, target.space.clamp)
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:_MOST_NAMED]) + (", ..." if len(names) > _MOST_NAMED else "")

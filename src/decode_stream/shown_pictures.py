@@ -18,7 +18,7 @@ from decode_stream.stream.types import IntArray
 
 from .file_index import FileIndex, name_parts
 
-__all__ = ["ShownPicture", "ShownPictures", "find_pictures", "of_file", "shown_pictures"]
+__all__ = ["ShownPicture", "ShownPictures", "find_pictures", "of_file", "shown_pictures", "some_names"]
 
 #: Folders that datasets keep their pictures in, and how many folders above a recording they may lie.
 _NEAR = ("image_set", "Image_set", "Image_set_Resize", "images_set", "object_images", "stimuli")
@@ -259,11 +259,16 @@ def _nowhere(distinct: Sequence[_Told]) -> _Held:
 
 
 def _missing(missing: Sequence[_Told], distinct: Sequence[_Told], where: Path, advice: str) -> UsageError:
-    shown = ", ".join(map(str, missing[:_MOST_NAMED])) + (", ..." if len(missing) > _MOST_NAMED else "")
     return UsageError(
         f"{len(missing)} of {len(distinct)} pictures that were shown are not in {where}, or cannot be told apart "
-        f"there: {shown}. {advice}"
+        f"there: {some_names(list(map(str, missing)))}. {advice}"
     )
+
+
+def some_names(names: Sequence[str]) -> str:
+    """Return the first of many names for a message: ``a, b and 12 more``."""
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    return ", ".join(names[:_MOST_NAMED]) + more
 
 
 def _once(held: _Held, distinct: Sequence[_Told]) -> tuple[list[ShownPicture], dict[_Told, int]]:

@@ -9,7 +9,7 @@ import pytest
 
 from decode_stream.decoders.manifest import EmbeddingSpace
 from decode_stream.decoders.targets import open_clip_models
-from decode_stream.decoders.targets.open_clip_images import open_clip_target
+from decode_stream.decoders.targets.open_clip_images import image_target, open_clip_target
 from decode_stream.stream.errors import UsageError
 
 CONFIG = {
@@ -102,6 +102,27 @@ def test_tokens_and_blocks_are_those_of_the_library(weights: Path) -> None:
 )
 def test_a_path_may_hold_colons(name: str, parts: tuple[str, str, str]) -> None:
     assert open_clip_models.split_name(name) == (parts[0], Path(parts[1]), parts[2])
+
+
+@pytest.mark.parametrize(
+    ("model_name", "layer", "shape"),
+    [
+        ("ViT-L-14", "pooled", (768,)),
+        ("ViT-L-14", "tokens", (257, 768)),
+        ("ViT-B-32", "block-3", (50, 768)),
+        ("ViT-H-14", "pooled", (1024,)),
+        ("RN50", "pooled", (1024,)),
+    ],
+)
+def test_models_of_the_papers_have_their_shapes(model_name: str, layer: str, shape: tuple[int, ...]) -> None:
+    import open_clip
+    import torch
+
+    with torch.device("meta"):  # without memory for the weights
+        model = open_clip.create_model(model_name, device="meta")
+    clip = open_clip_models.ClipModel(model_name, open_clip.get_model_config(model_name), model, None, "")
+    space = image_target("", clip, layer).space
+    assert (space.shape or (space.dimension,)) == shape
 
 
 def test_only_plain_transformers_have_tokens(tmp_path: Path) -> None:
