@@ -210,8 +210,8 @@ def captions_of(pictures: Sequence[ShownPicture], captions: Path | None) -> list
     found = [table.get(_number(picture), ()) for picture in pictures]
     if missing := [p.image or p.name for p, texts in zip(pictures, found, strict=True) if not any(texts)]:
         raise UsageError(
-            f"{captions} has no caption for {len(missing)} of {len(pictures)} pictures: {some_names(missing)}. Pictures "
-            "of NSD come from train2017 and from val2017: give the folder that has captions_*.json of both."
+            f"{captions} has no caption for {len(missing)} of {len(pictures)} pictures: {some_names(missing)}. "
+            "Pictures of NSD come from train2017 and from val2017: give the folder of captions_*.json of both."
         )
     return [tuple(filter(None, texts)) for texts in found]
 
