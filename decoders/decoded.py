@@ -163,7 +163,7 @@ class Keeper:
         """Return what was kept, with the scores of all trials."""
         manifest = self._bundle.manifest
         shapes: Sequence[tuple[int, ...]] = (
-            (manifest.space.dimension,),
+            (self._bundle.dimension,),
             (manifest.chain.n_out, manifest.schedule.n_times),
         )
         arrays = []

@@ -15,6 +15,7 @@ from decode_stream.stream.types import FloatArray, IntArray
 from .scores import bootstrap_interval, hits, wilson
 
 __all__ = [
+    "LEAST_PICTURES",
     "concept_centres",
     "correlations",
     "drawn_k_way",
@@ -27,7 +28,7 @@ __all__ = [
 ]
 
 #: With fewer pictures than this, drawing pictures says nothing about others.
-_LEAST_PICTURES = 8
+LEAST_PICTURES = 8
 
 
 def ranks(evidence: FloatArray, truth: IntArray) -> tuple[IntArray, IntArray]:
@@ -179,7 +180,7 @@ def picture_interval(
     """
     _, group = np.unique(pictures, return_inverse=True)
     n = int(group.max()) + 1
-    if n < _LEAST_PICTURES:
+    if n < LEAST_PICTURES:
         low, high = wilson(float(values.sum()), len(values))
         return float(low), float(high), "Wilson, over trials"
     sums, sizes = np.bincount(group, values), np.bincount(group)

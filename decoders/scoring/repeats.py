@@ -7,15 +7,16 @@ import numpy.typing as npt
 
 from decode_stream.stream.types import FloatArray, IntArray
 
+from .identification import LEAST_PICTURES
 from .measured import Curve
-from .scores import bootstrap_interval, hits
+from .scores import bootstrap_interval, hits, wilson
 
 __all__ = ["groups_of", "repeat_curve", "sizes_of"]
 
 
 def sizes_of(truth: IntArray) -> tuple[int, ...]:
     """Return how many showings to put together: 1, 2, 4, ... and all that at least half of the pictures have."""
-    most = int(np.median(np.unique(truth, return_counts=True)[1]))
+    most = int(np.quantile(np.unique(truth, return_counts=True)[1], 0.5, method="lower"))
     doubled = [2**power for power in range(most.bit_length()) if 2**power <= most]
     return tuple(sorted({*doubled, most}))
 
@@ -54,7 +55,8 @@ def repeat_curve(
     Returns
     -------
     Curve
-        With bootstrap intervals over pictures, which are drawn with all their groups.
+        With bootstrap intervals over pictures, which are drawn with all their groups; Wilson's over the groups of one
+        draw where there are fewer than eight pictures.
     array of shape (n_sizes,), int64
         Pictures scored.
     """
@@ -70,6 +72,10 @@ def repeat_curve(
         _, of = np.unique(np.concatenate(shown), return_inverse=True)
         mean = np.bincount(of, np.concatenate(right)) / np.bincount(of)
         drawn = rng.multinomial(len(mean), np.full(len(mean), 1 / len(mean)), size=n_resamples)
-        points.append((float(mean.mean()), *bootstrap_interval(drawn @ mean / len(mean))))
+        low, high = bootstrap_interval(drawn @ mean / len(mean))
+        if len(mean) < LEAST_PICTURES:
+            n = len(of) / len(seeds)
+            low, high = (float(end) for end in wilson(float(mean.mean()) * n, n))
+        points.append((float(mean.mean()), low, high))
         n_pictures.append(len(mean))
     return Curve.of(name, np.array(sizes), *np.array(points).T), np.array(n_pictures)

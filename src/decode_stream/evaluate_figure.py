@@ -27,6 +27,8 @@ __all__ = ["check_figure", "draw_figure"]
 _SUFFIXES = (".png", ".svg", ".pdf")
 #: Okabe and Ito's colours, which people tell apart who see colours differently.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+#: So that a curve shows under another that lies on it.
+_STYLES = ("-", (0, (5, 2)), (0, (1.5, 1.5)))
 _GREY = "#666666"
 _PANEL_IN = (6.4, 4.3)
 #: Characters in a line above a panel, and above a matrix, which is square.
@@ -126,8 +128,8 @@ def _plain(axes: Axes) -> None:
 def _chance_line(axes: Axes, chance: float) -> None:
     axes.axhline(chance, color=_GREY, lw=1, ls="--")
     axes.annotate(
-        "chance", (1.0, chance), xycoords=("axes fraction", "data"), xytext=(-2, 2), textcoords="offset points",
-        ha="right", fontsize=7, color=_GREY,
+        "chance", (1.0, chance), xycoords=("axes fraction", "data"), xytext=(3, 0), textcoords="offset points",
+        va="center", fontsize=7, color=_GREY,
     )  # fmt: skip
 
 
@@ -140,7 +142,8 @@ def _draw_curves(axes: Axes, measured: Measured) -> None:
     for number, curve in enumerate(measured.curves):
         colour = _COLOURS[number % len(_COLOURS)]
         axes.fill_between(curve.x, curve.low, curve.high, color=colour, alpha=0.16, lw=0)
-        axes.plot(curve.x, curve.y, color=colour, lw=1.8, marker="o", ms=3.5, label=curve.name)
+        style = _STYLES[number % len(_STYLES)]
+        axes.plot(curve.x, curve.y, color=colour, lw=1.8, ls=style, marker="o", ms=3.5, label=curve.name)
         _cluster_bars(axes, curve, below - height * (0.05 + 0.035 * number), colour)
     _chance_line(axes, measured.chance)
     if repeats:
@@ -151,7 +154,9 @@ def _draw_curves(axes: Axes, measured: Measured) -> None:
     axes.set_ylabel("accuracy (top-1)", fontsize=9)
     if any(cluster.p < ALPHA for curve in measured.curves for cluster in curve.clusters):
         axes.plot([], [], color=_GREY, lw=4, solid_capstyle="butt", label="cluster above chance, p < 0.05")
-    axes.legend(frameon=False, fontsize=8, loc="best")
+    legend = axes.legend(frameon=False, fontsize=8, loc="upper left")
+    # Room above the curves, so that the legend hides none.
+    axes.set_ylim(axes.get_ylim()[0], top + height * 0.09 * (len(legend.get_texts()) + 0.5))
     _plain(axes)
 
 
@@ -214,7 +219,8 @@ def _draw_null(axes: Axes, measured: Measured) -> None:
     axes.axvline(measured.chance, color=_GREY, lw=1, ls="--", label="chance")
     axes.set_xlabel("accuracy (top-1)", fontsize=9)
     axes.set_ylabel("permutations", fontsize=9)
-    axes.legend(frameon=False, fontsize=8)
+    axes.legend(frameon=False, fontsize=8, loc="upper left")
+    axes.set_ylim(top=1.35 * axes.get_ylim()[1])
     _plain(axes)
 
 

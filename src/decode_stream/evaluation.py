@@ -133,7 +133,7 @@ def check_pictures(recording: Recording, bundle: Bundle) -> None:
     raise RecordingError(
         f"{recording.name} shows pictures of the {table.split[row]} split, and its numbers name other pictures in the "
         f"gallery of {manifest.name!r}: {table.id[row]} is {what} there and {name!r} here. Each split counts from 1. "
-        "Give a recording of the split that the gallery was made of, or make one of these pictures: decode-stream "
+        "Give a recording of the split that the gallery was made of, or make a gallery of these: decode-stream "
         "gallery IMAGES --target NAME --bundle PATH"
     )
 

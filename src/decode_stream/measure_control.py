@@ -6,6 +6,7 @@ from scipy.special import logsumexp
 
 from decode_stream.decoders.ideal.ideal_observer import IdealObserver, log_likelihood
 from decode_stream.decoders.scoring.fraction_of_ideal import fraction_of_ideal
+from decode_stream.decoders.scoring.identification import LEAST_PICTURES
 from decode_stream.decoders.scoring.measured import Measured, Number
 from decode_stream.decoders.scoring.scores import hits
 from decode_stream.decoders.scoring.significance import Choices, shuffled_accuracies
@@ -20,8 +21,6 @@ from .measure_pictures import SINGLE, scored
 __all__ = ["measure_ideal", "measure_shuffled"]
 
 _N_SHUFFLES = 1000
-#: With fewer pictures, trials are drawn for the interval of a fraction.
-_LEAST_PICTURES = 8
 
 
 def measure_shuffled(evaluation: Evaluation, says: str) -> Measured:
@@ -70,7 +69,7 @@ def measure_ideal(evaluation: Evaluation, says: str) -> Measured:
             "ideal found no trial that the ideal observer sees too: leave out --marker-offset-ms and --onset-channel, "
             "a simulated person's markers stand where they belong."
         )
-    every = len(np.unique(of)) >= _LEAST_PICTURES
+    every = len(np.unique(of)) >= LEAST_PICTURES
     found = fraction_of_ideal(
         right,
         ideal,

@@ -71,10 +71,7 @@ def measure_latency(evaluation: Evaluation, says: str) -> Measured:
         tuple(numbers),
         tuple(curves),
         x_name=f"end of the {words} after onset (ms)",
-        notes=(
-            *notes,
-            "the highest of several points is no held-out score: choose the latency on other data",
-        ),
+        notes=tuple(notes),
     )
 
 

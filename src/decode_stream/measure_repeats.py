@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from decode_stream.decoders.decoded import similarity_rows
+from decode_stream.decoders.scoring.identification import LEAST_PICTURES
 from decode_stream.decoders.scoring.measured import Measured, Number
 from decode_stream.decoders.scoring.repeats import repeat_curve, sizes_of
 from decode_stream.stream.errors import UsageError
@@ -59,16 +60,23 @@ def measure_repeats(evaluation: Evaluation, says: str) -> Measured:
         f"1 to {sizes[-1]}",
         evaluation.chance,
         int(n_pictures[0]),
-        "bootstrap over pictures",
+        "bootstrap over pictures" if n_pictures.min() >= LEAST_PICTURES else "Wilson, over groups of trials",
         tuple(numbers),
         tuple(curves),
         x_name="showings put together",
         notes=(
             f"windows are gated for artefacts and clamped before signals are averaged; the correlation of repeats, "
             f"which scales summed evidence and moves no pick, {told}",
+            *_of_categories(evaluation),
         ),
         details={"n_pictures": [int(n) for n in n_pictures], "sizes": list(sizes)},
     )
+
+
+def _of_categories(evaluation: Evaluation) -> tuple[str, ...]:
+    if evaluation.bundle.manifest.space.model != "categories":
+        return ()
+    return ("entries of the gallery are categories: showings put together may be of different pictures",)
 
 
 def _of_evidence(evaluation: Evaluation, groups: Sequence[IntArray]) -> FloatArray:

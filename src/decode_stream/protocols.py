@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from textwrap import fill
 
 from decode_stream.decoders.scoring.measured import Measured
 from decode_stream.stream.errors import UsageError, did_you_mean
@@ -127,5 +128,8 @@ def chosen(names: str | None, known: dict[str, Protocol], flag: str) -> tuple[st
 
 
 def list_protocols(protocols: Iterable[tuple[str, Protocol]]) -> str:
-    """Return a line for each protocol that says what it is."""
-    return "\n".join(f"  {name:<22} {protocol.says}" for name, protocol in protocols)
+    """Return a paragraph for each protocol that says what it is."""
+    indent = " " * 25
+    return "\n".join(
+        fill(f"  {name:<22} {protocol.says}", 118, subsequent_indent=indent) for name, protocol in protocols
+    )
