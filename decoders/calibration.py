@@ -175,7 +175,7 @@ def fit_repeat_correlation(
         return float(np.mean([_log_loss(tried.of_repeats(total, n), y)[0] for n, total, y in sets]))
 
     inner = float(minimize_scalar(loss, bounds=(0.0, 1.0), method="bounded").x)
-    return replace(calibration, repeat_correlation=min((inner, 0.0, 1.0), key=loss))
+    return replace(calibration, repeat_correlation=min((1.0, inner, 0.0), key=loss))
 
 
 def _together(stimuli: IntArray, n: int) -> IntArray:

@@ -12,7 +12,7 @@ __all__ = ["Familiar", "Novelty", "fit_familiar", "fit_novelty"]
 
 _N_AXES = 16
 #: As many windows, and numbers of all channels, are enough to fit the axes on.
-_MOST_WINDOWS, _MOST_VALUES = 20_000, 20_000_000
+_MOST_WINDOWS, _MOST_VALUES = 20_000, 10_000_000
 #: A channel's power is not taken for lower than this share of its usual spread, dead or not.
 _FLOOR = 1e-2
 #: Nor does any direction vary less than this, however alike the training windows were.

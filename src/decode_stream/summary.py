@@ -2,6 +2,7 @@
 
 import time
 from datetime import UTC, datetime, timedelta
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,7 @@ def trial_rows(scores: Scores) -> list[dict[str, Any]]:
             "run": trial.run,
             "stimulus": trial.stimulus,
             "showing": trial.showing,
-            "novelty": trial.novelty,
+            "novelty": trial.novelty if isfinite(trial.novelty) else None,
             "log_evidence": [float(e) for e in trial.log_evidence],
         }
         for trial in scores.trials

@@ -67,8 +67,41 @@ def test_accuracy_has_chance_n_and_interval() -> None:
     assert "auc" not in summary
 
 
+def test_accuracy_tells_calibration_repeats_and_novelty(tmp_path: Path) -> None:
+    scores = Scores(3)
+    for i in range(4):
+        e = np.array([1.0, 0.0, 0.0])
+        novelty = [0.2, 0.99, float("nan"), 0.4][i]
+        scores.add(
+            TrialScore(i, 100 * i, i % 2, e, np.ones(2), 0, novelty, i // 2 + 1, float(i % 2 == 0), 0.5)
+        )
+    summary = {"accuracy": accuracy_summary(scores), "per_trial": trial_rows(scores)}
+    write_json(summary, tmp_path / "out.json")
+    read = json.loads((tmp_path / "out.json").read_text())
+    accuracy = read["accuracy"]
+    assert accuracy["calibration"]["n"] == 4
+    assert accuracy["calibration"]["log_loss"] == pytest.approx(np.log(np.exp([1, 0, 0]).sum()) - 0.5)
+    assert accuracy["calibration"]["ece"] is None
+    assert accuracy["repeats"] == {
+        "showings": [1, 2],
+        "n": [2, 2],
+        "top1": [0.5, 0.5],
+        "log_loss": [0.5, 0.5],
+    }
+    assert accuracy["novelty"] == {"n": 3, "mean": pytest.approx(0.53), "above_0.95": pytest.approx(1 / 3)}
+    assert [(row["showing"], row["novelty"]) for row in read["per_trial"]] == [
+        (1, 0.2),
+        (1, 0.99),
+        (2, None),
+        (2, 0.4),
+    ]
+    once = accuracy_summary(scores_of([1, 0], 10))
+    assert (once["repeats"], once["novelty"]) == (None, None)
+
+
 def test_accuracy_of_no_trial_claims_nothing() -> None:
     summary = accuracy_summary(Scores(10))
+    assert (summary["calibration"], summary["repeats"], summary["novelty"]) == (None, None, None)
     assert (summary["n"], summary["top1"], summary["top5"]) == (0, None, None)
     assert summary["top1_interval"] == [0.0, 1.0]
     assert summary["top1_by_latency"] == []
@@ -82,9 +115,10 @@ def test_auc_is_told_for_two_entries_only_and_top5_for_more_than_five() -> None:
 
 def test_every_trial_has_its_row() -> None:
     rows = trial_rows(scores_of([1, 0], 2))
+    both = {"run": 2, "showing": 1, "novelty": None, "log_evidence": [0.5, -0.5]}
     assert rows == [
-        {"trial": 0, "onset": 0, "run": 2, "stimulus": 0, "log_evidence": [0.5, -0.5]},
-        {"trial": 1, "onset": 100, "run": 2, "stimulus": 1, "log_evidence": [0.5, -0.5]},
+        {"trial": 0, "onset": 0, "stimulus": 0, **both},
+        {"trial": 1, "onset": 100, "stimulus": 1, **both},
     ]
 
 
