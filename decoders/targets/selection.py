@@ -139,7 +139,8 @@ def select_features(
     Parameters
     ----------
     inputs : array of shape (n_trials, ...)
-        What was measured, training trials only.
+        What was measured, training trials only. The time it takes grows with the third power of their number: of many
+        repeats give the means.
     wanted : array of shape (n_trials, dimension)
         The embedding of each trial's picture. May be mapped from a file: some columns are read at a time.
     stimuli : array of shape (n_trials,), int64

@@ -42,7 +42,7 @@ class ShownPicture:
     concept : str
         What it shows; empty where nothing says so.
     split, id : str or None, int or None
-        Its number, and what part of the dataset counts so.
+        Its number in the recording's dataset, else in that of the folder, and what part of it counts so.
     item : Item or None
         Where it lies; None where no pictures are here.
     """
@@ -232,7 +232,10 @@ def _in_folder(distinct: Sequence[_Told], folder: Path) -> _Held:
         if place is None:
             missing.append(entry)
         else:
-            held.append((place, of_file(files[place])))
+            picture = of_file(files[place])
+            if entry.id is not None:  # as the recording's dataset counts, not the folder's
+                picture = replace(picture, split=entry.split, id=entry.id)
+            held.append((place, picture))
     if missing:
         raise _missing(missing, distinct, folder, "Give the folder that holds all of them.")
     return held

@@ -73,6 +73,11 @@ def test_pictures_are_found_by_number_and_by_file(tmp_path: Path) -> None:
     assert [rows.tolist() for rows in found.rows_by_recording] == [[2, -1, 1, 2, 0], [1, -1, 0]]
     np.testing.assert_array_equal(found.embeddings, [colour(21), colour(2), colour(11)])
     assert [picture.concept for picture in found.pictures] == ["dog", "thing1", "thing2"]
+    assert [(picture.split, picture.id) for picture in found.pictures] == [
+        ("test", 2),
+        ("train", 3),
+        ("train", 12),
+    ]
     thumbnail = found.thumbnail(1, 4)
     assert thumbnail is not None
     assert thumbnail.startswith(b"\x89PNG")
@@ -122,7 +127,8 @@ def test_numbers_of_nsd_are_not_those_of_coco(tmp_path: Path) -> None:
     # A laboratory's markers may be COCO's numbers; and NSD's table may name COCO's files.
     assert shown_pictures([recording(id=[9])], tmp_path / "train2017").pictures[0].name == "000000000009"
     named = recording(id=[7], split=["train"], image=["train2017/000000000025.jpg"])
-    assert shown_pictures([named], tmp_path / "train2017").pictures[0].name == "000000000025"
+    (picture,) = shown_pictures([named], tmp_path / "train2017").pictures
+    assert (picture.name, picture.split, picture.id) == ("000000000025", "train", 7)
 
 
 def test_markers_may_be_the_names_of_pictures(tmp_path: Path) -> None:
