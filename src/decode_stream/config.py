@@ -228,7 +228,7 @@ class GalleryConfig:
     """Settings of a gallery of a lab's own pictures."""
 
     target: Annotated[str, Parameter(group=_DECODER)]
-    """The image encoder, the one that the bundle was trained on: objects, or open_clip:MODEL:WEIGHTS."""
+    """The target that the bundle was trained on: objects, open_clip:MODEL:WEIGHTS, file:PATH, colour-layout, ..."""
     bundle: Annotated[Path, Parameter(group=_DECODER)]
     """The decoder: a bundle's folder or .zip."""
     out: Annotated[Path | None, Parameter(group=_OUTPUT)] = None
