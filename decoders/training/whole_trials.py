@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -25,7 +26,7 @@ from .whole_trial_settings import WholeTrialSettings
 __all__ = ["Trainable", "fit_whole_trials"]
 
 #: Which parameters are trained, by name or by what names begin with.
-Trainable = Callable[[str], bool] | Sequence[str]
+Trainable: TypeAlias = Callable[[str], bool] | Sequence[str]
 
 
 def fit_whole_trials(
