@@ -1,6 +1,8 @@
+import msgspec
 import numpy as np
 import pytest
 
+from decode_stream.decoders.manifest import EmbeddingSpace
 from decode_stream.decoders.targets.target import Target
 from decode_stream.replay_data.pictures.picture_space import LAYOUT_SIZE, scene_embedding
 from decode_stream.replay_data.pictures.scenes import N_OBJECTS, compose, draw_scenes
@@ -71,3 +73,14 @@ def test_a_clamp_goes_before_any_target() -> None:
     np.testing.assert_array_equal(clamped.encode(pictures), np.clip(plain.encode(pictures), -0.1, 0.1))
     assert (plain.space.clamp, clamped.space.clamp) == (None, 0.1)
     assert clamped.name == "clamp-0.1:colour-layout:2x2"
+
+
+def test_a_space_comes_back_from_a_manifest_and_older_ones_lack_the_rest() -> None:
+    space = EmbeddingSpace("m", "tokens", 6, shape=(2, 3), clamp=1.5, preparation="squash")
+    assert msgspec.convert(msgspec.json.decode(msgspec.json.encode(space)), EmbeddingSpace) == space
+    older = {"model": "m", "layer": "l", "dimension": 6, "norm": "unit"}
+    assert msgspec.convert(older, EmbeddingSpace) == EmbeddingSpace("m", "l", 6)
+    with pytest.raises(ValueError, match="has 6 numbers, not 5"):
+        EmbeddingSpace("m", "l", 5, shape=(2, 3))
+    with pytest.raises(ValueError, match="A clamp lies above 0; got -1"):
+        EmbeddingSpace("m", "l", 5, clamp=-1)
