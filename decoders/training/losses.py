@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["TrialLoss", "gallery_loss", "pair_loss", "similarities"]
+__all__ = ["MAX_GALLERY", "TrialLoss", "gallery_loss", "pair_loss", "similarities"]
 
-# Galleries up to this size are contrasted as a whole, larger ones within the batch.
-_MAX_GALLERY = 256
+#: Galleries up to this size are contrasted as a whole, larger ones within the batch.
+MAX_GALLERY = 256
 # Inverse of the temperature 0.07 at which contrastive training with cosines usually begins.
 _COSINE_SCALE = 14.3
 
@@ -91,7 +91,7 @@ class TrialLoss(nn.Module):
 
     def __init__(self, gallery: Tensor, norm: str, n_latencies: int) -> None:
         super().__init__()
-        self.norm, self.whole = norm, len(gallery) <= _MAX_GALLERY
+        self.norm, self.whole = norm, len(gallery) <= MAX_GALLERY
         self.register_buffer("gallery", gallery)
         cosine = norm == "unit"
         window_scale = _COSINE_SCALE if cosine else 1.0

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -13,11 +12,10 @@ from decode_stream.decoders.encoders.atm import Atm, AtmConfig
 from decode_stream.decoders.encoders.eegnet import EegNet, EegNetConfig
 from decode_stream.decoders.encoders.nice import Nice, NiceConfig
 from decode_stream.decoders.encoders.projection import Projection, ProjectionConfig
-from decode_stream.decoders.encoders.public_weights import HasPublicWeights, load_public_weights
 from decode_stream.decoders.encoders.spatial_attention import SpatialAttention, SpatialAttentionConfig
 from decode_stream.decoders.encoders.whole_trial import WholeTrial, embed_whole
 from decode_stream.decoders.epochs import TrialSet, grown
-from decode_stream.decoders.fit_options import FitOptions, Start
+from decode_stream.decoders.fit_options import FitOptions
 from decode_stream.decoders.recipe import Fit, Recipe, Trained
 from decode_stream.decoders.runtime import UNKNOWN_LATENCY
 from decode_stream.decoders.training.augmentations import Smoothing, Truncation
@@ -29,11 +27,10 @@ from decode_stream.export.onnx import export_encoder
 from decode_stream.stream.errors import UsageError
 
 from .config import Model
+from .network_state import FINE_TUNING, begin, state_of
 
 __all__ = ["whole_trial_fit"]
 
-#: A network that was trained before learns at this share of its rate: UBP's 1e-5 after 1e-4.
-_FINE_TUNING = 0.1
 #: Categories have no lengths to compare: a softmax over their inner products, as in a classifier.
 _CATEGORIES = LossSpec(temperature=1.0, normalise="none")
 
@@ -69,14 +66,15 @@ def _nice(attention: str) -> _Published:
         shape = (size.n_channels, size.n_times, size.dimension)
         return Nice(NiceConfig(*shape, attention, attend_in_every_trial=not size.as_published), seed)
 
-    return _Published(
-        make, WholeTrialSettings(loss=PUBLISHED_LOSSES["nice"], average_repeats=4, init_std=0.02)
-    )
+    return _Published(make, WholeTrialSettings(loss=PUBLISHED_LOSSES["nice"], average_repeats=4))
 
 
 def _atm(size: _Size, seed: int) -> nn.Module:
     shape = (size.n_channels, size.n_times, size.dimension)
-    return Atm(AtmConfig(*shape, keep_every_channel=not size.as_published), seed)
+    if size.as_published:
+        return Atm(AtmConfig(*shape), seed)
+    # One person is the one that all others share.
+    return Atm(AtmConfig(*shape, n_subjects=0, keep_every_channel=True), seed)
 
 
 def _eegnet(size: _Size, seed: int) -> nn.Module:
@@ -156,7 +154,7 @@ def _fit(published: _Published, trials: TrialSet, recipe: Recipe, options: FitOp
         module = published.make(size, options.seed)
     except ValueError as error:
         raise UsageError(f"{error} Give another --model, or other recordings or --channels.") from error
-    _begin(module, options.start)
+    begin(module, options.start)
     targets, valid = recipe.gallery.embeddings, None
     if options.valid is not None:
         held = options.valid
@@ -176,31 +174,6 @@ def _fit(published: _Published, trials: TrialSet, recipe: Recipe, options: FitOp
     return _trained(module.to("cpu"), recipe)
 
 
-def _begin(module: nn.Module, start: Start) -> None:
-    """Give a module the weights that it is to begin with."""
-    if start.public:
-        if not hasattr(module, "public_names"):
-            raise UsageError(
-                f"There are no public weights of {type(module).__name__} that --init-from could take."
-            )
-        load_public_weights(cast(HasPublicWeights, module), start.public)
-    if start.weights is not None:
-        own = module.state_dict()
-        differ = sorted(
-            name
-            for name in own.keys() | start.weights.keys()
-            if name not in own
-            or name not in start.weights
-            or tuple(own[name].shape) != start.weights[name].shape
-        )
-        if differ:
-            raise UsageError(
-                f"The bundle given to --init-from holds another network: {', '.join(differ[:5])}"
-                f"{', ...' if len(differ) > 5 else ''} differ. Train with the same --model, channels, rate and target."
-            )
-        module.load_state_dict({name: torch.tensor(value) for name, value in start.weights.items()})
-
-
 def _settings(
     published: WholeTrialSettings, recipe: Recipe, options: FitOptions, *, validated: bool
 ) -> WholeTrialSettings:
@@ -211,12 +184,11 @@ def _settings(
         published,
         n_epochs=options.n_epochs or published.n_epochs,
         batch_size=options.batch_size or published.batch_size,
-        learning_rate=options.learning_rate or published.learning_rate * (_FINE_TUNING if begun else 1.0),
+        learning_rate=options.learning_rate or published.learning_rate * (FINE_TUNING if begun else 1.0),
         loss=_CATEGORIES if norm == "none" else published.loss,
         norm="none" if norm == "none" else "unit",
         truncate=Truncation(stops) if recipe.n_latencies > 1 else None,
         patience=published.patience if validated else None,
-        init_std=None if begun else published.init_std,
         seed=options.seed,
     )
 
@@ -238,6 +210,5 @@ def _trained(module: nn.Module, recipe: Recipe) -> Trained:
         latencies_s[1::3] = UNKNOWN_LATENCY
         return export_encoder(WholeTrial(module), some, latencies_s)
 
-    weights = {name: value.detach().cpu().numpy() for name, value in module.state_dict().items()}
     projector = module.gallery_projector() if isinstance(module, Projection) else None
-    return Trained(embed, export, weights, projector)
+    return Trained(embed, export, state_of(module), projector)

@@ -133,11 +133,11 @@ def test_nothing_of_the_held_out_run_reaches_its_fold(categories: tuple[Runs, Ga
     def folds(recordings: Runs) -> list[tuple[object, bytes]]:
         seen = []
 
-        def fit(trials: TrialSet, recipe: Recipe, seed: int) -> Trained:
+        def fit(trials: TrialSet, recipe: Recipe, options: FitOptions) -> Trained:
             seen.append((recipe.chain, trials.windows.tobytes()))
             return Trained(lambda windows, known: np.zeros((*windows.shape[:2], 2)), lambda windows: b"")
 
-        cross_fit(design(recordings, "eeg", None, gallery), recordings, fit, 0, lambda text: None)
+        cross_fit(design(recordings, "eeg", None, gallery), recordings, fit, FitOptions())
         return seen
 
     before = folds(runs)
