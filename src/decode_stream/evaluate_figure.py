@@ -154,9 +154,12 @@ def _draw_curves(axes: Axes, measured: Measured) -> None:
     axes.set_ylabel("accuracy (top-1)", fontsize=9)
     if any(cluster.p < ALPHA for curve in measured.curves for cluster in curve.clusters):
         axes.plot([], [], color=_GREY, lw=4, solid_capstyle="butt", label="cluster above chance, p < 0.05")
-    legend = axes.legend(frameon=False, fontsize=8, loc="upper left")
+    legend = axes.legend(frameon=False, fontsize=8, loc="upper left", handlelength=3)
     # Room above the curves, so that the legend hides none.
     axes.set_ylim(axes.get_ylim()[0], top + height * 0.09 * (len(legend.get_texts()) + 0.5))
+    axes.set_yticks(
+        [tick for tick in axes.get_yticks() if axes.get_ylim()[0] <= tick <= min(1.0, axes.get_ylim()[1])]
+    )
     _plain(axes)
 
 

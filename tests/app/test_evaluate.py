@@ -18,6 +18,10 @@ from decode_stream.evaluate_table import NOT_LIVE
 from decode_stream.evaluation import check_pictures, concept_of
 from decode_stream.protocols import PROTOCOLS, TRANSDUCTIVE
 from decode_stream.replay_data.arrays import ArrayRecording
+from decode_stream.replay_data.simulation.schedules import PictureSet, Spaced
+from decode_stream.replay_data.simulation.simulate_run import simulate_run
+from decode_stream.replay_data.simulation.simulation_files import save_simulation
+from decode_stream.replay_data.simulation.subjects import eeg_subject, enlarged
 from decode_stream.stream.errors import RecordingError, UsageError
 from decode_stream.stream.stimuli import StimulusTable
 from decode_stream.stream.types import Channel
@@ -226,6 +230,36 @@ def test_what_cannot_be_measured_is_told(
         run(runs[0], *tokens, "--figure", "no/x.png")
     with pytest.raises(UsageError, match="--seed is -1"):
         run(runs[0], *tokens, "--seed", "-1")
+
+
+def test_the_fraction_of_the_ideal_observer_is_told_of_simulated_people(
+    run: Callable[..., str], tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(2)
+    names = tuple(f"p{i}" for i in range(N_PICTURES))
+    bundle = picture_bundle(tmp_path / "sim.bundle", names)
+    looks = rng.standard_normal((N_PICTURES, 4)).astype(np.float32)
+    table = StimulusTable(np.full(N_PICTURES, -1), np.arange(1, N_PICTURES + 1))
+    person = enlarged(eeg_subject(looks, 2, 1, sfreq_hz=200.0, names=("Oz", "Pz")), 6.0)
+    shown = np.concatenate([rng.permutation(N_PICTURES) for _ in range(3)])
+    timing = Spaced(0.5, 0.1, lead_s=1.5)
+    recording = simulate_run(
+        PictureSet(looks, 2, table), person, shown, timing=timing, seed=3, name="sim_run-1"
+    )
+    path = tmp_path / "sim_run-1.simulation.json"
+    save_simulation(recording, path)
+    run(path, "--bundle", bundle, "--protocol", "exact,ideal", "--json", "x.json")
+    told = json.loads(Path("x.json").read_text())["protocols"]["ideal"]
+    fraction, ours, ideal = told["numbers"]
+    assert ideal["value"] > 2.5 / 12
+    assert ideal["value"] > ours["value"]
+    expected = (ours["value"] - 1 / 12) / (ideal["value"] - 1 / 12)
+    assert fraction["value"] == pytest.approx(expected)
+    assert "at least 2000 are needed" in told["notes"][1]
+    # A gallery with a picture that this person never saw has no ideal observer.
+    more = picture_bundle(tmp_path / "more.bundle", (*names, "unseen"))
+    with pytest.raises(RecordingError, match="sim_run-1 lacks 1 of 13: unseen"):
+        run(path, "--bundle", more, "--protocol", "ideal")
 
 
 def test_a_figure_without_matplotlib_is_told_first(
