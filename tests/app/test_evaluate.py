@@ -128,6 +128,8 @@ def test_every_protocol_is_told_as_table_and_json(
     assert [len(curve["x"]) for curve in told["protocols"]["latency"]["curves"]] == [5, 5]
     assert told["protocols"]["latency"]["curves"][1]["y"][-1] == pytest.approx(told["accuracy"]["top1"])
     assert np.array(told["protocols"]["generalisation"]["matrix"]["values"]).shape == (5, 5)
+    # This encoder is linear and looks at the window alone.
+    assert "takes no notice of the latency" in told["protocols"]["generalisation"]["notes"][0]
     assert told["protocols"]["repeats"]["details"]["sizes"] == [1, 2, 4, 6]
     assert told["protocols"]["shuffled"]["details"]["p"] < 0.05
     # The same order gives the same numbers.
