@@ -90,7 +90,13 @@ class Bundle:
     @property
     def dimension(self) -> int:
         """Dimension of the embeddings that are compared: of the space, or of what the projector makes of it."""
-        return self.manifest.space.dimension if self.projector is None else len(self.projector.weight)
+        return self.manifest.space.dimension if self.projector is None else self.projector.dimension
+
+    @property
+    def norm(self) -> str:
+        """Rule of similarity: that of the space, or of the projector."""
+        norm = self.manifest.space.norm
+        return norm if self.projector is None else self.projector.norm(norm)
 
     def __post_init__(self) -> None:
         self._check_parts()

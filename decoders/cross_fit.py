@@ -26,9 +26,10 @@ _BATCH = 128
 def similarities(trained: Trained, trials: TrialSet, gallery: Gallery, *, known: bool) -> FloatArray:
     """Return each window's similarity to the gallery, shape (n_trials, n_latencies, n_entries)."""
     embeddings, entries = trained.embed(trials.windows, known), gallery.embeddings
+    norm = gallery.space.norm
     if trained.projector is not None:
-        entries = trained.projector.project(entries)
-    flat = similarity(embeddings.reshape(-1, embeddings.shape[-1]), entries, gallery.space.norm)
+        entries, norm = trained.projector.project(entries), trained.projector.norm(norm)
+    flat = similarity(embeddings.reshape(-1, embeddings.shape[-1]), entries, norm)
     return flat.reshape(*embeddings.shape[:2], -1)
 
 

@@ -84,7 +84,7 @@ class Decoded:
 
     def similarities(self) -> npt.NDArray[np.float64]:
         """Return each window's similarity to the gallery, shape (n_trials, n_latencies, n_entries)."""
-        return similarity_rows(self.embeddings, self.bundle.gallery, self.bundle.manifest.space.norm)
+        return similarity_rows(self.embeddings, self.bundle.gallery, self.bundle.norm)
 
     def trial_embeddings(self) -> npt.NDArray[np.float64]:
         """Return one embedding a trial, shape (n_trials, dimension).
@@ -96,7 +96,7 @@ class Decoded:
 
     def combined(self, embeddings: FloatArray) -> npt.NDArray[np.float64]:
         """Return one embedding, (n, dimension), for the windows' embeddings (n, n_latencies, dimension)."""
-        weights, norm = self.weights(), self.bundle.manifest.space.norm
+        weights, norm = self.weights(), self.bundle.norm
         total = np.zeros((len(embeddings), embeddings.shape[2]))
         for k in np.flatnonzero(weights):
             total += weights[k] * unit_rows(embeddings[:, k], norm)

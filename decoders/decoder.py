@@ -133,7 +133,7 @@ class Decoder:
         self._score_until = score_until
         self._keep = keep
         self._encoder = encoder
-        self._gallery = bundle.gallery
+        self._gallery, self._norm = bundle.gallery, bundle.norm
         self._evidence = Evidence(manifest.calibration, len(manifest.gallery))
         self._familiar = bundle.novelty
         self._novelties: dict[int, list[float]] = {}
@@ -183,7 +183,7 @@ class Decoder:
             for window, embedding in zip(windows, embeddings, strict=True):
                 if window.locked is not None:
                     self._keep(window, embedding)
-        rows = similarity(embeddings, self._gallery, self.manifest.space.norm)
+        rows = similarity(embeddings, self._gallery, self._norm)
         return {id(window): row for window, row in zip(windows, rows, strict=True)}
 
     def _tell_novelty(self, locked: Sequence[CutWindow]) -> None:

@@ -23,10 +23,17 @@ class GalleryProjector:
     ----------
     weight : array of shape (shared_dim, target_dim), float32
     bias : array of shape (shared_dim,), float32
+    unit : bool
+        Whether embeddings are brought to unit length first.
+    gaussian : bool
+        Whether an entry gets minus half its square as one more number, so that its inner product with an embedding is
+        a Gaussian log-likelihood; entries and embeddings are then compared by inner product, whatever the space says.
     """
 
     weight: npt.NDArray[np.float32]
     bias: npt.NDArray[np.float32]
+    unit: bool = False
+    gaussian: bool = False
 
     def __post_init__(self) -> None:
         if self.weight.ndim != 2 or self.bias.shape != self.weight.shape[:1]:
@@ -34,6 +41,15 @@ class GalleryProjector:
                 "A projector has a weight of shape (shared_dim, target_dim) and a bias of shape (shared_dim,); got "
                 f"{self.weight.shape} and {self.bias.shape}."
             )
+
+    @property
+    def dimension(self) -> int:
+        """Dimension of a projected embedding."""
+        return len(self.weight) + self.gaussian
+
+    def norm(self, norm: str) -> str:
+        """Return the rule of similarity where the target's space has the rule `norm`."""
+        return "none" if self.gaussian else norm
 
     def project(self, embeddings: FloatArray) -> npt.NDArray[np.float32]:
         """Return embeddings in the learned space.
@@ -45,7 +61,7 @@ class GalleryProjector:
 
         Returns
         -------
-        array of shape (n_pictures, shared_dim), float32
+        array of shape (n_pictures, dimension), float32
 
         Raises
         ------
@@ -56,14 +72,23 @@ class GalleryProjector:
             raise ValueError(
                 f"The projector takes embeddings of {self.weight.shape[1]} dimensions; got {embeddings.shape}."
             )
-        projected: npt.NDArray[np.float32] = embeddings.astype(np.float32) @ self.weight.T + self.bias
+        entries = embeddings.astype(np.float32)
+        if self.unit:
+            entries /= np.maximum(np.linalg.norm(entries, axis=1, keepdims=True), 1e-12)
+        projected: npt.NDArray[np.float32] = entries @ self.weight.T + self.bias
+        if self.gaussian:
+            half = -0.5 * (projected**2).sum(axis=1, keepdims=True)
+            projected = np.concatenate([projected, half], axis=1)
         return projected
 
 
 def save_projector(projector: GalleryProjector) -> bytes:
-    """Return a projector as safetensors: ``weight`` and ``bias``, float32."""
-    tensors = {name: getattr(projector, name).astype(np.float32) for name in ("weight", "bias")}
-    return save({name: np.ascontiguousarray(value) for name, value in tensors.items()})
+    """Return a projector as safetensors: ``weight`` and ``bias``, float32, and where it has any its ``rules``, bool."""
+    tensors = {
+        name: np.ascontiguousarray(getattr(projector, name), np.float32) for name in ("weight", "bias")
+    }
+    rules = {"rules": np.array([projector.unit, projector.gaussian])}
+    return save(tensors | (rules if rules["rules"].any() else {}))
 
 
 def load_projector(data: bytes) -> GalleryProjector:
@@ -76,7 +101,8 @@ def load_projector(data: bytes) -> GalleryProjector:
     """
     try:
         tensors = load(data)
-        return GalleryProjector(tensors["weight"], tensors["bias"])
+        unit, gaussian = tensors.get("rules", (False, False))
+        return GalleryProjector(tensors["weight"], tensors["bias"], bool(unit), bool(gaussian))
     except (SafetensorError, KeyError, ValueError) as error:
         raise BundleError(
             f"The projector of the gallery cannot be read: {error}. It holds a weight (shared_dim, target_dim) and a "
