@@ -33,7 +33,7 @@ def test_it_decodes_by_the_rule_of_its_projector() -> None:
     labels = np.arange(N_TRIALS) % N_PICTURES
     n_samples = schedule.stop(N_LATENCIES - 1)
     course = np.exp(-0.5 * ((np.arange(n_samples) - 15) / 3) ** 2)
-    epochs = 0.3 * (how.gallery.embeddings[labels] @ rng.standard_normal((4, 3)))[:, :, None] * course
+    epochs = 0.5 * (how.gallery.embeddings[labels] @ rng.standard_normal((4, 3)))[:, :, None] * course
     epochs += rng.standard_normal(epochs.shape)
     windows = np.stack(
         [epochs[:, :, schedule.start(k) : schedule.stop(k)] for k in range(N_LATENCIES)], axis=1
