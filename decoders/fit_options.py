@@ -52,10 +52,13 @@ class Validation:
         Its labels are rows of `embeddings`.
     embeddings : array of shape (n_pictures, dimension), float32
         Of the pictures that they show.
+    structure : array of shape (n_pictures, structure_dim), float32, or None
+        For the second head.
     """
 
     trials: TrialSet
     embeddings: npt.NDArray[np.float32]
+    structure: npt.NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from decode_stream.stream.errors import RecordingError
 from decode_stream.stream.recording import Recording
@@ -14,6 +15,7 @@ from .epochs import TrialSet
 from .fit_options import FitOptions, Start, Validation
 from .novelty import Familiar, fit_familiar
 from .recipe import Fit, Gallery, Recipe, Trained, cut, scaled
+from .targets.selection import best_decoded, decoded_correlation
 
 __all__ = ["Fitted", "fit_on_concepts", "fit_on_runs", "fit_others", "split_concepts"]
 
@@ -40,6 +42,8 @@ class Fitted:
     held_out : HeldOut
     familiar : Familiar
         What their windows look like.
+    features : array of shape (structure_dim,), bool, or None
+        The numbers of the structure that are decoded best of what was held out.
     """
 
     trained: Trained
@@ -47,6 +51,7 @@ class Fitted:
     trials: TrialSet
     held_out: HeldOut
     familiar: Familiar
+    features: npt.NDArray[np.bool_] | None = None
 
 
 def fit_on_runs(recipe: Recipe, recordings: Sequence[Recording], fit: Fit, options: FitOptions) -> Fitted:
@@ -177,15 +182,20 @@ def fit_on_concepts(recipe: Recipe, recordings: Sequence[Recording], fit: Fit, o
             "--protocol runs."
         )
     options.report("fitting")
-    valid = Validation(held, gallery.embeddings[pictures])
+    shown = gallery.rows(pictures)
+    valid = Validation(held, shown.embeddings, shown.structure)
     trained = fit(training, replace(recipe, gallery=gallery.rows(kept)), options.of("concepts", valid))
-    recipe = replace(recipe, gallery=gallery.rows(pictures))
+    recipe = replace(recipe, gallery=shown)
     known, unknown = (similarities(trained, held, recipe.gallery, known=k) for k in (True, False))
     familiar = fit_familiar(training.windows)
     growing = recipe.schedule.first_s is not None
     out_of = distances(familiar, held, recipe)
     held_out = HeldOut(known, unknown, held.labels, held.runs, trials.overlapping, growing, out_of)
-    return Fitted(trained, recipe, training, held_out, familiar)
+    features = None
+    if trained.structure is not None and shown.structure is not None:
+        told = decoded_correlation(trained.structure(held.windows), shown.structure[held.labels])
+        features = best_decoded(told).weights.astype(bool)
+    return Fitted(trained, recipe, training, held_out, familiar, features)
 
 
 def _among(trials: TrialSet, places: IntArray) -> TrialSet:

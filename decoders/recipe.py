@@ -53,6 +53,10 @@ class Gallery:
         PNG by name.
     concepts : tuple of str
         What each entry shows, where that is known; empty otherwise.
+    structure : array of shape (n_entries, structure_dim), float32, or None
+        Embeddings that say where things are and what they look like, for an encoder with a second head.
+    structure_space : EmbeddingSpace or None
+        Where those live.
     """
 
     names: tuple[str, ...]
@@ -61,6 +65,8 @@ class Gallery:
     labels: dict[str, str]
     thumbnails: dict[str, bytes]
     concepts: tuple[str, ...] = ()
+    structure: npt.NDArray[np.float32] | None = None
+    structure_space: EmbeddingSpace | None = None
 
     def stimuli(self) -> dict[str, int]:
         """Return the gallery index for every marker label: the names themselves, and `labels` on top."""
@@ -78,6 +84,7 @@ class Gallery:
             labels={label: name for label, name in self.labels.items() if name in chosen},
             thumbnails={name: png for name, png in self.thumbnails.items() if name in chosen},
             concepts=tuple(self.concepts[i] for i in places) if self.concepts else (),
+            structure=None if self.structure is None else self.structure[places],
         )
 
 
@@ -117,6 +124,8 @@ class Trained:
         Takes a few trials' windows and returns the ONNX model, compared with this encoder on them.
     weights : mapping of str to array, or None
         Of a network, by the names of its parameters, for a later training to begin with.
+    structure : callable or None
+        Takes windows and returns what the second head gives of each trial's last, (n_trials, structure_dim).
     projector : GalleryProjector or None
         What leads entries of a gallery into the space where they are compared with the embeddings, where the encoder
         has learnt one.
@@ -126,6 +135,7 @@ class Trained:
     export: Callable[[npt.NDArray[np.float32]], bytes]
     weights: Weights | None = None
     projector: GalleryProjector | None = None
+    structure: Callable[[npt.NDArray[np.float32]], FloatArray] | None = None
 
 
 def category_gallery(recordings: Sequence[Recording], events: dict[str, str] | None) -> Gallery:

@@ -41,7 +41,7 @@ def export_encoder(
     Parameters
     ----------
     module : Module
-        Takes ``(window, latency_s)`` and returns ``embedding``; on the CPU.
+        Takes ``(window, latency_s)`` and returns ``embedding``, or that and ``structure``; on the CPU.
     windows : array of shape (n, n_channels, n_times), float32
         Real windows, at least two.
     latencies_s : array of shape (n,), float32
@@ -50,7 +50,8 @@ def export_encoder(
     Returns
     -------
     bytes
-        The model: inputs ``window`` (batch, n_channels, n_times) and ``latency_s`` (batch,), output ``embedding``.
+        The model: inputs ``window`` (batch, n_channels, n_times) and ``latency_s`` (batch,), output ``embedding``, and
+        ``structure`` where the encoder has a second head.
 
     Raises
     ------
@@ -60,6 +61,7 @@ def export_encoder(
     module.eval()
     example = (torch.tensor(windows[:2]), torch.tensor(latencies_s[:2]))
     batch = torch.export.Dim("batch", min=1, max=65536)
+    names = ["embedding", "structure"][: len(_outputs(module, *example))]
     with _quiet():
         program = torch.onnx.export(
             module,
@@ -67,14 +69,23 @@ def export_encoder(
             dynamo=True,
             opset_version=OPSET,
             input_names=["window", "latency_s"],
-            output_names=["embedding"],
+            output_names=names,
             dynamic_shapes=({0: batch}, {0: batch}),
             external_data=False,
             verbose=False,
         )
     assert program is not None
     model: bytes = program.model_proto.SerializeToString()
-    with torch.inference_mode():
-        expected = module(torch.tensor(windows), torch.tensor(latencies_s)).numpy()
-    require_parity(model, windows, latencies_s, expected)
+    expected = _outputs(module, torch.tensor(windows), torch.tensor(latencies_s))
+    for name, values in zip(names, expected, strict=True):
+        require_parity(model, windows, latencies_s, values, output=name)
     return model
+
+
+def _outputs(
+    module: nn.Module, window: torch.Tensor, latency_s: torch.Tensor
+) -> list[npt.NDArray[np.float32]]:
+    """Return what an encoder gives, one array a head."""
+    with torch.inference_mode():
+        given = module(window, latency_s)
+    return [part.numpy() for part in (given if isinstance(given, tuple) else (given,))]

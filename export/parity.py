@@ -18,6 +18,8 @@ def require_parity(
     windows: npt.NDArray[np.float32],
     latencies_s: npt.NDArray[np.float32],
     expected: FloatArray,
+    *,
+    output: str = "embedding",
 ) -> float:
     """Run an exported encoder on real windows, one alone and all as a batch, and compare.
 
@@ -29,6 +31,8 @@ def require_parity(
     latencies_s : array of shape (n,), float32
     expected : array of shape (n, dimension)
         What the decoder itself gives.
+    output : str
+        Which output that is.
 
     Returns
     -------
@@ -44,7 +48,7 @@ def require_parity(
     size = max(float(np.abs(expected).max()), 1e-12)
     differences = []
     for n in (1, len(windows)):
-        (got,) = session.run(["embedding"], {"window": windows[:n], "latency_s": latencies_s[:n]})
+        (got,) = session.run([output], {"window": windows[:n], "latency_s": latencies_s[:n]})
         differences.append(np.abs(got - expected[:n]).max() / size)
     # NumPy's maximum carries a NaN on, Python's may lose it.
     worst = float(np.max(differences))

@@ -22,14 +22,17 @@ class WholeTrial(nn.Module):
         Takes trials (n, n_channels, n_times) and their subjects (n,), int64 or None.
     subject : int or None
         Whose trials all of them are; None for anyone's.
+    structure_dim : int
+        So many of the encoder's last dimensions are its second head, returned apart.
     """
 
-    def __init__(self, encoder: nn.Module, subject: int | None = None) -> None:
+    def __init__(self, encoder: nn.Module, subject: int | None = None, structure_dim: int = 0) -> None:
         super().__init__()
         self.encoder = encoder
         self.subject = subject
+        self.structure_dim = structure_dim
 
-    def forward(self, window: Tensor, latency_s: Tensor) -> Tensor:
+    def forward(self, window: Tensor, latency_s: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """Return the embedding of each window.
 
         Parameters
@@ -41,12 +44,17 @@ class WholeTrial(nn.Module):
         Returns
         -------
         Tensor of shape (n, embedding_dim), float32
+            And that of the second head, where there is one.
         """
         subject = None
         if self.subject is not None:
             subject = torch.full_like(latency_s, self.subject, dtype=torch.int64)
         embedding = self.encoder(window, subject)
-        return torch.where((latency_s >= 0)[:, None], embedding, torch.zeros_like(embedding))
+        embedding = torch.where((latency_s >= 0)[:, None], embedding, torch.zeros_like(embedding))
+        if not self.structure_dim:
+            return embedding
+        dimension = embedding.shape[1] - self.structure_dim
+        return embedding[:, :dimension], embedding[:, dimension:]
 
 
 @torch.inference_mode()

@@ -151,6 +151,8 @@ class TrainConfig(_Reading):
     """Encoders of whole trials: decode each trial while it grows, or once, when it is whole."""
     target: Annotated[str | None, Parameter(group=_DECODER)] = None
     """What the pictures' embeddings are made by, such as objects or open_clip:MODEL:WEIGHTS; without it, categories."""
+    structure: Annotated[str | None, Parameter(group=_DECODER)] = None
+    """Encoders of whole trials: the target of a second head, such as colour-layout, vae:FOLDER or a shallow layer."""
     images: Annotated[Path | None, Parameter(group=_DECODER)] = None
     """Folder of the pictures; by default looked for beside the recordings."""
     protocol: Annotated[TrainingProtocol | None, Parameter(group=_DECODER)] = None
@@ -183,6 +185,8 @@ class TrainConfig(_Reading):
                 raise UsageError(f"--{name} is {value}; it must be 1 or more.")
         if self.learning_rate is not None and not self.learning_rate > 0:
             raise UsageError(f"--learning-rate is {self.learning_rate:g}; it must be above 0.")
+        if self.structure is not None and self.target is None:
+            raise UsageError("--structure is the target of a second head; the first one's is --target.")
         if self.images is not None and self.target is None:
             raise UsageError("--images belongs to --target, which says what is made of the pictures.")
         if self.target is not None and self.events is not None:

@@ -21,7 +21,7 @@ from decode_stream.decoders.runtime import UNKNOWN_LATENCY
 from decode_stream.decoders.training.augmentations import Smoothing, Truncation
 from decode_stream.decoders.training.loss_spec import PUBLISHED_LOSSES, LossSpec
 from decode_stream.decoders.training.whole_trial_data import ValidationTrials
-from decode_stream.decoders.training.whole_trial_settings import WholeTrialSettings
+from decode_stream.decoders.training.whole_trial_settings import StructuralHead, WholeTrialSettings
 from decode_stream.decoders.training.whole_trials import fit_whole_trials
 from decode_stream.export.onnx import export_encoder
 from decode_stream.stream.errors import UsageError
@@ -149,29 +149,42 @@ def whole_trial_fit(model: Model) -> Fit:
 
 def _fit(published: _Published, trials: TrialSet, recipe: Recipe, options: FitOptions) -> Trained:
     n_channels, n_times = trials.windows.shape[2:]
-    size = _Size(n_channels, n_times, recipe.gallery.embeddings.shape[1], recipe, bool(options.start.public))
+    targets, structure_dim = _targets(recipe.gallery.embeddings, recipe.gallery.structure)
+    size = _Size(n_channels, n_times, targets.shape[1], recipe, bool(options.start.public))
     try:
         module = published.make(size, options.seed)
     except ValueError as error:
         raise UsageError(f"{error} Give another --model, or other recordings or --channels.") from error
     begin(module, options.start)
-    targets, valid = recipe.gallery.embeddings, None
+    valid = None
     if options.valid is not None:
         held = options.valid
         valid = ValidationTrials(held.trials.windows[:, 0], held.trials.labels + len(targets))
-        targets = np.concatenate([targets, held.embeddings])
+        targets = np.concatenate([targets, _targets(held.embeddings, held.structure)[0]])
     module.to("cuda" if torch.cuda.is_available() else "cpu")
     fit_whole_trials(
         module,
         trials.windows[:, 0],
         trials.labels,
         targets,
-        settings=_settings(published.settings, recipe, options, validated=valid is not None),
+        settings=replace(
+            _settings(published.settings, recipe, options, validated=valid is not None),
+            structure=StructuralHead(structure_dim) if structure_dim else None,
+        ),
         valid=valid,
         checkpoint=options.folder,
         progress=options.progress,
     )
-    return _trained(module.to("cpu"), recipe)
+    return _trained(module.to("cpu"), recipe, structure_dim)
+
+
+def _targets(
+    embeddings: npt.NDArray[np.float32], structure: npt.NDArray[np.float32] | None
+) -> tuple[npt.NDArray[np.float32], int]:
+    """Return the targets of both heads side by side, and the dimension of the second; 0 without one."""
+    if structure is None:
+        return embeddings, 0
+    return np.concatenate([embeddings, structure], axis=1), structure.shape[1]
 
 
 def _settings(
@@ -193,22 +206,25 @@ def _settings(
     )
 
 
-def _trained(module: nn.Module, recipe: Recipe) -> Trained:
+def _trained(module: nn.Module, recipe: Recipe, structure_dim: int) -> Trained:
     schedule, n_latencies = recipe.schedule, recipe.n_latencies
 
     def embed(windows: npt.NDArray[np.float32], known: bool) -> npt.NDArray[np.float32]:
-        first = embed_whole(module, grown(windows[:1], schedule, 0))
-        embeddings = np.zeros((len(windows), n_latencies, first.shape[1]), np.float32)
+        dimension = embed_whole(module, grown(windows[:1], schedule, 0)).shape[1] - structure_dim
+        embeddings = np.zeros((len(windows), n_latencies, dimension), np.float32)
         # Of a window without an onset nothing is known.
         for k in range(n_latencies if known else 0):
-            embeddings[:, k] = embed_whole(module, grown(windows, schedule, k))
+            embeddings[:, k] = embed_whole(module, grown(windows, schedule, k))[:, :dimension]
         return embeddings
+
+    def structure(windows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        return embed_whole(module, windows[:, 0])[:, -structure_dim:]
 
     def export(windows: npt.NDArray[np.float32]) -> bytes:
         some = np.concatenate([windows[:, 0], grown(windows, schedule, 0)])
         latencies_s = np.full(len(some), float(schedule.length_s), np.float32)
         latencies_s[1::3] = UNKNOWN_LATENCY
-        return export_encoder(WholeTrial(module), some, latencies_s)
+        return export_encoder(WholeTrial(module, structure_dim=structure_dim), some, latencies_s)
 
     projector = module.gallery_projector() if isinstance(module, Projection) else None
-    return Trained(embed, export, state_of(module), projector)
+    return Trained(embed, export, state_of(module), projector, structure if structure_dim else None)

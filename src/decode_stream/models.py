@@ -11,7 +11,7 @@ from decode_stream.stream.types import Modality
 
 from .config import Model
 
-__all__ = ["MODELS", "ModelEntry", "check_starts", "default_model", "fitter", "trial_spec"]
+__all__ = ["MODELS", "ModelEntry", "check_starts", "check_structure", "default_model", "fitter", "trial_spec"]
 
 #: As the published decoders take THINGS-EEG2 and THINGS-MEG, but by causal filters.
 _WHOLE_TRIALS: dict[Modality, TrialSpec] = {
@@ -45,12 +45,15 @@ class ModelEntry:
         By modality what it asks of trials, where that is not the windows of 100 ms that slide.
     starts : bool
         Whether it can begin with given weights.
+    two_heads : bool
+        Whether it can give structure besides.
     """
 
     load: Callable[[], Fit]
     modalities: tuple[Modality, ...] = ("eeg", "meg")
     specs: dict[Modality, TrialSpec] | None = None
     starts: bool = False
+    two_heads: bool = False
 
 
 def _channel_attention() -> Fit:
@@ -92,14 +95,16 @@ MODELS: dict[Model, ModelEntry] = {
     "linear": ModelEntry(_linear, specs=_LINEAR),
     "lda": ModelEntry(_lda),
     "ridge": ModelEntry(_ridge, ("fmri",)),
-    "nice": ModelEntry(_whole_trial("nice"), specs=_WHOLE_TRIALS, starts=True),
-    "nice-sa": ModelEntry(_whole_trial("nice-sa"), specs=_WHOLE_TRIALS, starts=True),
-    "nice-ga": ModelEntry(_whole_trial("nice-ga"), specs=_WHOLE_TRIALS, starts=True),
-    "atm-s": ModelEntry(_whole_trial("atm-s"), specs=_WHOLE_TRIALS, starts=True),
-    "eegnet": ModelEntry(_whole_trial("eegnet"), specs=_AT_128_HZ, starts=True),
-    "projection": ModelEntry(_whole_trial("projection"), specs=_WHOLE_TRIALS, starts=True),
+    "nice": ModelEntry(_whole_trial("nice"), specs=_WHOLE_TRIALS, starts=True, two_heads=True),
+    "nice-sa": ModelEntry(_whole_trial("nice-sa"), specs=_WHOLE_TRIALS, starts=True, two_heads=True),
+    "nice-ga": ModelEntry(_whole_trial("nice-ga"), specs=_WHOLE_TRIALS, starts=True, two_heads=True),
+    "atm-s": ModelEntry(_whole_trial("atm-s"), specs=_WHOLE_TRIALS, starts=True, two_heads=True),
+    "eegnet": ModelEntry(_whole_trial("eegnet"), specs=_AT_128_HZ, starts=True, two_heads=True),
+    "projection": ModelEntry(_whole_trial("projection"), specs=_WHOLE_TRIALS, starts=True, two_heads=True),
     "neurobridge": ModelEntry(_whole_trial("neurobridge"), specs=_WHOLE_TRIALS, starts=True),
-    "spatial-attention": ModelEntry(_whole_trial("spatial-attention"), specs=_AT_120_HZ, starts=True),
+    "spatial-attention": ModelEntry(
+        _whole_trial("spatial-attention"), specs=_AT_120_HZ, starts=True, two_heads=True
+    ),
 }
 
 
@@ -120,6 +125,20 @@ def check_starts(model: Model) -> None:
         raise UsageError(
             f"--model {model} is solved from one person's trials alone: leave out --init-from and the recordings of "
             f"other people. Models that learn from others first: {can}."
+        )
+
+
+def check_structure(model: Model) -> None:
+    """Refuse a second head for a model that has none.
+
+    Raises
+    ------
+    UsageError
+    """
+    if not MODELS[model].two_heads:
+        can = ", ".join(name for name, entry in MODELS.items() if entry.two_heads)
+        raise UsageError(
+            f"--model {model} has no second head: leave out --structure. Models that have one: {can}."
         )
 
 

@@ -24,7 +24,7 @@ from decode_stream.stream.recording import Recording
 
 from .bundle_path import check_out
 from .config import Modality, Model, TrainConfig, TrainingProtocol
-from .models import check_starts, default_model, fitter, trial_spec
+from .models import check_starts, check_structure, default_model, fitter, trial_spec
 from .start import read_start
 from .training_progress import TrainingProgress
 from .training_set import open_training_set
@@ -108,6 +108,8 @@ def train(
         lag_s=lag_s,
         width_s=width_s,
     )
+    if gallery.structure is not None:
+        check_structure(model)
     fit = fitter(model)
     if others:
         check_starts(model)
@@ -165,6 +167,7 @@ def _bundle(name: str, fitted: Fitted, calibration: Calibration, training: Train
         first_s=None if schedule.first_s is None else float(schedule.first_s),
         n_latencies=recipe.n_latencies,
         space=gallery.space,
+        structure=None if trained.structure is None else gallery.structure_space,
         gallery=gallery.names,
         labels=gallery.labels,
         calibration=calibration,
@@ -181,6 +184,7 @@ def _bundle(name: str, fitted: Fitted, calibration: Calibration, training: Train
         gallery.thumbnails,
         novelty=None if out is None else fit_novelty(fitted.familiar, out),
         projector=trained.projector,
+        features=fitted.features,
         weights=dict(trained.weights or {}),
     )
 

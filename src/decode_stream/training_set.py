@@ -75,9 +75,12 @@ def open_training_set(
     if config.target is None:
         gallery = category_gallery(recordings, parse_events(config.events))
     else:
-        target = open_target(config.target)
-        pictures = picture_embeddings(recordings, target, config.images, near=paths, progress=progress)
-        gallery = _picture_gallery(recordings, pictures)
+        made = [
+            picture_embeddings(recordings, open_target(name), config.images, near=paths, progress=progress)
+            for name in (config.target, config.structure)
+            if name is not None
+        ]
+        gallery = _picture_gallery(recordings, *made)
     own = [i for i, name in enumerate(subjects) if name == subject]
     others = {
         name: tuple(recordings[i] for i, other in enumerate(subjects) if other == name)
@@ -105,8 +108,15 @@ def _chosen_subject(subjects: Sequence[str], wanted: str | None) -> str:
     return wanted
 
 
-def _picture_gallery(recordings: Sequence[Recording], pictures: PictureEmbeddings) -> Gallery:
+def _picture_gallery(
+    recordings: Sequence[Recording], pictures: PictureEmbeddings, structures: PictureEmbeddings | None = None
+) -> Gallery:
     """Return all pictures that may be trained on: those of test sets, and of their concepts, are kept out.
+
+    Parameters
+    ----------
+    pictures, structures : PictureEmbeddings
+        Of the same recordings and so of the same pictures: for the first head, and for the second.
 
     Raises
     ------
@@ -143,6 +153,8 @@ def _picture_gallery(recordings: Sequence[Recording], pictures: PictureEmbedding
         {label: pictures.names[row] for label, row in labels.items()},
         thumbnails,
         concepts if all(concepts) else (),
+        None if structures is None else np.asarray(structures.embeddings[places], np.float32),
+        None if structures is None else structures.space,
     )
 
 
