@@ -25,6 +25,7 @@ __all__ = [
 
 Model = Literal[
     "channel-attention",
+    "encoding",
     "linear",
     "lda",
     "ridge",

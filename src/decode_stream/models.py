@@ -62,6 +62,12 @@ def _channel_attention() -> Fit:
     return fit_channel_attention
 
 
+def _encoding() -> Fit:
+    from .fit_encoding_model import fit_encoding_encoder
+
+    return fit_encoding_encoder
+
+
 def _lda() -> Fit:
     from .fit_lda import fit_lda_encoder
 
@@ -91,6 +97,7 @@ def _whole_trial(name: Model) -> Callable[[], Fit]:
 
 MODELS: dict[Model, ModelEntry] = {
     "channel-attention": ModelEntry(_channel_attention, starts=True),
+    "encoding": ModelEntry(_encoding),
     # Cosines of its windows would not add up to the whole trial's, so it takes that.
     "linear": ModelEntry(_linear, specs=_LINEAR),
     "lda": ModelEntry(_lda),
