@@ -27,6 +27,8 @@ from .window_noise import ForwardWhitening, shrunk
 __all__ = ["EncodingReadout", "fit_encoding_model"]
 
 _FEWEST_TRIALS = 100
+#: Of an embedding; a matrix of all their products is diagonalised.
+_MOST_TARGET_DIMS = 4096
 #: Responses rise and fall no faster than this, seconds (standard deviation of a Gaussian).
 _WIDTH_S = 0.02
 #: At first the courses are sought on so many mixtures of channels, then so many of them are tried on all.
@@ -125,7 +127,8 @@ def fit_encoding_model(
     Raises
     ------
     UsageError
-        If there are fewer than 100 trials, all embeddings are alike, or the windows grow or leave samples out.
+        If there are fewer than 100 trials, embeddings are all alike or of more than 4096 numbers, or windows leave
+        samples out.
     """
     _check(windows, embeddings, schedule, n_latencies)
     trials = Trials(windows, schedule, n_latencies, spatial_mixtures(windows, schedule))
@@ -186,6 +189,11 @@ def _check(windows: FloatArray, embeddings: FloatArray, schedule: WindowSchedule
         raise UsageError(
             f"An encoding model needs {_FEWEST_TRIALS} trials at least, and there are {len(windows)}. Train on more "
             "recordings."
+        )
+    if embeddings.shape[1] > _MOST_TARGET_DIMS:
+        raise UsageError(
+            f"An encoding model takes embeddings of up to {_MOST_TARGET_DIMS} numbers; these have "
+            f"{embeddings.shape[1]}. Take a pooled layer of the target's model."
         )
     if not np.ptp(embeddings, axis=0).any():
         raise UsageError("All trials show pictures with one embedding; there is nothing to tell apart.")

@@ -216,6 +216,8 @@ def test_what_cannot_be_fitted_is_refused(person: Person) -> None:
         fit_encoding_model(windows[:50], shown[:50], SCHEDULE, N_LATENCIES)
     with pytest.raises(UsageError, match="nothing to tell apart"):
         fit_encoding_model(windows, np.ones_like(shown), SCHEDULE, N_LATENCIES)
+    with pytest.raises(UsageError, match="up to 4096 numbers; these have 5000"):
+        fit_encoding_model(windows, np.ones((120, 5000)), SCHEDULE, N_LATENCIES)
     with pytest.raises(UsageError, match="leave samples out"):
         fit_encoding_model(windows, shown, WindowSchedule(Fraction(100), step_s=Fraction(1, 5)), N_LATENCIES)
     with pytest.raises(ValueError, match="do not fit"):
