@@ -108,8 +108,6 @@ def train(
         lag_s=lag_s,
         width_s=width_s,
     )
-    if gallery.structure is not None:
-        check_structure(model)
     fit = fitter(model)
     if others:
         check_starts(model)
@@ -227,8 +225,11 @@ def train_bundle(paths: Sequence[Path], config: TrainConfig) -> int:
     out = config.out
     check_out(out, config.overwrite)
     model = config.model or default_model(config.modality)
+    trial_spec(model, config.modality, config.windows)
     if config.init_from:
         check_starts(model)
+    if config.structure is not None:
+        check_structure(model)
     protocol = config.protocol or ("runs" if config.target is None else "concepts")
     with TrainingProgress(console) as progress:
         given = open_training_set(paths, config, progress.pictures)

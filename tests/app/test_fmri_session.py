@@ -201,18 +201,6 @@ def test_the_command_trains_on_blocks(
     assert (schedule.n_times, schedule.stop(0)) == (6, 10)
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"model": "lda"}, "--model lda does not decode fmri"),
-        ({"modality": "eeg", "model": "ridge"}, "--model ridge does not decode eeg"),
-    ],
-)
-def test_models_belong_to_modalities(changes: dict[str, str], message: str) -> None:
-    with pytest.raises(UsageError, match=message):
-        TrainConfig(**({"modality": "fmri", "out": Path("x")} | changes))  # type: ignore[arg-type]
-
-
 def test_a_lag_or_a_width_that_makes_no_sense_is_refused(subject: FmriSubject, tmp_path: Path) -> None:
     runs = [volumes(subject, number, 12) for number in range(2)]
     for wrong in ({"lag_s": -1.0}, {"width_s": 0.0}, {"width_s": 1e4}, {"lag_s": float("nan")}):

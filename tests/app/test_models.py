@@ -5,7 +5,7 @@ from typing import get_args
 import pytest
 
 from decode_stream.config import Model
-from decode_stream.models import MODELS, check_starts, default_model, fitter, trial_spec
+from decode_stream.models import MODELS, check_starts, check_structure, default_model, fitter, trial_spec
 from decode_stream.stream.errors import UsageError
 
 
@@ -23,6 +23,14 @@ def test_every_modality_has_a_model_of_its_own() -> None:
 def test_a_model_is_refused_for_a_modality_that_it_does_not_decode() -> None:
     with pytest.raises(UsageError, match="--model nice does not decode fmri; fmri has ridge"):
         trial_spec("nice", "fmri", "growing")
+    with pytest.raises(UsageError, match="--model ridge does not decode eeg"):
+        trial_spec("ridge", "eeg", "growing")
+
+
+def test_a_second_head_is_refused_for_a_model_that_has_none() -> None:
+    check_structure("nice")
+    with pytest.raises(UsageError, match="--model lda has no second head: leave out --structure"):
+        check_structure("lda")
 
 
 def test_encoders_of_whole_trials_grow_unless_asked_not_to() -> None:
