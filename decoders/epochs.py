@@ -46,6 +46,8 @@ class TrialSet:
         Number of trials that are not here, by reason.
     overlapping : bool
         Whether any of the trials share samples.
+    people : array of shape (n_trials,), int64, or None
+        Whose trial each is, from 0; None where all are of one person.
     """
 
     windows: npt.NDArray[np.float32]
@@ -53,6 +55,7 @@ class TrialSet:
     runs: IntArray
     left_out: Counter[str] = field(default_factory=Counter)
     overlapping: bool = False
+    people: IntArray | None = None
 
     def where(self, which: npt.NDArray[np.bool_]) -> "TrialSet":
         """Return some of the trials, in a file of their own.
@@ -67,11 +70,13 @@ class TrialSet:
             for start in range(0, len(places), _COPIED):
                 file.write(self.windows[places[start : start + _COPIED]].data)
             windows = _mapped(file, shape)
-        return TrialSet(windows, self.labels[places], self.runs[places], overlapping=self.overlapping)
+        people = None if self.people is None else self.people[places]
+        runs = self.runs[places]
+        return TrialSet(windows, self.labels[places], runs, overlapping=self.overlapping, people=people)
 
     @classmethod
     def joined(cls, parts: Sequence["TrialSet"]) -> "TrialSet":
-        """Return the trials of several sets one after the other, in a file of their own; runs are numbered on."""
+        """Return the trials of several people, a set each, in a file of their own; runs are numbered on."""
         shape = (sum(len(part.labels) for part in parts), *parts[0].windows.shape[1:])
         n_runs = np.cumsum([0, *(int(part.runs.max(initial=-1)) + 1 for part in parts)])
         with TemporaryFile() as file:
@@ -85,6 +90,7 @@ class TrialSet:
             np.concatenate([part.runs + n for part, n in zip(parts, n_runs, strict=False)]),
             sum((part.left_out for part in parts), Counter()),
             any(part.overlapping for part in parts),
+            np.repeat(np.arange(len(parts)), [len(part.labels) for part in parts]),
         )
 
 

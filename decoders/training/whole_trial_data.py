@@ -28,6 +28,8 @@ class TrainingTrials:
     targets : array-like of shape (n_pictures, dimension), float32
     subjects : array of shape (n_trials,), int64, or None
     text_targets : array-like of shape (n_pictures, dimension), or None
+    people : array of shape (n_trials,), int64, or None
+        Whose trial each is, where the subjects do not tell.
     """
 
     epochs: TrialArray
@@ -35,6 +37,12 @@ class TrainingTrials:
     targets: TrialArray
     subjects: IntArray | None
     text_targets: TrialArray | None
+    people: IntArray | None = None
+
+    @property
+    def whose(self) -> IntArray | None:
+        """Whose trial each is: those of two people are neither averaged nor mixed."""
+        return self.subjects if self.people is None else self.people
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +81,7 @@ def identity(
         "module": type(module).__name__,
         "weights at the beginning": module_digest(module),
         "trained parameters": hashlib.sha256("\n".join(trained).encode()).hexdigest(),
-        "trials": array_digest(data.epochs, data.labels, data.subjects),
+        "trials": array_digest(data.epochs, data.labels, data.subjects, data.people),
         "targets": array_digest(data.targets, data.text_targets),
         "validation trials": None
         if valid is None
@@ -97,8 +105,9 @@ def check_trials(data: TrainingTrials, settings: WholeTrialSettings) -> None:
         raise ValueError(
             f"{n} labels need as many trials of shape (n_channels, n_times); got {data.epochs.shape}."
         )
-    if data.subjects is not None and len(data.subjects) != n:
-        raise ValueError(f"{n} trials need as many subjects; got {len(data.subjects)}.")
+    for whose in (data.subjects, data.people):
+        if whose is not None and len(whose) != n:
+            raise ValueError(f"{n} trials need as many subjects; got {len(whose)}.")
     if settings.loss.text_weight and data.text_targets is None:
         raise ValueError("A loss with a text_weight needs text_targets.")
     if data.text_targets is not None and len(data.text_targets) != n_pictures:

@@ -59,7 +59,7 @@ class WholeTrialSettings:
     average_repeats : int
         So many repeats of a picture are averaged, dealt anew in every epoch; 1 for single trials.
     truncate : Truncation or None
-        For an encoder that is to decode growing windows.
+        For an encoder that is to decode growing windows. Validation trials are truncated, too, alike in every epoch.
     patience : int or None
         Stop when the validation loss has not fallen for so many epochs.
     keep : {"best", "last"}
@@ -68,9 +68,6 @@ class WholeTrialSettings:
         Of the order of trials, all that is drawn, and dropout.
     mixed_precision : {"auto", "off"}
         ``auto`` computes in bfloat16 on a GPU, in float16 on one that has none, and in float32 elsewhere.
-    init_std : float or None
-        Draw the weights of convolutions and linear layers from N(0, std) and those of batch norms from N(1, std) before
-        training, 0.02 in NICE; None leaves the module's own. Not for a module that was trained before.
     norm : {"unit", "none"}
         How pictures are ranked in validation: by cosine, or by the plain inner product.
     """
@@ -93,7 +90,6 @@ class WholeTrialSettings:
     keep: Literal["best", "last"] = "best"
     seed: int = 0
     mixed_precision: Literal["auto", "off"] = "auto"
-    init_std: float | None = None
     norm: Literal["unit", "none"] = "unit"
 
     def __post_init__(self) -> None:

@@ -36,6 +36,7 @@ def fit_whole_trials(
     targets: TrialArray,
     *,
     subjects: IntArray | None = None,
+    people: IntArray | None = None,
     text_targets: TrialArray | None = None,
     settings: WholeTrialSettings | None = None,
     valid: ValidationTrials | None = None,
@@ -60,6 +61,9 @@ def fit_whole_trials(
         it normalises.
     subjects : array of shape (n_trials,), int64, optional
         Passed to the module.
+    people : array of shape (n_trials,), int64, optional
+        Whose trial each is, where the module is not to know: trials of two people are neither averaged nor mixed. By
+        default `subjects` tell.
     text_targets : array-like of shape (n_pictures, dimension), optional
         What a loss with a `text_weight` is for.
     settings : WholeTrialSettings, optional
@@ -89,7 +93,7 @@ def fit_whole_trials(
         If shapes and labels do not fit together.
     """
     settings = settings or WholeTrialSettings()
-    data = TrainingTrials(epochs, labels, targets, subjects, text_targets)
+    data = TrainingTrials(epochs, labels, targets, subjects, text_targets, people)
     check_trials(data, settings)
     check_validation(valid, len(targets), settings)
     device = next(module.parameters()).device
@@ -97,8 +101,6 @@ def fit_whole_trials(
         owner = None if checkpoint is None else identity(module, data, settings, valid)
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(settings.seed)
-            if settings.init_std is not None:
-                _initialise(module, settings.init_std)
             fit = _Fit(
                 module, data, settings, frozen, keep_best=settings.keep == "best" and valid is not None
             )
@@ -131,7 +133,7 @@ class _Fit:
         self.device = next(module.parameters()).device
         self.generator = np.random.default_rng(settings.seed)
         self.objective = Objective(settings, data.targets, data.text_targets, self.device)
-        n_rows = len(plan_rows(data.labels, data.subjects, settings.average_repeats, None))
+        n_rows = len(plan_rows(data.labels, data.whose, settings.average_repeats, None))
         optimizer, schedule = _optimizer(module, self.objective, settings, -(-n_rows // settings.batch_size))
         in_float16 = self.objective.dtype is torch.float16
         self.run = TrainingRun(
@@ -160,26 +162,24 @@ class _Fit:
         self.objective.train()
         if self.objective.begin_epoch(self.run.epoch, settings.n_epochs):
             self.run.first_loss = None
-        rows = plan_rows(data.labels, data.subjects, settings.average_repeats, self.generator)
+        rows = plan_rows(data.labels, data.whose, settings.average_repeats, self.generator)
         total = 0.0
         for batch in batches(rows, settings.batch_size):
             trials = row_trials(batch)
-            whose = np.zeros_like(trials) if data.subjects is None else data.subjects[trials]
-            epochs, mixture = self._drawn(
-                on_device(read_rows(data.epochs, batch), self.device), trials, whose
-            )
-            subject = None if data.subjects is None else on_device(whose, self.device)
+            epochs, mixture = self._drawn(on_device(read_rows(data.epochs, batch), self.device), trials)
+            subject = None if data.subjects is None else on_device(data.subjects[trials], self.device)
             embeddings = self.objective.embed(self.module, epochs, subject)
             loss = self.objective(self.module, embeddings, data.labels[trials], mixture)
             self.run.step(loss)
             total += float(loss.detach()) * len(batch)
         return total / len(rows)
 
-    def _drawn(self, epochs: Tensor, trials: IntArray, whose: IntArray) -> tuple[Tensor, Mixture | None]:
+    def _drawn(self, epochs: Tensor, trials: IntArray) -> tuple[Tensor, Mixture | None]:
         """Augment, mix and truncate trials: what has not happened yet is in no mixture either."""
         settings, mixture = self.settings, None
         epochs = augment(epochs, settings.augmentations, self.generator, trials=trials, seed=settings.seed)
         if self.objective.mixes:
+            whose = np.zeros_like(trials) if self.data.whose is None else self.data.whose[trials]
             mixture = draw_mixture(whose, self.generator).to(self.device)
             epochs = mixture.of(epochs)
         if settings.truncate is not None:
@@ -191,8 +191,9 @@ class _Fit:
         self.module.eval()
         self.objective.eval()
         rows = plan_rows(valid.labels, valid.subjects, valid.average_repeats, None)
-        # One row in so many, so that no batch holds the repeats of few pictures.
-        rows = np.random.default_rng(0).permutation(rows)
+        # The same in every epoch, so that epochs compare; in an order where no batch holds the repeats of few pictures.
+        generator = np.random.default_rng(0)
+        rows = generator.permutation(rows)
         pictures, truth = np.unique(valid.labels[row_trials(rows)], return_inverse=True)
         total, parts = 0.0, []
         with torch.inference_mode():
@@ -200,6 +201,8 @@ class _Fit:
                 trials = row_trials(batch)
                 subject = None if valid.subjects is None else on_device(valid.subjects[trials], self.device)
                 epochs = on_device(read_rows(valid.epochs, batch), self.device)
+                if self.settings.truncate is not None:
+                    epochs = truncate(epochs, self.settings.truncate, generator)
                 embeddings = self.objective.embed(self.module, epochs, subject)
                 loss = self.objective(self.module, embeddings, valid.labels[trials])
                 total += float(loss) * len(batch)
@@ -228,15 +231,6 @@ def _optimizer(
         return optimizer, one_cycle(optimizer, rate, settings.n_epochs * n_steps, settings.rise)
     factor = settings.step_factor if settings.schedule == "step" else 1.0
     return optimizer, torch.optim.lr_scheduler.StepLR(optimizer, settings.step_epochs * n_steps, factor)
-
-
-def _initialise(module: nn.Module, std: float) -> None:
-    for part in module.modules():
-        if isinstance(part, nn.Linear | nn.modules.conv._ConvNd):
-            nn.init.normal_(part.weight, 0.0, std)
-        elif isinstance(part, nn.modules.batchnorm._BatchNorm) and part.affine:
-            nn.init.normal_(part.weight, 1.0, std)
-            nn.init.zeros_(part.bias)
 
 
 @contextmanager

@@ -167,6 +167,7 @@ def _fit(published: _Published, trials: TrialSet, recipe: Recipe, options: FitOp
         trials.windows[:, 0],
         trials.labels,
         targets,
+        people=trials.people,
         settings=replace(
             _settings(published.settings, recipe, options, validated=valid is not None),
             structure=StructuralHead(structure_dim) if structure_dim else None,

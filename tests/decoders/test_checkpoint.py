@@ -14,6 +14,7 @@ from decode_stream.decoders.training.augmentations import ChannelDropout, Gaussi
 from decode_stream.decoders.training.checkpoint import CHECKPOINT_FILE
 from decode_stream.decoders.training.history import FitHistory
 from decode_stream.decoders.training.loss_spec import PUBLISHED_LOSSES, LossSpec
+from decode_stream.decoders.training.whole_trial_settings import StructuralHead
 from decode_stream.decoders.training.whole_trials import fit_whole_trials
 from decode_stream.stream.errors import DecodeStreamError, UsageError
 
@@ -36,7 +37,7 @@ def fit_with_all(
         augmentations=(Smoothing(frozen=False), ChannelDropout(), GaussianNoise(0.1)),
         truncate=Truncation((6, 9, 12)),
         average_repeats=2,
-        init_std=0.02,
+        structure=StructuralHead(3) if loss is LEARNT else None,
     )
     n_read = 0
 

@@ -65,3 +65,7 @@ def test_sets_of_trials_are_joined_with_their_runs_numbered_on() -> None:
     assert joined.overlapping
     some = joined.where(joined.runs == 4)
     np.testing.assert_array_equal(some.windows, windows[1][150:])
+    assert joined.people is not None
+    assert some.people is not None
+    assert joined.people.tolist() == [0] * 3 + [1] * 300
+    assert some.people.tolist() == [1] * 150
