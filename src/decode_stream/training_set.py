@@ -20,8 +20,6 @@ from .targets import open_target
 __all__ = ["TrainingSet", "open_training_set"]
 
 _THUMBNAIL_PX = 96
-#: Of a larger gallery nobody could look at the pictures.
-_MOST_THUMBNAILS = 300
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +37,9 @@ class TrainingSet:
     others : dict of str to tuple of Recording
         Those of other people, to learn from first.
     gallery : Gallery
-        Categories, or all pictures that may be trained on.
+        Categories, or all pictures that may be trained on; without thumbnails.
+    pictures : PictureEmbeddings or None
+        Where the gallery is of pictures.
     """
 
     recordings: tuple[Recording, ...]
@@ -47,6 +47,21 @@ class TrainingSet:
     subject: str
     others: dict[str, tuple[Recording, ...]]
     gallery: Gallery
+    pictures: PictureEmbeddings | None = None
+
+    def thumbnails(self, names: Sequence[str]) -> dict[str, bytes]:
+        """Return small PNGs of some of the pictures by name; of those that are here.
+
+        Raises
+        ------
+        UsageError
+            If a picture cannot be read.
+        """
+        if self.pictures is None:
+            return {}
+        rows = {name: row for row, name in enumerate(self.pictures.names)}
+        made = {name: self.pictures.thumbnail(rows[name], _THUMBNAIL_PX) for name in names}
+        return {name: png for name, png in made.items() if png is not None}
 
 
 def open_training_set(
@@ -72,6 +87,7 @@ def open_training_set(
     _check_no_copies(paths, fingerprints)
     subjects = [subject_of(path) for path in paths]
     subject = _chosen_subject(subjects, config.subject)
+    made = list[PictureEmbeddings]()
     if config.target is None:
         gallery = category_gallery(recordings, parse_events(config.events))
     else:
@@ -88,7 +104,12 @@ def open_training_set(
         if name != subject
     }
     return TrainingSet(
-        tuple(recordings[i] for i in own), tuple(fingerprints[i] for i in own), subject, others, gallery
+        tuple(recordings[i] for i in own),
+        tuple(fingerprints[i] for i in own),
+        subject,
+        others,
+        gallery,
+        made[0] if made else None,
     )
 
 
@@ -141,17 +162,13 @@ def _picture_gallery(
             shown.add(row)
     places = np.array(sorted(shown), np.int64)
     names = tuple(pictures.names[i] for i in places)
-    thumbnails = {}
-    if len(places) <= _MOST_THUMBNAILS:
-        made = {pictures.names[i]: pictures.thumbnail(int(i), _THUMBNAIL_PX) for i in places}
-        thumbnails = {name: png for name, png in made.items() if png is not None}
     concepts = tuple(pictures.pictures[i].concept for i in places)
     return Gallery(
         names,
         np.asarray(pictures.embeddings[places], np.float32),
         pictures.space,
         {label: pictures.names[row] for label, row in labels.items()},
-        thumbnails,
+        {},
         concepts if all(concepts) else (),
         None if structures is None else np.asarray(structures.embeddings[places], np.float32),
         None if structures is None else structures.space,
