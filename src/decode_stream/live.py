@@ -50,6 +50,8 @@ def run_live(config: SessionConfig, bundle_path: Path | None, source: Source) ->
     source.modality = config.modality
     # Asked in good time, since the answer takes a process of its own; but not before the one that plays the demo is up.
     no_screen = None if config.headless else _in_background(window_available)
+    if bundle and config.replay:
+        _check_numbers(bundle, config.replay, config)
     session = Session(config, source, bundle, lambda info: watch_chain(info, config.modality))
     if bundle and config.replay and _was_trained_on(bundle, config.replay):
         session.caveat = f"NOT HELD OUT: the decoder was trained on {config.replay.name}"
@@ -96,6 +98,17 @@ def _with_modality(config: SessionConfig, bundle: Bundle | None) -> SessionConfi
             f"Give --modality {trained} or another --bundle."
         )
     return replace(config, modality=trained)
+
+
+def _check_numbers(bundle: Bundle, recording: Path, config: SessionConfig) -> None:
+    """Refuse a replay whose markers are numbers that name other pictures in the gallery."""
+    if bundle.manifest.space.model == "categories" or config.events is not None:
+        return
+    from decode_stream.replay_data.open import open_recording
+
+    from .evaluation import check_pictures
+
+    check_pictures(open_recording(recording, marker_column=config.marker_column, mask=config.mask), bundle)
 
 
 def _was_trained_on(bundle: Bundle, recording: Path) -> bool:
