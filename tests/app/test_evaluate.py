@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from decode_stream.cli import app
-from decode_stream.decoders.bundle import Bundle, save_bundle
+from decode_stream.decoders.bundle import Bundle, load_bundle, save_bundle
 from decode_stream.decoders.evidence import Calibration
+from decode_stream.decoders.gallery_projector import GalleryProjector
 from decode_stream.decoders.manifest import EmbeddingSpace
 from decode_stream.evaluate_table import NOT_LIVE
 from decode_stream.evaluation import check_pictures, concept_of
@@ -22,6 +23,7 @@ from decode_stream.replay_data.simulation.schedules import PictureSet, Spaced
 from decode_stream.replay_data.simulation.simulate_run import simulate_run
 from decode_stream.replay_data.simulation.simulation_files import save_simulation
 from decode_stream.replay_data.simulation.subjects import eeg_subject, enlarged
+from decode_stream.replay_data.stored import store
 from decode_stream.stream.errors import RecordingError, UsageError
 from decode_stream.stream.stimuli import StimulusTable
 from decode_stream.stream.types import Channel
@@ -137,6 +139,32 @@ def test_every_protocol_is_told_as_table_and_json(
     again = json.loads(Path("y.json").read_text())["protocols"]
     assert again == {name: told["protocols"][name] for name in ("shuffled", "repeats")}
     assert Path("y.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_protocols_compare_embeddings_as_the_session_does(
+    run: Callable[..., str], lab: tuple[Path, list[Path]], tmp_path: Path
+) -> None:
+    """Where entries are log-likelihoods, of a space whose own rule is the cosine."""
+    bundle = load_bundle(lab[0])
+    projector = GalleryProjector(
+        np.eye(3, 4, dtype=np.float32) * [[3], [1], [1]], np.ones(3, np.float32), gaussian=True
+    )
+    entries = projector.project(bundle.gallery)
+    save_bundle(replace(bundle, gallery=entries, projector=projector), tmp_path / "likely.bundle")
+    run(
+        *lab[1],
+        "--bundle",
+        "likely.bundle",
+        "--protocol",
+        "exact,latency,generalisation,repeats",
+        "--json",
+        "x.json",
+    )
+    told = json.loads(Path("x.json").read_text())["protocols"]
+    top1 = told["exact"]["numbers"][0]["value"]
+    assert [curve["y"][0] for curve in told["repeats"]["curves"]] == pytest.approx([top1] * 3)
+    alone = told["latency"]["curves"][0]["y"]
+    assert np.diag(told["generalisation"]["matrix"]["values"]).tolist() == pytest.approx(alone)
 
 
 def test_transductive_numbers_are_made_only_when_asked_for_and_labelled(
@@ -305,7 +333,7 @@ def shown(split: str, images: list[str]) -> ArrayRecording:
     )
 
 
-def test_training_pictures_are_not_scored_against_a_gallery_of_test_pictures() -> None:
+def test_training_pictures_are_not_scored_against_a_gallery_of_test_pictures(tmp_path: Path) -> None:
     small = small_bundle(labels={"1": "house", "2": "face"})
     names = ("bear_04s", "boat_01b")
     pictures = replace(
@@ -323,3 +351,9 @@ def test_training_pictures_are_not_scored_against_a_gallery_of_test_pictures() -
         check_pictures(training, bundle)
     # Categories are named by whoever trains them, not by pictures.
     check_pictures(training, small)
+    # Nor does a session replay it: its markers, too, are numbers.
+    save_bundle(bundle, tmp_path / "test.bundle")
+    store(training, tmp_path / "training.recording")
+    replay = ["--replay", tmp_path / "training.recording", "--bundle", tmp_path / "test.bundle", "--headless"]
+    with pytest.raises(RecordingError, match="of the train split, and its numbers name other pictures"):
+        app([str(token) for token in replay], result_action="return_value")
