@@ -52,7 +52,7 @@ def _decode(bundle: Bundle, n_runs: int) -> tuple[npt.NDArray[np.float64], IntAr
 
         decoder = decode_recording(bundle, encoder, recording, manifest.stimuli(), run, keep=keep)
         for trial in decoder.scores.trials:
-            parts.append(similarity(np.stack(kept[trial.number]), bundle.gallery, manifest.space.norm))
+            parts.append(similarity(np.stack(kept[trial.number]), bundle.gallery, bundle.norm))
         truths.append(decoder.scores.truth())
         runs.append(np.full(decoder.scores.n, run))
         print(f"  {recording.name}: {decoder.scores.n} trials", flush=True)

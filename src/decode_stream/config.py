@@ -145,9 +145,9 @@ class TrainConfig(_Reading):
     modality: Annotated[Modality, Parameter(group=_SOURCE)]
     """Which channels are used, and how they are filtered."""
     channels: Annotated[str | None, Parameter(group=_SOURCE)] = None
-    """Channels to use, separated by commas; by default all of the modality."""
+    """Channels to use, separated by commas; by default all of the modality, or those of the bundle of --init-from."""
     model: Annotated[Model | None, Parameter(group=_DECODER)] = None
-    """The encoder; by default channel-attention for eeg and meg, ridge for fmri."""
+    """The encoder; by default channel-attention for categories, encoding for a target, and ridge for fmri."""
     windows: Annotated[Literal["growing", "whole"], Parameter(group=_DECODER)] = "growing"
     """Encoders of whole trials: decode each trial while it grows, or once, when it is whole."""
     target: Annotated[str | None, Parameter(group=_DECODER)] = None

@@ -115,9 +115,17 @@ MODELS: dict[Model, ModelEntry] = {
 }
 
 
-def default_model(modality: Modality) -> Model:
-    """Return the model of a modality where none is asked for."""
-    return "ridge" if modality == "fmri" else "channel-attention"
+def default_model(modality: Modality, *, embeddings: bool) -> Model:
+    """Return the model of a modality where none is asked for.
+
+    Parameters
+    ----------
+    embeddings : bool
+        Whether pictures are told by their embeddings, not by their categories.
+    """
+    if modality == "fmri":
+        return "ridge"
+    return "encoding" if embeddings else "channel-attention"
 
 
 def check_starts(model: Model) -> None:

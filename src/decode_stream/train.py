@@ -25,7 +25,7 @@ from decode_stream.stream.recording import Recording
 from .bundle_path import check_out
 from .config import Modality, Model, TrainConfig, TrainingProtocol
 from .models import check_starts, check_structure, default_model, fitter, trial_spec
-from .start import read_start
+from .start import check_begun, read_start, start_channels
 from .training_progress import TrainingProgress
 from .training_set import open_training_set
 
@@ -79,7 +79,7 @@ def train(
     lag_s, width_s : float or None
         fMRI: when the window of a trial begins after its onset, and how long it is; see `volume_schedule`.
     fingerprints : sequence of str
-        What tells each recording from others, where they come from files.
+        What tells each recording from others, where they come from files; those of other people as well.
     options : FitOptions, optional
 
     Returns
@@ -120,7 +120,9 @@ def train(
             else np.arange(len(gallery.names))
         )
         known = replace(recipe, gallery=gallery.rows(kept))
-        options = replace(options, start=fit_others(known, others, fit, options))
+        # An encoder of public weights stays as the public code has it.
+        learnt = fit_others(known, others, fit, options)
+        options = replace(options, start=replace(learnt, public=options.start.public))
     hold_out = fit_on_runs if protocol == "runs" else fit_on_concepts
     fitted = hold_out(recipe, recordings, fit, options)
     calibration = fitted.held_out.calibration()
@@ -224,22 +226,27 @@ def train_bundle(paths: Sequence[Path], config: TrainConfig) -> int:
     console = Console(stderr=True)
     out = config.out
     check_out(out, config.overwrite)
-    model = config.model or default_model(config.modality)
+    model = config.model or default_model(config.modality, embeddings=config.target is not None)
     trial_spec(model, config.modality, config.windows)
     if config.init_from:
         check_starts(model)
     if config.structure is not None:
         check_structure(model)
+    start, begun = read_start(config.init_from, model)
+    channels = start_channels(begun, config.channel_names)
     protocol = config.protocol or ("runs" if config.target is None else "concepts")
     with TrainingProgress(console) as progress:
         given = open_training_set(paths, config, progress.pictures)
+        if begun is not None:
+            names = [recording.name for recording in given.recordings]
+            check_begun(begun, given.gallery.space, names, given.fingerprints[: len(names)])
         for recording in given.recordings:
             for note in recording.notes:
                 console.print(f"{recording.name}: {note}", highlight=False, soft_wrap=True)
         state = out.with_name(f"{out.name}.training")
         options = FitOptions(
             seed=config.seed,
-            start=read_start(config.init_from),
+            start=start,
             folder=state,
             n_epochs=config.epochs,
             batch_size=config.batch_size,
@@ -258,7 +265,7 @@ def train_bundle(paths: Sequence[Path], config: TrainConfig) -> int:
             target=config.target or "",
             subjects=(given.subject,) if given.subject else (),
             others=given.others,
-            channels=config.channel_names,
+            channels=channels,
             marker_offset_s=config.marker_offset_ms / 1e3,
             onset_channel=config.onset_channel,
             lag_s=config.lag_s,

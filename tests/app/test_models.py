@@ -17,7 +17,8 @@ def test_every_model_of_the_command_line_is_in_the_table_and_loads() -> None:
 
 def test_every_modality_has_a_model_of_its_own() -> None:
     for modality in ("eeg", "meg", "fmri"):
-        assert modality in MODELS[default_model(modality)].modalities
+        for embeddings in (False, True):
+            assert modality in MODELS[default_model(modality, embeddings=embeddings)].modalities
 
 
 def test_a_model_is_refused_for_a_modality_that_it_does_not_decode() -> None:
