@@ -80,14 +80,14 @@ def measure_latency(evaluation: Evaluation, says: str) -> Measured:
 def measure_generalisation(evaluation: Evaluation, says: str) -> Measured:
     """Tell the bundle's encoder one latency and give it the window of another."""
     bundle = evaluation.bundle
-    schedule, space = bundle.manifest.schedule, bundle.manifest.space
+    schedule = bundle.manifest.schedule
     windows, rows, notes = _windows(evaluation, "generalisation")
     told_s = [schedule.latency_s(k) for k in range(bundle.manifest.n_latencies)]
 
     def embed(cut: npt.NDArray[np.float32], told: int) -> FloatArray:
         return evaluation.encode(cut, np.full(len(cut), told_s[told]))
 
-    fit = partial(similarity_rows, gallery=bundle.gallery, norm=space.norm)
+    fit = partial(similarity_rows, gallery=bundle.gallery, norm=bundle.norm)
     choices = given_and_told(embed, fit, windows, len(bundle.gallery))
     by_told = choices.best.reshape(*choices.best.shape[:2], len(told_s), -1)
     if (by_told == by_told[:, :, :1]).all():
@@ -103,7 +103,7 @@ def measure_linear_generalisation(evaluation: Evaluation, says: str) -> Measured
         raise UsageError(
             "generalisation-linear holds out each recording in turn, and there is one. Give several, one a run."
         )
-    features = unit_rows(evaluation.bundle.gallery, evaluation.bundle.manifest.space.norm)
+    features = unit_rows(evaluation.bundle.gallery, evaluation.bundle.norm)
     choices = cross_validated(windows, evaluation.truth[rows], runs, features)
     notes = (
         *notes,

@@ -85,7 +85,6 @@ def measure_k_way(evaluation: Evaluation, says: str) -> Measured:
 def measure_identification(evaluation: Evaluation, says: str) -> Measured:
     """Score identification by correlation, and retrieval both ways, of single trials and of means over repeats."""
     decoded, truth = evaluation.decoded, evaluation.truth
-    space = evaluation.bundle.manifest.space
     predicted = decoded.trial_embeddings()
     pictures = np.unique(truth)
     if len(pictures) < 2:
@@ -102,9 +101,8 @@ def measure_identification(evaluation: Evaluation, says: str) -> Measured:
         low, high, how = picture_interval(beaten, shown, seed=evaluation.seed)
         numbers.append(Number(f"two-way, {words}", float(beaten.mean()), low, high, 0.5, len(beaten)))
     for words, embeddings, shown in kinds:
-        numbers += _retrieved(
-            words, similarity_rows(embeddings, features, space.norm), shown, evaluation.seed
-        )
+        fits = similarity_rows(embeddings, features, evaluation.bundle.norm)
+        numbers += _retrieved(words, fits, shown, evaluation.seed)
     repeats = f"1, and all: {counts.min()} to {counts.max()}" if counts.max() > 1 else SINGLE
     return Measured(
         "identification",
@@ -159,9 +157,8 @@ def measure_concept(evaluation: Evaluation, says: str) -> Measured:
             centres = _other_centres(evaluation.centres, bundle, names, unit=unit)
             fits = predicted @ centres.T
         else:
-            fits = _without_own(
-                predicted, truth, unit_rows(bundle.gallery, bundle.manifest.space.norm), of_picture, unit
-            )
+            rows = unit_rows(bundle.gallery, bundle.norm)
+            fits = _without_own(predicted, truth, rows, of_picture, unit)
         for top in (1, 5) if len(names) > 5 else (1,):
             right = hits(fits, of_picture[truth], top)
             numbers.append(scored(f"top-{top} of {len(names)}, {words}", right, top / len(names), scores))
@@ -202,7 +199,7 @@ def _other_centres(other: Bundle, bundle: Bundle, names: Sequence[str], *, unit:
             f"{', '.join(lacking[:10])}{', ...' if len(lacking) > 10 else ''}. Make it from a folder with a folder for "
             "each concept, with decode-stream gallery."
         )
-    rows = unit_rows(other.gallery, bundle.manifest.space.norm)[[i for i, _ in kept]]
+    rows = unit_rows(other.gallery, bundle.norm)[[i for i, _ in kept]]
     return concept_centres(rows, np.array([concept for _, concept in kept]), len(names), unit=unit)
 
 

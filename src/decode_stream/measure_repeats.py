@@ -106,5 +106,5 @@ def _of_signals(evaluation: Evaluation, groups: Sequence[IntArray]) -> FloatArra
 
 def _evidence(evaluation: Evaluation, embeddings: FloatArray) -> FloatArray:
     bundle = evaluation.bundle
-    fits = similarity_rows(embeddings, bundle.gallery, bundle.manifest.space.norm)
+    fits = similarity_rows(embeddings, bundle.gallery, bundle.norm)
     return evaluation.decoded.evidence_until(fits, -1)

@@ -16,9 +16,8 @@ __all__ = ["measure_assigned", "measure_standardised"]
 def measure_standardised(evaluation: Evaluation, says: str) -> Measured:
     """Score picks after each dimension of the predictions was z-scored over the test set."""
     bundle, scores = evaluation.bundle, evaluation.scores
-    norm = bundle.manifest.space.norm
-    told = standardised(evaluation.decoded.trial_embeddings(), unit_rows(bundle.gallery, norm))
-    fits = similarity_rows(told, bundle.gallery, norm)
+    told = standardised(evaluation.decoded.trial_embeddings(), unit_rows(bundle.gallery, bundle.norm))
+    fits = similarity_rows(told, bundle.gallery, bundle.norm)
     k = scores.n_entries
     numbers = [scored(f"top-1 of {k}", k_way(fits, evaluation.truth, k), 1 / k, scores)]
     if k > 5:
