@@ -27,7 +27,8 @@ def begin(module: nn.Module, start: Start) -> None:
     if start.public:
         if not hasattr(module, "public_names"):
             raise UsageError(
-                f"There are no public weights of {type(module).__name__} that --init-from could take."
+                f"There are no public weights of {type(module).__name__} that --init-from could take. Give a bundle "
+                "that this --model has made."
             )
         load_public_weights(cast(HasPublicWeights, module), start.public)
     if start.weights is not None:
@@ -42,7 +43,7 @@ def begin(module: nn.Module, start: Start) -> None:
         if differ:
             raise UsageError(
                 f"The bundle given to --init-from holds another network: {', '.join(differ[:5])}"
-                f"{', ...' if len(differ) > 5 else ''} differ. Train with the same --model, channels, rate and target."
+                f"{', ...' if len(differ) > 5 else ''} differ. Train with the same channels, rate, heads and target."
             )
         module.load_state_dict({name: torch.tensor(value) for name, value in start.weights.items()})
 

@@ -1,6 +1,7 @@
 """What a training shows while it runs: what is done, and how the loss on held-out trials falls."""
 
 import sys
+from math import isfinite
 from types import TracebackType
 
 from rich.console import Console
@@ -11,6 +12,7 @@ from decode_stream.decoders.training.history import EpochReport
 __all__ = ["TrainingProgress"]
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
+_NO_NUMBER = "!"
 _WIDTH = 24
 
 
@@ -68,8 +70,12 @@ class TrainingProgress:
 
 
 def _curve(values: list[float]) -> str:
-    """Return values as a line of blocks, the newest last."""
+    """Return values as a line of blocks, the newest last; of what is no number an exclamation mark."""
     some = values[-_WIDTH:]
-    low, high = min(some), max(some)
+    known = [value for value in some if isfinite(value)]
+    low, high = min(known, default=0.0), max(known, default=0.0)
     span = (high - low) or 1.0
-    return "".join(_BLOCKS[round((value - low) / span * (len(_BLOCKS) - 1))] for value in some)
+    return "".join(
+        _BLOCKS[round((value - low) / span * (len(_BLOCKS) - 1))] if isfinite(value) else _NO_NUMBER
+        for value in some
+    )

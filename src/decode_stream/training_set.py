@@ -31,7 +31,7 @@ class TrainingSet:
     recordings : tuple of Recording
         One a run, of the subject that the decoder is for.
     fingerprints : tuple of str
-        What tells each of them from others.
+        What tells each of them from others; then those of the other people's recordings.
     subject : str
         Whose they are; empty where nothing says it.
     others : dict of str to tuple of Recording
@@ -105,7 +105,7 @@ def open_training_set(
     }
     return TrainingSet(
         tuple(recordings[i] for i in own),
-        tuple(fingerprints[i] for i in own),
+        tuple(fingerprints[i] for i in sorted(range(len(paths)), key=lambda i: i not in own)),
         subject,
         others,
         gallery,
