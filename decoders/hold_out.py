@@ -194,7 +194,7 @@ def fit_on_concepts(recipe: Recipe, recordings: Sequence[Recording], fit: Fit, o
     features = None
     if trained.structure is not None and shown.structure is not None:
         told = decoded_correlation(trained.structure(held.windows), shown.structure[held.labels])
-        features = best_decoded(told).weights.astype(bool)
+        features = best_decoded(told)
     return Fitted(trained, recipe, training, held_out, familiar, features)
 
 
