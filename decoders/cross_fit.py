@@ -1,7 +1,7 @@
 """What decoders say about runs they were not trained on."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,8 @@ from .scoring.scores import Scores, TrialScore, hits
 __all__ = ["HeldOut", "cross_fit", "distances", "held_out_scores", "similarities"]
 
 _BATCH = 128
+#: A single run is scored in so many parts.
+_N_PARTS = 5
 
 
 def similarities(trained: Trained, trials: TrialSet, gallery: Gallery, *, known: bool) -> FloatArray:
@@ -58,6 +60,17 @@ class HeldOut:
     growing: bool = False
     distances: FloatArray | None = None
 
+    def where(self, which: npt.NDArray[np.bool_]) -> "HeldOut":
+        """Return some of the trials, chosen by a mask."""
+        return replace(
+            self,
+            known=self.known[which],
+            unknown=self.unknown[which],
+            labels=self.labels[which],
+            runs=self.runs[which],
+            distances=None if self.distances is None else self.distances[which],
+        )
+
     def calibration(self) -> Calibration:
         """Return the calibration that fits these trials."""
         # By latency first, so that the labels repeat in step.
@@ -66,9 +79,7 @@ class HeldOut:
         return fit_repeat_correlation(calibration, calibration.log_evidence(self.known), self.labels)
 
 
-def cross_fit(
-    recipe: Recipe, recordings: Sequence[Recording], fit: Fit, options: FitOptions
-) -> HeldOut:
+def cross_fit(recipe: Recipe, recordings: Sequence[Recording], fit: Fit, options: FitOptions) -> HeldOut:
     """Fit without each run in turn and decode that run; scaling, too, comes from the other runs only."""
     parts = []
     for run, recording in enumerate(recordings):
@@ -105,9 +116,19 @@ def distances(familiar: Familiar, trials: TrialSet, recipe: Recipe) -> npt.NDArr
     return out
 
 
-def held_out_scores(held_out: HeldOut, calibration: Calibration) -> tuple[Scores, dict[str, float]]:
-    """Return the scores of held-out trials, as an object and as the numbers a bundle keeps."""
-    evidence = calibration.log_evidence(held_out.known)
+def held_out_scores(held_out: HeldOut) -> tuple[Scores, dict[str, float]]:
+    """Return the scores of held-out trials, as an object and as the numbers a bundle keeps.
+
+    Each run is scored by a calibration of the others, and of a single run each fifth: the evidence of the trials that a
+    calibration was fitted on is too good.
+    """
+    evidence = np.empty((len(held_out.labels), held_out.known.shape[2]))
+    names, parts = np.unique(held_out.runs, return_inverse=True)
+    if len(names) < 2:
+        parts = np.arange(len(parts)) * _N_PARTS // len(parts)
+    for part in np.unique(parts):
+        own = parts == part
+        evidence[own] = held_out.where(~own).calibration().log_evidence(held_out.known[own])
     scores = Scores(held_out.known.shape[2], held_out.overlapping)
     rows = zip(held_out.labels, evidence, held_out.known, held_out.runs, strict=True)
     for i, (label, log_evidence, similarities, run) in enumerate(rows):

@@ -105,6 +105,9 @@ class Training:
     seed : int
     protocol : str
         How `scores` were obtained.
+    knows_gallery : bool
+        Whether the gallery's own pictures were trained on, other showings of them: what their embeddings do not tell of
+        the responses to them may have been learnt, too.
     scores : dict of str to float
         Held-out scores: ``top1``, ``auc``, ``log_loss``, ``n``, ``chance``.
     """
@@ -118,6 +121,7 @@ class Training:
     scores: dict[str, float] = field(default_factory=dict)
     target: str = ""
     subjects: tuple[str, ...] = ()
+    knows_gallery: bool = False
 
 
 @dataclass(frozen=True)

@@ -114,7 +114,7 @@ def with_gallery(
         name=name,
         gallery=tuple(names),
         labels=labels,
-        training=replace(manifest.training, protocol=protocol.removeprefix("; ")),
+        training=replace(manifest.training, protocol=protocol.removeprefix("; "), knows_gallery=False),
         files={},
     )
     return replace(bundle, manifest=changed, gallery=compared, thumbnails=thumbnails, sha256="")

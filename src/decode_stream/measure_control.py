@@ -78,6 +78,13 @@ def measure_ideal(evaluation: Evaluation, says: str) -> Measured:
         pictures=of if every else None,
         seed=evaluation.seed,
     )
+    known = (
+        (
+            "the pictures were trained on, so the ideal observer knows the responses to them, not only what is usual",
+        )
+        if evaluation.bundle.manifest.training.knows_gallery
+        else ()
+    )
     return Measured(
         "ideal",
         says,
@@ -91,7 +98,7 @@ def measure_ideal(evaluation: Evaluation, says: str) -> Measured:
             scored(f"top-1 of {k}", right, 1 / k, scores),
             scored(f"top-1 of {k}, ideal observer", ideal, 1 / k, scores),
         ),
-        notes=(f"trained on {found.n_training} trials", *found.caveats),
+        notes=(f"trained on {found.n_training} trials", *known, *found.caveats),
     )
 
 
@@ -111,9 +118,12 @@ def _watched(
     own = [i for i, trial in enumerate(evaluation.scores.trials) if trial.run == run and trial.onset in at]
     places = [at[evaluation.scores.trials[i].onset] for i in own]
     likelihood, pictures = _of_pictures(evaluation, recording)
-    embeddings = simulation.embeddings[pictures].astype(np.float64)
-    expected = embeddings @ forward.weights + forward.bias
-    log_p = log_likelihood(seen, expected, forward.specific.astype(np.float64))[places]
+    if manifest.training.knows_gallery:
+        log_p = log_likelihood(seen, forward.drives(simulation.embeddings[pictures]))[places]
+    else:
+        embeddings = simulation.embeddings[pictures].astype(np.float64)
+        expected = embeddings @ forward.weights + forward.bias
+        log_p = log_likelihood(seen, expected, forward.specific.astype(np.float64))[places]
     shown = simulation.shown[seen.rows[places]] if places else np.empty(0, np.int64)
     # Of an entry that stands for several pictures, each is as likely as the others.
     evidence = np.stack([logsumexp(log_p[:, of], axis=1) - np.log(len(of)) for of in likelihood], axis=1)

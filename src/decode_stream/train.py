@@ -95,6 +95,7 @@ def train(
         If the recordings do not go together or hold too little, or training fails.
     """
     options = options or FitOptions()
+    begun = options.start.given
     if protocol == "runs" and len(recordings) < 2:
         recordings = _parts(recordings[0])
     recipe = design(
@@ -126,7 +127,7 @@ def train(
     hold_out = fit_on_runs if protocol == "runs" else fit_on_concepts
     fitted = hold_out(recipe, recordings, fit, options)
     calibration = fitted.held_out.calibration()
-    _, numbers = held_out_scores(fitted.held_out, calibration)
+    _, numbers = held_out_scores(fitted.held_out)
     options.report("exporting")
     training = Training(
         model=model,
@@ -136,21 +137,23 @@ def train(
         fingerprints=tuple(fingerprints),
         n_trials=len(fitted.trials.labels),
         seed=options.seed,
-        protocol=_sentence(protocol, recordings, fitted.recipe.gallery),
+        protocol=_sentence(protocol, recordings, fitted.recipe.gallery, begun=begun),
         scores=numbers,
+        knows_gallery=protocol == "runs",
     )
     return _bundle(name, fitted, calibration, training), fitted.held_out
 
 
-def _sentence(protocol: TrainingProtocol, recordings: Sequence[Recording], gallery: Gallery) -> str:
+def _sentence(
+    protocol: TrainingProtocol, recordings: Sequence[Recording], gallery: Gallery, *, begun: bool
+) -> str:
     """Return how the scores were obtained."""
-    chosen = (
-        f"single trial, {len(gallery.names)}-way; weights of latencies fitted on the same held-out trials"
-    )
+    chosen = f"single trial, {len(gallery.names)}-way; calibrated on the others of what was held out"
     if protocol == "runs":
         return f"leave one of {len(recordings)} {_word(recordings)} out, {chosen}"
     n_concepts = len(set(gallery.concepts or gallery.names))
-    return f"{n_concepts} concepts held out, which may have chosen among epochs and settings, {chosen}"
+    seen = ", and which the weights that it began with may know" if begun else ""
+    return f"{n_concepts} concepts held out, which may have chosen among epochs and settings{seen}, {chosen}"
 
 
 def _bundle(name: str, fitted: Fitted, calibration: Calibration, training: Training) -> Bundle:
@@ -276,7 +279,7 @@ def train_bundle(paths: Sequence[Path], config: TrainConfig) -> int:
     bundle = replace(bundle, thumbnails=given.thumbnails(bundle.manifest.gallery))
     bundle = save_bundle(bundle, out, overwrite=config.overwrite)
     shutil.rmtree(state, ignore_errors=True)
-    scores, numbers = held_out_scores(held_out, bundle.manifest.calibration)
+    scores, numbers = held_out_scores(held_out)
     low, high = scores.interval(scores.hits())
     auc = f", AUC {numbers['auc']:.3f}" if "auc" in numbers else ""
     print(

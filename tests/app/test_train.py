@@ -58,7 +58,7 @@ def attention(pictures: tuple[Runs, Gallery]) -> tuple[Bundle, HeldOut]:
 
 
 def above_chance(bundle: Bundle, held_out: HeldOut) -> bool:
-    scores, numbers = held_out_scores(held_out, bundle.manifest.calibration)
+    scores, numbers = held_out_scores(held_out)
     assert numbers == bundle.manifest.training.scores
     low, _ = wilson(scores.hits().sum(), scores.n)
     return bool(low > 1.5 / scores.n_entries)
@@ -161,7 +161,7 @@ def test_trials_that_overlap_get_no_wilson_interval(categories: tuple[Runs, Gall
     kinds = np.array([[1.0, -1.0], [-1.0, 1.0]])
     fast = simulated_runs(kinds, gallery.names, n_runs=2, n_trials=50, n_channels=3, soa_s=0.2, seed=2)
     bundle, held_out = trained((fast, gallery), "lda")
-    assert held_out_scores(held_out, bundle.manifest.calibration)[0].overlapping
+    assert held_out_scores(held_out)[0].overlapping
     assert not trained((runs, gallery), "lda")[1].overlapping
 
 
