@@ -128,6 +128,9 @@ def train(
     fitted = hold_out(recipe, recordings, fit, options)
     calibration = fitted.held_out.calibration()
     _, numbers = held_out_scores(fitted.held_out)
+    if left_out := fitted.trials.left_out:
+        told = ", ".join(f"{n} {reason}" for reason, n in left_out.most_common())
+        options.report(f"{len(fitted.trials.labels)} trials fitted; left out: {told}")
     options.report("exporting")
     training = Training(
         model=model,

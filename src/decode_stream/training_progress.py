@@ -17,7 +17,7 @@ _WIDTH = 24
 
 
 class TrainingProgress:
-    """A progress bar on the terminal; where there is none, a line every so many epochs.
+    """Lines of what is done, and a progress bar below them; without a terminal, a line every so many epochs.
 
     Parameters
     ----------
@@ -51,8 +51,7 @@ class TrainingProgress:
         """Show what is being done."""
         self._stage, self._losses = text, []
         self._bar.update(self._task, description=text, completed=0, total=None)
-        if not self._live:
-            self._console.print(text, highlight=False, markup=False)
+        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def epoch(self, report: EpochReport) -> None:
         """Show an epoch of a network, and the curve of its loss on validation trials up to here."""
@@ -66,7 +65,7 @@ class TrainingProgress:
         self._bar.update(self._task, description=words, completed=report.epoch, total=report.n_epochs)
         last = report.epoch == report.n_epochs
         if not self._live and (last or report.epoch % max(1, report.n_epochs // 10) == 0):
-            self._console.print(words, highlight=False, markup=False)
+            self._console.print(words, highlight=False, markup=False, soft_wrap=True)
 
 
 def _curve(values: list[float]) -> str:
