@@ -147,7 +147,7 @@ class TrainConfig(_Reading):
     channels: Annotated[str | None, Parameter(group=_SOURCE)] = None
     """Channels to use, separated by commas; by default all of the modality, or those of the bundle of --init-from."""
     model: Annotated[Model | None, Parameter(group=_DECODER)] = None
-    """The encoder; by default channel-attention for categories, encoding for a target, and ridge for fmri."""
+    """The encoder; by default channel-attention, with --target encoding, of fmri ridge, of --init-from BUNDLE its own."""
     windows: Annotated[Literal["growing", "whole"], Parameter(group=_DECODER)] = "growing"
     """Encoders of whole trials: decode each trial while it grows, or once, when it is whole."""
     target: Annotated[str | None, Parameter(group=_DECODER)] = None
@@ -156,6 +156,8 @@ class TrainConfig(_Reading):
     """Encoders of whole trials: the target of a second head, such as colour-layout, vae:FOLDER or a shallow layer."""
     images: Annotated[Path | None, Parameter(group=_DECODER)] = None
     """Folder of the pictures; by default looked for beside the recordings."""
+    captions: Annotated[Path | None, Parameter(group=_DECODER)] = None
+    """open_clip_text: COCO's captions_*.json, or a folder of them; by default a sentence of each picture's concept."""
     protocol: Annotated[TrainingProtocol | None, Parameter(group=_DECODER)] = None
     """What is held out to calibrate: runs in turn (default for categories) or concepts (default for a target)."""
     subject: Annotated[str | None, Parameter(group=_DECODER)] = None
@@ -190,6 +192,7 @@ class TrainConfig(_Reading):
             raise UsageError("--structure is the target of a second head; the first one's is --target.")
         if self.images is not None and self.target is None:
             raise UsageError("--images belongs to --target, which says what is made of the pictures.")
+        _check_captions(self.captions, self.target)
         if self.target is not None and self.events is not None:
             raise UsageError(
                 "With --target the pictures are the stimuli; leave out --events, or --target for categories."
@@ -236,10 +239,15 @@ class GalleryConfig:
     """The target that the bundle was trained on: objects, open_clip:MODEL:WEIGHTS, file:PATH, colour-layout, ..."""
     bundle: Annotated[Path, Parameter(group=_DECODER)]
     """The decoder: a bundle's folder or .zip."""
+    captions: Annotated[Path | None, Parameter(group=_DECODER)] = None
+    """open_clip_text: COCO's captions_*.json, or a folder of them; by default a sentence of each picture's concept."""
     out: Annotated[Path | None, Parameter(group=_OUTPUT)] = None
     """The new bundle; by default beside the other, with the name of the folder of pictures added."""
     overwrite: Annotated[bool, Parameter(group=_OUTPUT, negative=())] = False
     """Replace a bundle that stands there."""
+
+    def __post_init__(self) -> None:
+        _check_captions(self.captions, self.target)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -274,6 +282,11 @@ class SimulateConfig:
         if unknown := [form for form in forms if form not in known]:
             raise UsageError(f"--forms names {', '.join(unknown)}; this layout has: {', '.join(known)}.")
         return tuple(forms)
+
+
+def _check_captions(captions: Path | None, target: str | None) -> None:
+    if captions is not None and "open_clip_text" not in (target or "").split(":"):
+        raise UsageError("--captions belongs to --target open_clip_text:MODEL:WEIGHTS, which embeds them.")
 
 
 def _check_offset(marker_offset_ms: float) -> None:

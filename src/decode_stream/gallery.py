@@ -58,6 +58,7 @@ def make_gallery(images: Path, config: GalleryConfig) -> int:
         embeddings, _ = embed_pictures(
             [of_file(picture) for picture in folder.pictures],
             target,
+            captions=config.captions,
             progress=lambda done, of: bar.update(task, completed=done, total=of),
         )
         task = bar.add_task("thumbnails", total=len(folder.pictures))

@@ -9,9 +9,19 @@ from decode_stream.decoders.trial_spec import TrialSpec
 from decode_stream.stream.errors import UsageError
 from decode_stream.stream.types import Modality
 
-from .config import Model
+from .config import Model, TrainConfig
 
-__all__ = ["MODELS", "ModelEntry", "check_starts", "check_structure", "default_model", "fitter", "trial_spec"]
+__all__ = [
+    "MODELS",
+    "ModelEntry",
+    "check_config",
+    "check_starts",
+    "check_structure",
+    "default_model",
+    "fitter",
+    "known_model",
+    "trial_spec",
+]
 
 #: As the published decoders take THINGS-EEG2 and THINGS-MEG, but by causal filters.
 _WHOLE_TRIALS: dict[Modality, TrialSpec] = {
@@ -128,6 +138,20 @@ def default_model(modality: Modality, *, embeddings: bool) -> Model:
     return "encoding" if embeddings else "channel-attention"
 
 
+def known_model(name: str) -> Model:
+    """Return the model of a name that a bundle bears.
+
+    Raises
+    ------
+    UsageError
+        If there is none.
+    """
+    for model in MODELS:
+        if model == name:
+            return model
+    raise UsageError(f"There is no model {name!r}. There are: {', '.join(MODELS)}.")
+
+
 def check_starts(model: Model) -> None:
     """Refuse weights to begin with, or other people's recordings, for a model that can make nothing of them.
 
@@ -157,6 +181,24 @@ def check_structure(model: Model) -> None:
         )
 
 
+def check_config(model: Model, config: TrainConfig) -> None:
+    """Refuse what a model can make nothing of, before anything is read.
+
+    Raises
+    ------
+    UsageError
+    """
+    trial_spec(model, config.modality, config.windows)
+    if config.init_from:
+        check_starts(model)
+    if config.structure is not None:
+        check_structure(model)
+    steps = {"epochs": config.epochs, "batch-size": config.batch_size, "learning-rate": config.learning_rate}
+    given = ", ".join(f"--{name}" for name, value in steps.items() if value is not None)
+    if given and not MODELS[model].starts:
+        raise UsageError(f"--model {model} is solved at once, not in steps: leave out {given}.")
+
+
 def trial_spec(model: Model, modality: Modality, windows: Literal["growing", "whole"]) -> TrialSpec | None:
     """Return what a model asks of trials; None for the usual of the modality.
 
@@ -168,13 +210,18 @@ def trial_spec(model: Model, modality: Modality, windows: Literal["growing", "wh
     Raises
     ------
     UsageError
-        If the model does not decode the modality.
+        If the model does not decode the modality, or whole trials.
     """
     entry = MODELS[model]
     if modality not in entry.modalities:
         names = [name for name, other in MODELS.items() if modality in other.modalities]
         raise UsageError(f"--model {model} does not decode {modality}; {modality} has {', '.join(names)}.")
     if entry.specs is None:
+        if windows == "whole":
+            names = [name for name, other in MODELS.items() if other.specs is not None]
+            raise UsageError(
+                f"--model {model} does not take whole trials: leave out --windows. Models that do: {', '.join(names)}."
+            )
         return None
     spec = entry.specs[modality]
     return spec if windows == "growing" else replace(spec, first_s=None)

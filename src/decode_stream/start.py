@@ -13,15 +13,15 @@ from .config import Model
 __all__ = ["check_begun", "read_start", "start_channels"]
 
 
-def read_start(paths: Sequence[Path], model: Model) -> tuple[Start, Manifest | None]:
+def read_start(paths: Sequence[Path], model: Model | None) -> tuple[Start, Manifest | None]:
     """Read what is given to ``--init-from``.
 
     Parameters
     ----------
     paths : sequence of Path
         A bundle alone, or the files of weights of one model.
-    model : str
-        What is to be trained.
+    model : str or None
+        What is to be trained; None for what the bundle is.
 
     Returns
     -------
@@ -54,7 +54,7 @@ def read_start(paths: Sequence[Path], model: Model) -> tuple[Start, Manifest | N
         raise UsageError(
             f"{bundles[0]} was made by --model {made_by} and keeps no weights to begin with. Give one of a network."
         )
-    if made_by != model:
+    if model not in (None, made_by):
         raise UsageError(
             f"{bundles[0]} was made by --model {made_by}, and its weights are of no use to --model {model}. Train with "
             f"--model {made_by}, or leave out --init-from."

@@ -24,7 +24,7 @@ from decode_stream.stream.recording import Recording
 
 from .bundle_path import check_out
 from .config import Modality, Model, TrainConfig, TrainingProtocol
-from .models import check_starts, check_structure, default_model, fitter, trial_spec
+from .models import check_config, check_starts, default_model, fitter, known_model, trial_spec
 from .start import check_begun, read_start, start_channels
 from .training_progress import TrainingProgress
 from .training_set import open_training_set
@@ -232,13 +232,10 @@ def train_bundle(paths: Sequence[Path], config: TrainConfig) -> int:
     console = Console(stderr=True)
     out = config.out
     check_out(out, config.overwrite)
-    model = config.model or default_model(config.modality, embeddings=config.target is not None)
-    trial_spec(model, config.modality, config.windows)
-    if config.init_from:
-        check_starts(model)
-    if config.structure is not None:
-        check_structure(model)
-    start, begun = read_start(config.init_from, model)
+    start, begun = read_start(config.init_from, config.model)
+    usual = default_model(config.modality, embeddings=config.target is not None)
+    model = config.model or (usual if begun is None else known_model(begun.training.model))
+    check_config(model, config)
     channels = start_channels(begun, config.channel_names)
     protocol = config.protocol or ("runs" if config.target is None else "concepts")
     with TrainingProgress(console) as progress:

@@ -92,7 +92,14 @@ def open_training_set(
         gallery = category_gallery(recordings, parse_events(config.events))
     else:
         made = [
-            picture_embeddings(recordings, open_target(name), config.images, near=paths, progress=progress)
+            picture_embeddings(
+                recordings,
+                open_target(name),
+                config.images,
+                near=paths,
+                captions=config.captions,
+                progress=progress,
+            )
             for name in (config.target, config.structure)
             if name is not None
         ]

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from decode_stream.cli import main
-from decode_stream.config import SessionConfig, parse_events
+from decode_stream.config import GalleryConfig, SessionConfig, TrainConfig, parse_events
 from decode_stream.stream.errors import UsageError
 
 NAMES = st.text("abcXYZ019 -_", min_size=1).filter(lambda text: text == text.strip())
@@ -20,6 +20,16 @@ def test_events_name_codes() -> None:
     assert parse_events(" 1 = red square , go=face ") == {"1": "red square", "go": "face"}
     assert parse_events("1=a=b") == {"1": "a=b"}
     assert parse_events("1=face,2=face") == {"1": "face", "2": "face"}
+
+
+def test_captions_belong_to_a_target_of_texts() -> None:
+    texts, pictures = "clamp-1.5:open_clip_text:ViT-B-32:w.pt", "open_clip:ViT-B-32:w.pt"
+    TrainConfig(modality="eeg", out=Path("x"), captions=Path("c"), target=texts)
+    GalleryConfig(bundle=Path("x"), captions=Path("c"), target=texts)
+    with pytest.raises(UsageError, match="--captions belongs to --target open_clip_text"):
+        TrainConfig(modality="eeg", out=Path("x"), captions=Path("c"), target=pictures)
+    with pytest.raises(UsageError, match="--captions belongs to --target open_clip_text"):
+        GalleryConfig(bundle=Path("x"), captions=Path("c"), target=pictures)
 
 
 @given(st.dictionaries(NAMES, NAMES, min_size=1))

@@ -1,11 +1,20 @@
 """The table of models."""
 
+from pathlib import Path
 from typing import get_args
 
 import pytest
 
-from decode_stream.config import Model
-from decode_stream.models import MODELS, check_starts, check_structure, default_model, fitter, trial_spec
+from decode_stream.config import Model, TrainConfig
+from decode_stream.models import (
+    MODELS,
+    check_config,
+    check_starts,
+    check_structure,
+    default_model,
+    fitter,
+    trial_spec,
+)
 from decode_stream.stream.errors import UsageError
 
 
@@ -42,6 +51,18 @@ def test_encoders_of_whole_trials_grow_unless_asked_not_to() -> None:
     assert growing.first_s == 0.1
     assert whole.first_s is None
     assert trial_spec("channel-attention", "eeg", "growing") is None
+
+
+def test_whole_trials_are_for_models_that_take_them() -> None:
+    with pytest.raises(UsageError, match="--model lda does not take whole trials: leave out --windows"):
+        trial_spec("lda", "eeg", "whole")
+
+
+def test_settings_of_steps_are_for_models_that_take_steps() -> None:
+    config = TrainConfig(modality="eeg", epochs=3, learning_rate=1.0, out=Path("x"))
+    check_config("nice", config)
+    with pytest.raises(UsageError, match="solved at once, not in steps: leave out --epochs, --learning-rate"):
+        check_config("lda", config)
 
 
 def test_what_is_solved_at_once_begins_with_nothing() -> None:

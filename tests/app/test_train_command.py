@@ -149,7 +149,7 @@ def test_a_training_goes_on_from_a_bundle(dataset: Path, nice: Path, tmp_path: P
     """At a rate of next to nothing and for one epoch, the weights are those of the bundle."""
     quiet = (*QUICK[:-1], 1e-9, "--epochs", 1, "--init-from", nice)
     out = tmp_path / "tuned.bundle"
-    assert run("train", trials(dataset, 2), *quiet, "--model", "nice", "--out", out) == 0
+    assert run("train", trials(dataset, 2), *quiet, "--out", out) == 0
     before, after = load_bundle(nice, weights=True), load_bundle(out, weights=True)
     assert before.weights.keys() == after.weights.keys()
     for name, value in before.weights.items():
@@ -157,9 +157,10 @@ def test_a_training_goes_on_from_a_bundle(dataset: Path, nice: Path, tmp_path: P
             np.testing.assert_allclose(after.weights[name], value, atol=1e-6)
     assert "the weights that it began with may know" in after.manifest.training.protocol
 
-    new = ("--model", "nice", "--out", tmp_path / "new.bundle")
+    assert after.manifest.training.model == "nice"
+    new = ("--out", tmp_path / "new.bundle")
     with pytest.raises(UsageError, match=r"was made by --model nice.*Train with --model nice"):
-        run("train", trials(dataset, 2), *quiet, "--model", "eegnet", "--out", tmp_path / "new.bundle")
+        run("train", trials(dataset, 2), *quiet, *new, "--model", "eegnet")
     with pytest.raises(UsageError, match=r"was trained on preprocessed_eeg_training\.npy.*no test"):
         run("train", trials(dataset), *quiet, *new)
     with pytest.raises(UsageError, match=r"--channels is Oz,O1, and the bundle .* O1,Oz,O2,PO3,PO4,POz"):
