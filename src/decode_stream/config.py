@@ -147,7 +147,7 @@ class TrainConfig(_Reading):
     channels: Annotated[str | None, Parameter(group=_SOURCE)] = None
     """Channels to use, separated by commas; by default all of the modality, or those of the bundle of --init-from."""
     model: Annotated[Model | None, Parameter(group=_DECODER)] = None
-    """The encoder; by default channel-attention, with --target encoding, of fmri ridge, of --init-from BUNDLE its own."""
+    """The encoder; by default channel-attention, with --target encoding, of fmri ridge, or what --init-from is of."""
     windows: Annotated[Literal["growing", "whole"], Parameter(group=_DECODER)] = "growing"
     """Encoders of whole trials: decode each trial while it grows, or once, when it is whole."""
     target: Annotated[str | None, Parameter(group=_DECODER)] = None

@@ -1,18 +1,24 @@
 """What `train` is given: whose decoder it is, and which pictures may be trained on."""
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from decode_stream import training_set
+from decode_stream.config import TrainConfig
 from decode_stream.decoders.manifest import EmbeddingSpace
+from decode_stream.decoders.targets.target import Target, TextTarget
 from decode_stream.picture_embeddings import PictureEmbeddings
 from decode_stream.replay_data.arrays import ArrayRecording
 from decode_stream.shown_pictures import ShownPicture
 from decode_stream.stream.errors import RecordingError, UsageError
 from decode_stream.stream.stimuli import StimulusTable
 from decode_stream.stream.types import Channel
-from decode_stream.training_set import _chosen_subject, _picture_gallery
+from decode_stream.training_set import _chosen_subject, _picture_gallery, open_training_set
 
 CONCEPTS = ("cat", "cat", "dog", "dog", "cow", "cow")
 
@@ -66,3 +72,37 @@ def test_whose_decoder_it_is_must_be_said_where_there_are_several_people() -> No
         _chosen_subject(["sub-01", "sub-02"], None)
     with pytest.raises(UsageError, match=r"--subject is 'sub-03'.*: sub-01, \(nobody named\)"):
         _chosen_subject(["sub-01", ""], "sub-03")
+
+
+def test_captions_of_the_command_line_are_what_a_target_of_texts_embeds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def words(texts: Sequence[str]) -> np.ndarray:
+        return np.array([[len(text), 1.0] for text in texts], np.float32)
+
+    def pixels(pictures: Sequence[np.ndarray]) -> np.ndarray:
+        return np.array([[1.0, 0.0] for _ in pictures], np.float32)
+
+    space = EmbeddingSpace("lengths", "words", 2)
+    target = TextTarget("words", space, words, Target("pixels", space, pixels), 10.0)
+    monkeypatch.setattr(training_set, "open_target", lambda name: target)
+    shown = [f"{number:012}" for number in (1, 2)]
+    (tmp_path / "images").mkdir()
+    for name in shown:
+        Image.new("RGB", (8, 8)).save(tmp_path / "images" / f"{name}.png")
+    said = [{"image_id": 1, "caption": "a cat"}, {"image_id": 2, "caption": "an elephant"}]
+    (tmp_path / "captions_val2017.json").write_text(json.dumps({"annotations": said}))
+    channels, markers = (Channel("Oz", "eeg", "V"),), ((0, shown[0]), (10, shown[1]))
+    run = ArrayRecording(np.zeros((100, 1)), channels, 100.0, markers)
+    monkeypatch.setattr(training_set, "open_recording", lambda path, **options: run)
+    config = TrainConfig(
+        modality="eeg",
+        target="open_clip_text:model:weights",
+        images=tmp_path / "images",
+        captions=tmp_path,
+        out=tmp_path / "x.bundle",
+    )
+    path = tmp_path / "run.csv"
+    path.write_text("a run")
+    made = open_training_set([path], config, lambda done, of: None).gallery.embeddings
+    assert (made[:, 0] / made[:, 1]).round(3).tolist() == [len("a cat"), len("an elephant")]
