@@ -57,6 +57,8 @@ class ModelEntry:
         Whether it can begin with given weights.
     two_heads : bool
         Whether it can give structure besides.
+    embeddings : bool
+        Whether it decodes embeddings, not categories alone.
     """
 
     load: Callable[[], Fit]
@@ -64,6 +66,7 @@ class ModelEntry:
     specs: dict[Modality, TrialSpec] | None = None
     starts: bool = False
     two_heads: bool = False
+    embeddings: bool = True
 
 
 def _channel_attention() -> Fit:
@@ -110,7 +113,7 @@ MODELS: dict[Model, ModelEntry] = {
     "encoding": ModelEntry(_encoding),
     # Cosines of its windows would not add up to the whole trial's, so it takes that.
     "linear": ModelEntry(_linear, specs=_LINEAR),
-    "lda": ModelEntry(_lda),
+    "lda": ModelEntry(_lda, embeddings=False),
     "ridge": ModelEntry(_ridge, ("fmri",)),
     "nice": ModelEntry(_whole_trial("nice"), specs=_WHOLE_TRIALS, starts=True, two_heads=True),
     "nice-sa": ModelEntry(_whole_trial("nice-sa"), specs=_WHOLE_TRIALS, starts=True, two_heads=True),
@@ -193,6 +196,10 @@ def check_config(model: Model, config: TrainConfig) -> None:
         check_starts(model)
     if config.structure is not None:
         check_structure(model)
+    if config.target is not None and not MODELS[model].embeddings:
+        raise UsageError(
+            f"--model {model} decodes categories, not embeddings: leave out --target, or take --model encoding."
+        )
     steps = {"epochs": config.epochs, "batch-size": config.batch_size, "learning-rate": config.learning_rate}
     given = ", ".join(f"--{name}" for name, value in steps.items() if value is not None)
     if given and not MODELS[model].starts:

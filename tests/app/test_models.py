@@ -58,6 +58,15 @@ def test_whole_trials_are_for_models_that_take_them() -> None:
         trial_spec("lda", "eeg", "whole")
 
 
+def test_a_model_of_categories_takes_no_target() -> None:
+    config = TrainConfig(modality="eeg", target="objects", out=Path("x"))
+    check_config("encoding", config)
+    with pytest.raises(
+        UsageError, match="--model lda decodes categories, not embeddings: leave out --target"
+    ):
+        check_config("lda", config)
+
+
 def test_settings_of_steps_are_for_models_that_take_steps() -> None:
     config = TrainConfig(modality="eeg", epochs=3, learning_rate=1.0, out=Path("x"))
     check_config("nice", config)

@@ -145,6 +145,12 @@ def test_a_training_that_fails_half_way_leaves_no_bundle(dataset: Path, tmp_path
     assert "nice.bundle" not in left_behind(tmp_path)
 
 
+def test_sensors_without_a_place_are_refused_where_places_count(dataset: Path, tmp_path: Path) -> None:
+    order = ("train", trials(dataset), *QUICK, "--model", "spatial-attention", "--out", tmp_path / "x.bundle")
+    with pytest.raises(UsageError, match="of none of these 6 a position is known"):
+        run(*order)
+
+
 def test_a_training_goes_on_from_a_bundle(dataset: Path, nice: Path, tmp_path: Path) -> None:
     """At a rate of next to nothing and for one epoch, the weights are those of the bundle."""
     quiet = (*QUICK[:-1], 1e-9, "--epochs", 1, "--init-from", nice)
