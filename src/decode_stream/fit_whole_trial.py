@@ -94,8 +94,8 @@ def _spatial_attention(size: _Size, seed: int) -> nn.Module:
     positions = tuple(channel.position_m for channel in size.recipe.channels)
     if not any(positions):
         raise UsageError(
-            "--model spatial-attention places channels by where their sensors are, and of none of "
-            f"these {len(positions)} a position is known. Give recordings that hold positions, such as .fif, or another model."
+            "--model spatial-attention places channels by where their sensors are, and of none of these "
+            f"{len(positions)} a position is known. Give recordings that hold positions, as .fif does, or another model."
         )
     # Live, a trial grows: what is known of its past must not change with what is not there yet.
     config = SpatialAttentionConfig(
