@@ -95,7 +95,7 @@ def _spatial_attention(size: _Size, seed: int) -> nn.Module:
     if not any(positions):
         raise UsageError(
             "--model spatial-attention places channels by where their sensors are, and of none of these "
-            f"{len(positions)} a position is known. Give recordings that hold positions, as .fif does, or another model."
+            f"{len(positions)} a position is known. Give recordings that hold positions (.fif, BIDS), or another model."
         )
     # Live, a trial grows: what is known of its past must not change with what is not there yet.
     config = SpatialAttentionConfig(
