@@ -160,7 +160,7 @@ def test_trials_that_overlap_get_no_wilson_interval(categories: tuple[Runs, Gall
     runs, gallery = categories
     kinds = np.array([[1.0, -1.0], [-1.0, 1.0]])
     fast = simulated_runs(kinds, gallery.names, n_runs=2, n_trials=50, n_channels=3, soa_s=0.2, seed=2)
-    bundle, held_out = trained((fast, gallery), "lda")
+    _, held_out = trained((fast, gallery), "lda")
     assert held_out_scores(held_out)[0].overlapping
     assert not trained((runs, gallery), "lda")[1].overlapping
 
