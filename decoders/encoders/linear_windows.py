@@ -15,8 +15,8 @@ from .ridge_sums import fit_sums
 
 __all__ = ["GrowingReadout", "LinearTrials", "fit_linear"]
 
-#: Features at most: a matrix of all their products takes half a gigabyte then, and a dozen of them are held at once.
-_MOST_FEATURES = 8000
+#: Features at most: a matrix of all their products takes a tenth of a gigabyte then, and nine of them are held at once.
+_MOST_FEATURES = 3600
 #: So few trials are held in memory.
 _FEW_TRIALS = 2000
 _N_FOLDS = 5
@@ -111,7 +111,7 @@ def fit_linear(
 ) -> LinearTrials:
     """Fit a ridge regression whose penalty is chosen by leaving groups of trials out.
 
-    Every sample of every channel is a feature. Where there would be more than 8000 of them, neighbouring samples are
+    Every sample of every channel is a feature. Where there would be more than 3600 of them, neighbouring samples are
     averaged until there are not, and `LinearTrials.n_averaged` says how many. As in `fit_ridge` one penalty serves all
     dimensions, and the best is that whose predictions correlate most with the truth over the trials left out.
 

@@ -43,12 +43,18 @@ class _Sums:
         pairs = ((getattr(self, name), getattr(other, name)) for name in ("x", "y", "xx", "xy", "yy"))
         return _Sums(self.n + sign * other.n, *(a + sign * b for a, b in pairs))
 
-    def around_means(self, scale: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Return the sums of products xx, xy and yy around their means, features divided by their scale."""
+    def around_means(
+        self, scale: FloatArray, *, overwrite: bool = False
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Return the sums of products xx, xy and yy around their means, features divided by their scale.
+
+        With `overwrite` they take the place of xx, so that one large matrix less is held.
+        """
         x, y = self.x / scale, self.y
-        xx = self.xx / scale
+        xx = np.divide(self.xx, scale, out=self.xx if overwrite else None)
         xx /= scale[:, None]
-        xx -= np.outer(x, x / self.n)
+        for row, product in zip(xx, x, strict=True):
+            row -= product * x / self.n
         xy = self.xy / scale[:, None] - np.outer(x, y / self.n)
         return xx, xy, self.yy - y**2 / self.n
 
@@ -59,7 +65,8 @@ def fit_sums(
     """Fit a ridge regression on trials that are read in blocks; its penalty is chosen as `fit_ridge` chooses it.
 
     Only sums of products are kept, which hold all that the regression and the predictions of trials left out need.
-    About a dozen matrices (n_features, n_features) of float64 are in memory at once, however many trials there are.
+    Nine matrices (n_features, n_features) of float64 are in memory at once with five parts, however many trials there
+    are.
 
     Parameters
     ----------
@@ -93,10 +100,11 @@ def fit_sums(
     penalties = n_features * np.array(PENALTIES)
     scores = np.zeros(len(penalties))
     for part in parts:
-        rest = total.plus(part, -1).around_means(scale)
+        rest = total.plus(part, -1).around_means(scale, overwrite=True)
         scores += _correlations(rest, part.around_means(scale), penalties)
     penalty = float(penalties[np.argmax(scores)])
-    xx, xy, _ = total.around_means(scale)
+    parts.clear()
+    xx, xy, _ = total.around_means(scale, overwrite=True)
     return _solve(xx, xy, penalty) / scale[:, None], mean + origin, penalty
 
 
