@@ -116,7 +116,7 @@ def make_demo(modality: Modality, folder: Path) -> None:
             training,
             name=f"demo-{modality}",
             modality=modality,
-            model="channel-attention",
+            model="encoding",
             gallery=gallery,
             channels=[c.name for c in played.channels if c.name.startswith(_BACK[modality])],
             options=FitOptions(_SEED, report=lambda text: print(text, file=sys.stderr, flush=True)),
