@@ -122,8 +122,9 @@ class TrainingRun:
         DecodeStreamError
             If the training loss is far above where it began, or the validation loss is not finite.
         """
-        if not math.isfinite(validated.get("valid_loss", 0.0)):
-            raise self._diverged(validated["valid_loss"])
+        valid_loss = validated.get("valid_loss")
+        if valid_loss is not None and not math.isfinite(valid_loss):
+            raise self._diverged(valid_loss)
         if train_loss > DIVERGED * max(self.first_loss or 0.0, _LOSS_FLOOR):
             raise self._diverged(train_loss)
         best = min((r.valid_loss for r in self.reports if r.valid_loss is not None), default=math.inf)
