@@ -257,4 +257,6 @@ def main() -> None:
         code = error.exit_code
     except KeyboardInterrupt:
         code = 130
+    finally:
+        app.config = ()
     sys.exit(code if isinstance(code, int) else 0)

@@ -322,7 +322,8 @@ def test_training_overwrites_nothing_unasked(run: Run, tmp_path: Path, bundle: P
     refused(run, *tokens, one / "x", tells=("cannot be written",))
     code, text = run(*tokens, bundle, "--overwrite")
     assert code == 0
-    assert "held out in turn: top-1" in text
+    assert "leave one of 2 runs out" in text
+    assert "top-1" in text
     assert json.loads((bundle / "bundle.json").read_text())["training"]["model"] == "lda"
 
 
