@@ -15,8 +15,7 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 import pytest
 
 DATA = "DECODE_STREAM_TEST_DATA"
-_left_out: list[str] = []
-_on_real: list[str] = []
+_counts = {"left out": 0, "ran": 0}
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -24,22 +23,37 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in real:
         item.add_marker("real")
     if os.environ.get(DATA):
-        _on_real.extend(item.nodeid for item in real)
         return
-    _left_out.extend(item.nodeid for item in real)
+    _counts["left out"] = len(real)
     config.hook.pytest_deselected(items=real)
     items[:] = [item for item in items if item not in real]
 
 
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    # A worker of pytest-xdist tells the process that prints the summary.
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["left out"] = _counts["left out"]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: object) -> None:
+    # Every worker collects all tests.
+    _counts["left out"] = getattr(node, "workeroutput", {}).get("left out", 0)
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    _counts["ran"] += report.when == "call" and "real" in report.keywords
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if _left_out:
+    if _counts["left out"]:
         terminalreporter.write_line(
-            f"{len(_left_out)} tests on real recordings were left out: {DATA} is not set. "
+            f"{_counts['left out']} tests on real recordings were left out: {DATA} is not set. "
             "Their simulated twins ran.",
             yellow=True,
         )
     else:
-        terminalreporter.write_line(f"{len(_on_real)} tests on real recordings ran; none was left out.")
+        terminalreporter.write_line(f"{_counts['ran']} tests on real recordings ran; none was left out.")
 
 
 @pytest.fixture(scope="session", autouse=True)
