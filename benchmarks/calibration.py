@@ -21,8 +21,8 @@ from decode_stream.decoders.decoder import decode_recording
 from decode_stream.decoders.evidence import Calibration, similarity
 from decode_stream.decoders.runtime import Encoder
 from decode_stream.decoders.scoring.calibration_scores import CalibrationScores, calibration_scores
-from decode_stream.demo import DEMOS
-from decode_stream.make_demos import demo_gallery, simulate_runs
+from decode_stream.demos.demo import DEMOS
+from decode_stream.demos.make_demos import demo_gallery, simulate_runs
 from decode_stream.replay_data.open import open_recording
 from decode_stream.stream.cutter import CutWindow
 from decode_stream.stream.types import FloatArray, IntArray

@@ -31,12 +31,12 @@ from decode_stream.decoders.manifest import EmbeddingSpace
 from decode_stream.decoders.recipe import Gallery, Recipe, Trained
 from decode_stream.decoders.scoring.fraction_of_ideal import fraction_of_ideal
 from decode_stream.decoders.scoring.scores import hits, wilson
-from decode_stream.models import MODELS, fitter
 from decode_stream.replay_data.simulation.forward import ForwardModel
 from decode_stream.replay_data.simulation.schedules import PictureSet
 from decode_stream.stream.types import FloatArray, IntArray, Modality
 from decode_stream.stream.window_chain import WindowSpec
 from decode_stream.stream.windows import WindowSchedule
+from decode_stream.training.models import MODELS, fitter
 
 __all__ = ["main"]
 

@@ -16,10 +16,10 @@ from decode_stream.decoders.cross_fit import cross_fit, similarities
 from decode_stream.decoders.fit_options import FitOptions
 from decode_stream.decoders.recipe import category_gallery, cut, design, scaled
 from decode_stream.decoders.scoring.scores import auc, bootstrap_interval, paired_auc_difference
-from decode_stream.models import fitter
 from decode_stream.replay_data.open import open_recording
 from decode_stream.stream.recording import Recording
 from decode_stream.stream.types import FloatArray, IntArray
+from decode_stream.training.models import fitter
 
 __all__ = ["held_out_scores", "main"]
 

@@ -29,8 +29,17 @@ ARROWS = {
     "export": {"stream", "decoders"},
     "gui": {"stream.errors", "stream.types"},
 }
-#: What a room of a part may import of the part's others; what lies beside the rooms serves all of them.
+#: What a room of a part may import of the part's others; what lies beside the rooms serves all of them. "" is the
+#: application.
 ROOMS = {
+    "": {
+        "demos": {"pictures", "training"},
+        "evaluation": set(),
+        "pictures": set(),
+        "sessions": {"demos", "evaluation"},
+        "simulation": set(),
+        "training": {"pictures"},
+    },
     "decoders": {
         "encoders": set(),
         "ideal": set(),
@@ -118,7 +127,7 @@ class Refuse:
             raise ModuleNotFoundError(f"A session imports {name}.")
 
 sys.meta_path.insert(0, Refuse())
-import decode_stream.run, decode_stream.session, decode_stream.decoders.runtime
+import decode_stream.sessions.run, decode_stream.sessions.session, decode_stream.decoders.runtime
 """
     done = python(code)
     assert done.returncode == 0, done.stderr
@@ -157,12 +166,14 @@ def test_no_part_imports_against_the_arrows(part: str) -> None:
 @pytest.mark.parametrize(("part", "room"), sorted((part, room) for part in ROOMS for room in ROOMS[part]))
 def test_no_room_imports_against_the_arrows(part: str, room: str) -> None:
     rooms = ROOMS[part]
-    files = sorted((ROOT / part / room).glob("*.py"))
+    prefix = f"{part}." if part else ""
+    files = sorted((FOLDERS[f"decode_stream.{prefix}{room}"]).glob("*.py"))
     assert files
     for path in files:
         for name in imports_of_ours(path):
-            other = name.split(".")[1] if "." in name else ""
-            if name.startswith(f"{part}.") and other in rooms and other != room:
+            other = name.removeprefix(prefix).partition(".")[0]
+            if name.startswith(prefix) and other in rooms:
+                assert other != room, f"{path}: {name} lies in the same room; import relatively"
                 assert other in rooms[room], f"{path} imports {name}; {room} may import {sorted(rooms[room])}"
 
 

@@ -246,6 +246,12 @@ class Scores:
         """Number of scored trials."""
         return len(self.trials)
 
+    @property
+    def protocol(self) -> str:
+        """In words what the accuracy counts."""
+        caveat = f"; {self.caveat}" if self.caveat else ""
+        return f"single trial, {self.n_entries}-way, each trial after its last window{caveat}"
+
     def log_evidence(self) -> npt.NDArray[np.float64]:
         """Return the log-evidence of all trials, shape (n_trials, n_entries)."""
         return np.array([t.log_evidence for t in self.trials]).reshape(self.n, self.n_entries)

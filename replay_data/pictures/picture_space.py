@@ -10,7 +10,7 @@ cosine weighs both alike.
 
 As the length of the meaning is known, a direction alone gives the layout back: `layout_picture` undoes it. The features
 are not computed here, so that nothing here needs more than numpy: a scene's meaning is taken from the objects in it.
-``python -m decode_stream.fit_picture_space`` makes the numbers anew.
+``python -m decode_stream.pictures.fit_picture_space`` makes the numbers anew.
 """
 
 import hashlib

@@ -32,7 +32,7 @@ _FLAT = Parameter(name="*")
 @app.default
 def session(config: Annotated[SessionConfig | None, _FLAT] = None) -> int:
     """Run a session: connect to a stream (or replay a recording), decode it, and show it."""
-    from .run import run_session
+    from decode_stream.sessions.run import run_session
 
     return run_session(config or SessionConfig())
 
@@ -46,7 +46,7 @@ def replay(recording: Path, /, *, config: Annotated[ReplayConfig | None, _FLAT] 
     recording
         A recording of any layout. While it plays, p and Enter in the terminal pause it and let it go on.
     """
-    from .run import run_replay
+    from decode_stream.sessions.run import run_replay
 
     return run_replay(recording, config or ReplayConfig())
 
@@ -62,7 +62,7 @@ def simulate(
     dataset
         Whose layout.
     """
-    from .simulate import simulate_subject
+    from decode_stream.simulation.simulate import simulate_subject
 
     return simulate_subject(dataset, config)
 
@@ -78,7 +78,7 @@ def train(
     recordings
         Each is held out once to calibrate the evidence; a single one is split into five parts.
     """
-    from .train import train_bundle
+    from decode_stream.training.train import train_bundle
 
     return train_bundle(recordings, config)
 
@@ -97,7 +97,7 @@ def evaluate(
     recordings
         One a run; not those the bundle was trained on. Or the --json of several evaluations, to join them.
     """
-    from .evaluate import evaluate_bundle
+    from decode_stream.evaluation.evaluate import evaluate_bundle
 
     return evaluate_bundle(recordings or [], config or EvaluateConfig())
 
@@ -175,7 +175,7 @@ def gallery(images: Path, /, *, config: Annotated[GalleryConfig, _FLAT]) -> int:
     images
         A folder of pictures, with or without folders in it.
     """
-    from .gallery import make_gallery
+    from decode_stream.pictures.gallery import make_gallery
 
     return make_gallery(images, config)
 

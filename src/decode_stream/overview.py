@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from decode_stream.decoders.bundle import load_manifest
+from decode_stream.demos.demo import demo_bundles
 from decode_stream.stream.errors import BundleError
 from decode_stream.stream.lsl import StreamQuery, find_streams
 from decode_stream.stream.types import Modality
-
-from .demo import demo_bundles
 
 __all__ = ["FoundBundle", "FoundStream", "find_bundles", "overview", "overview_text"]
 

@@ -1,7 +1,5 @@
-"""A session, or an evaluation, as one JSON object with stable keys."""
+"""What sessions and evaluations say in JSON, under stable keys."""
 
-import time
-from datetime import UTC, datetime, timedelta
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -9,17 +7,13 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from decode_stream import BEGAN_S, __version__
 from decode_stream.decoders.bundle import Bundle
 from decode_stream.decoders.scoring.calibration_scores import calibration_scores
 from decode_stream.decoders.scoring.scores import Scores
 from decode_stream.decoders.scoring.showings import showings
 from decode_stream.stream.errors import UsageError
 
-from .picture import progress, protocol
-from .session import Session
-
-__all__ = ["accuracy_summary", "bundle_summary", "check_writable", "session_summary", "write_json"]
+__all__ = ["accuracy_summary", "bundle_summary", "check_writable", "trial_rows", "write_json"]
 
 #: A trial whose windows lie, on the mean, farther out than this share of the training's is unlike it.
 _NOVEL = 0.95
@@ -31,7 +25,7 @@ def accuracy_summary(scores: Scores) -> dict[str, Any]:
     low, high = scores.interval(hits)
     n = scores.n
     summary: dict[str, Any] = {
-        "protocol": protocol(scores),
+        "protocol": scores.protocol,
         "k": scores.n_entries,
         "chance": 1.0 / scores.n_entries,
         "n": n,
@@ -83,78 +77,6 @@ def trial_rows(scores: Scores) -> list[dict[str, Any]]:
         }
         for trial in scores.trials
     ]
-
-
-def session_summary(session: Session, exit_code: int) -> dict[str, Any]:
-    """Return the summary of a session that has ended.
-
-    Parameters
-    ----------
-    exit_code : int
-        What the command ends with.
-    """
-    pipeline = session.pipeline
-    counts = progress(pipeline, session.n_gaps)
-    info = pipeline.ingest.info if pipeline else None
-    decoder = pipeline.decoder if pipeline else None
-    cutter = pipeline.cutter if pipeline else None
-    trials = cutter.trials if cutter else None
-    onsets = pipeline.ingest.onset_channel if pipeline else None
-    latency = {name: stage.summary_ms() for name, stage in session.stages.items()}
-    return {
-        "version": __version__,
-        "modality": session.config.modality or (session.bundle.manifest.modality if session.bundle else None),
-        "bundle": bundle_summary(session.bundle) if session.bundle else None,
-        "provider": session.encoder.provider if session.encoder else None,
-        "stream": {
-            "name": info.name,
-            "n_channels": len(info.channels),
-            "sfreq_hz": info.sfreq_hz,
-            "speed": info.speed,
-        }
-        if info
-        else None,
-        "began": _began(),
-        "startup_s": session.startup.summary_s(),
-        "duration_s": round(pipeline.duration_s, 3) if pipeline else 0.0,
-        "exit": exit_code,
-        "error": str(session.error) if session.error else None,
-        "samples": {
-            "received": counts.received,
-            "lost": counts.lost,
-            "duplicate": counts.duplicate,
-            "reordered": counts.reordered,
-            "non_finite": counts.non_finite,
-        },
-        "gaps": counts.gaps,
-        "events": [{"time_s": round(e.time_s, 3), "kind": e.kind, "text": e.text} for e in session.events],
-        "windows": {
-            "due": cutter.due if cutter else 0,
-            "decoded": decoder.free_decoded if decoder else 0,
-            "skipped": cutter.skipped if cutter else 0,
-            "withheld": cutter.withheld if cutter else 0,
-            "locked": dict(decoder.windows) if decoder else {"decoded": 0, "withheld": 0},
-        },
-        "trials": {
-            "seen": counts.trials_seen,
-            "scored": counts.trials_scored,
-            "withheld": decoder.withheld if decoder else 0,
-            "missed": counts.markers_missed,
-            "unknown": counts.markers_unknown,
-            "duplicate": trials.duplicate if trials else 0,
-            "unfinished": len(trials.open) + trials.waiting if trials else 0,
-        },
-        "onsets": onsets.summary() if onsets else None,
-        "accuracy": accuracy_summary(decoder.scores) if decoder else None,
-        "latency_ms": {**latency, "generate": None, "display": None},
-        "reconstructions": {"made": 0, "superseded": 0, "steps": None, "images_per_s": None},
-        "per_trial": trial_rows(decoder.scores) if decoder else [],
-    }
-
-
-def _began() -> str:
-    """Return when the program began, as ISO 8601 in UTC."""
-    return (datetime.now(UTC) - timedelta(seconds=time.monotonic() - BEGAN_S)).isoformat()
 
 
 def check_writable(path: Path) -> None:

@@ -110,7 +110,7 @@ def test_a_modality_that_is_not_the_bundles_is_refused(run: Run, bundle: Path) -
 def test_a_demo_that_is_not_installed_is_refused(
     run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, modality: str
 ) -> None:
-    monkeypatch.setattr("decode_stream.demo._folder", lambda: tmp_path)
+    monkeypatch.setattr("decode_stream.demos.demo._folder", lambda: tmp_path)
     refused(run, "--demo", "--modality", modality, tells=(f"demo of {modality}", f"{modality}.bundle.zip"))
 
 

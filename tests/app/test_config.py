@@ -86,7 +86,7 @@ def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
         given.append(config)
         return 0
 
-    monkeypatch.setattr("decode_stream.run.run_session", note)
+    monkeypatch.setattr("decode_stream.sessions.run.run_session", note)
     monkeypatch.chdir(tmp_path)
 
     def ask(*tokens: str) -> SessionConfig:

@@ -11,8 +11,8 @@ from decode_stream.decoders.bundle import load_bundle
 from decode_stream.decoders.decoder import decode_recording
 from decode_stream.decoders.runtime import Encoder
 from decode_stream.decoders.scoring.scores import wilson
-from decode_stream.demo import DEMOS, demo_bundles, demo_files
-from decode_stream.make_demos import demo_gallery, simulate_runs
+from decode_stream.demos.demo import DEMOS, demo_bundles, demo_files
+from decode_stream.demos.make_demos import demo_gallery, simulate_runs
 from decode_stream.replay_data.open import inspect, open_recording
 from decode_stream.stream.errors import UsageError
 from decode_stream.stream.parts import RecordingPart
@@ -74,7 +74,7 @@ def test_a_demo_is_decoded_clearly_above_chance(modality: Modality, minutes: flo
 def test_a_demo_that_is_not_installed_is_told_with_those_that_are(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("decode_stream.demo._folder", lambda: tmp_path)
+    monkeypatch.setattr("decode_stream.demos.demo._folder", lambda: tmp_path)
     with pytest.raises(UsageError, match=r"eeg.bundle.zip and eeg.simulation.json are not in .* pip install"):
         demo_files("eeg")
     for name in DEMOS["eeg"]:

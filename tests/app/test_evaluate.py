@@ -15,9 +15,9 @@ from decode_stream.decoders.bundle import Bundle, load_bundle, save_bundle
 from decode_stream.decoders.evidence import Calibration
 from decode_stream.decoders.gallery_projector import GalleryProjector
 from decode_stream.decoders.manifest import EmbeddingSpace
-from decode_stream.evaluate_table import NOT_LIVE
-from decode_stream.evaluation import check_pictures, concept_of
-from decode_stream.protocols import PROTOCOLS, TRANSDUCTIVE
+from decode_stream.evaluation.evaluation import check_pictures, concept_of
+from decode_stream.evaluation.protocols import PROTOCOLS, TRANSDUCTIVE
+from decode_stream.evaluation.table import NOT_LIVE
 from decode_stream.replay_data.arrays import ArrayRecording
 from decode_stream.replay_data.simulation.schedules import PictureSet, Spaced
 from decode_stream.replay_data.simulation.simulate_run import simulate_run

@@ -10,9 +10,9 @@ from decode_stream.decoders.epochs import TrialSet
 from decode_stream.decoders.fit_options import FitOptions
 from decode_stream.decoders.manifest import EmbeddingSpace
 from decode_stream.decoders.recipe import Gallery, Recipe
-from decode_stream.fit_encoding_model import fit_encoding_encoder
 from decode_stream.stream.errors import UsageError
 from decode_stream.stream.windows import WindowSchedule
+from decode_stream.training.fit_encoding_model import fit_encoding_encoder
 
 N_TRIALS, N_PICTURES, N_LATENCIES = 360, 12, 8
 

@@ -12,8 +12,8 @@ from decode_stream.decoders.fit_options import FitOptions
 from decode_stream.decoders.manifest import EmbeddingSpace
 from decode_stream.decoders.recipe import Gallery, Recipe
 from decode_stream.decoders.runtime import UNKNOWN_LATENCY
-from decode_stream.fit_linear import fit_linear_encoder
 from decode_stream.stream.windows import WindowSchedule
+from decode_stream.training.fit_linear import fit_linear_encoder
 
 SLIDING = WindowSchedule(Fraction(50))
 GROWING = WindowSchedule(Fraction(50), Fraction(2, 5), Fraction(1, 10), first_s=Fraction(1, 10))

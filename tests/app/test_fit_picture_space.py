@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from decode_stream.fit_picture_space import draw_objects, features_and_layouts, retrieval
+from decode_stream.pictures.fit_picture_space import draw_objects, features_and_layouts, retrieval
 from decode_stream.replay_data.pictures.picture_space import LAYOUT_SIZE, embed, picture_layout, picture_space
 from decode_stream.replay_data.pictures.scenes import N_OBJECTS, compose
 

@@ -15,7 +15,7 @@ from decode_stream.decoders.decoder import decode_recording
 from decode_stream.decoders.manifest import EmbeddingSpace
 from decode_stream.decoders.recipe import Gallery
 from decode_stream.decoders.runtime import Encoder
-from decode_stream.evaluate import evaluate_bundle
+from decode_stream.evaluation.evaluate import evaluate_bundle
 from decode_stream.replay_data.arrays import ArrayRecording
 from decode_stream.replay_data.player import Player
 from decode_stream.replay_data.player_config import PlayerConfig
@@ -25,15 +25,15 @@ from decode_stream.replay_data.simulation.simulated_volumes import (
     simulate_betas,
 )
 from decode_stream.replay_data.stored import store
-from decode_stream.session import Session
-from decode_stream.source import Source
+from decode_stream.sessions.session import Session
+from decode_stream.sessions.session_summary import session_summary
+from decode_stream.sessions.source import Source
 from decode_stream.stream.errors import UsageError
 from decode_stream.stream.lsl import LslInlet, StreamQuery, resolve_stream
 from decode_stream.stream.recording import Epoch, Recording
 from decode_stream.stream.stimuli import StimulusTable
 from decode_stream.stream.types import Channel
-from decode_stream.summary import session_summary
-from decode_stream.train import train, train_bundle
+from decode_stream.training.train import train, train_bundle
 
 TR_S = 4 / 3
 NAMES = ("cat", "house", "plane", "tree", "shoe", "face")

@@ -9,18 +9,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from decode_stream import gallery as module
 from decode_stream.cli import main
 from decode_stream.config import GalleryConfig
 from decode_stream.decoders.bundle import Bundle, load_bundle, save_bundle
 from decode_stream.decoders.manifest import EmbeddingSpace
 from decode_stream.decoders.runtime import Encoder
 from decode_stream.decoders.targets.target import Target
-from decode_stream.gallery import gallery_labels, make_gallery
+from decode_stream.pictures import gallery as module
+from decode_stream.pictures.gallery import gallery_labels, make_gallery
+from decode_stream.pictures.targets import objects_space, open_target
 from decode_stream.replay_data.pictures.image_folders import PictureFile
 from decode_stream.replay_data.pictures.scenes import compose, draw_scenes, object_names
 from decode_stream.stream.errors import BundleError, UsageError
-from decode_stream.targets import objects_space, open_target
 
 from ..decoders.bundles import small_bundle
 

@@ -16,10 +16,10 @@ from decode_stream.decoders.evidence import Calibration, similarity
 from decode_stream.decoders.runtime import UNKNOWN_LATENCY, Encoder
 from decode_stream.export.onnx import export_encoder
 from decode_stream.replay_data.open import open_recording
+from decode_stream.sessions.session_summary import session_summary
+from decode_stream.sessions.terminal import progress_line
 from decode_stream.stream.filters import ChainSpec
 from decode_stream.stream.window_chain import WindowSpec
-from decode_stream.summary import session_summary
-from decode_stream.terminal import progress_line
 from tests.app.test_session import make, run
 from tests.decoders.bundles import small_bundle
 

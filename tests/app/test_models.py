@@ -6,7 +6,8 @@ from typing import get_args
 import pytest
 
 from decode_stream.config import Model, TrainConfig
-from decode_stream.models import (
+from decode_stream.stream.errors import UsageError
+from decode_stream.training.models import (
     MODELS,
     check_config,
     check_starts,
@@ -15,7 +16,6 @@ from decode_stream.models import (
     fitter,
     trial_spec,
 )
-from decode_stream.stream.errors import UsageError
 
 
 def test_every_model_of_the_command_line_is_in_the_table_and_loads() -> None:

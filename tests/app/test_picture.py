@@ -9,8 +9,15 @@ import pytest
 from decode_stream.decoders.decoder import Belief
 from decode_stream.decoders.scoring.scores import Scores, TrialScore, wilson
 from decode_stream.gui.snapshot import Stimulus
-from decode_stream.picture import AccuracyTrace, best_matches, progress, shown_now, signal_view, trial_name
-from decode_stream.pipeline import Pipeline
+from decode_stream.sessions.picture import (
+    AccuracyTrace,
+    best_matches,
+    progress,
+    shown_now,
+    signal_view,
+    trial_name,
+)
+from decode_stream.sessions.pipeline import Pipeline
 from decode_stream.stream.filters import ChainSpec
 from decode_stream.stream.ingest import Ingest
 from decode_stream.stream.types import Channel, Chunk, StreamInfo, Trial

@@ -10,12 +10,12 @@ from PIL import Image
 
 from decode_stream.decoders.manifest import EmbeddingSpace
 from decode_stream.decoders.targets.target import Target, TextTarget, clamped
-from decode_stream.picture_embeddings import captions_of, embed_pictures, picture_embeddings
+from decode_stream.pictures.picture_embeddings import captions_of, embed_pictures, picture_embeddings
+from decode_stream.pictures.shown_pictures import ShownPicture, find_pictures, shown_pictures
+from decode_stream.pictures.stored_target import stored_target
 from decode_stream.replay_data.arrays import ArrayRecording
 from decode_stream.replay_data.nsd.pictures import PICTURES
 from decode_stream.replay_data.nsd.write import write_pictures
-from decode_stream.shown_pictures import ShownPicture, find_pictures, shown_pictures
-from decode_stream.stored_target import stored_target
 from decode_stream.stream.errors import UsageError
 from decode_stream.stream.stimuli import StimulusTable
 from decode_stream.stream.types import Channel

@@ -17,14 +17,14 @@ from decode_stream.decoders.chains import watch_chain
 from decode_stream.decoders.decoder import decode_recording
 from decode_stream.decoders.runtime import Encoder
 from decode_stream.replay_data.open import open_recording
-from decode_stream.session import Session
-from decode_stream.source import Source
+from decode_stream.sessions.session import Session
+from decode_stream.sessions.session_summary import session_summary
+from decode_stream.sessions.source import Source
 from decode_stream.stream.errors import SessionError, StreamError
 from decode_stream.stream.filters import ChainSpec
 from decode_stream.stream.lsl import StreamLost, lsl_now, open_marker_outlet
 from decode_stream.stream.types import Channel, StreamInfo
 from decode_stream.stream.window_chain import WindowSpec
-from decode_stream.summary import session_summary
 from tests.decoders.bundles import small_bundle
 
 pytestmark = pytest.mark.lsl

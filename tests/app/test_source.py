@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 
 from decode_stream.config import SessionConfig
-from decode_stream.source import Source
+from decode_stream.sessions.source import Source
 from decode_stream.stream.errors import RecordingError
 from decode_stream.stream.lsl import MarkerInlet, StreamQuery, open_marker_outlet, resolve_stream
 from tests.app.recordings import write_csv

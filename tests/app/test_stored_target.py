@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from decode_stream.stored_target import stored_target
+from decode_stream.pictures.stored_target import stored_target
 from decode_stream.stream.errors import UsageError
 
 ROWS = np.random.default_rng(0).standard_normal((3, 4)).astype(np.float32)

@@ -11,10 +11,11 @@ from decode_stream.config import SessionConfig
 from decode_stream.decoders.bundle import Bundle, save_bundle
 from decode_stream.decoders.chains import watch_chain
 from decode_stream.decoders.scoring.scores import Scores, TrialScore
-from decode_stream.session import Session
-from decode_stream.source import Source
+from decode_stream.sessions.session import Session
+from decode_stream.sessions.session_summary import session_summary
+from decode_stream.sessions.source import Source
 from decode_stream.stream.errors import StreamError, UsageError
-from decode_stream.summary import accuracy_summary, check_writable, session_summary, trial_rows, write_json
+from decode_stream.summary import accuracy_summary, check_writable, trial_rows, write_json
 from tests.app.summaries import check_keys
 from tests.decoders.bundles import small_bundle
 

@@ -4,11 +4,11 @@ import pytest
 
 from decode_stream.decoders.manifest import EmbeddingSpace
 from decode_stream.decoders.targets.target import Target
+from decode_stream.pictures.targets import objects_space
+from decode_stream.pictures.targets import open_target as any_target
 from decode_stream.replay_data.pictures.picture_space import LAYOUT_SIZE, scene_embedding
 from decode_stream.replay_data.pictures.scenes import N_OBJECTS, compose, draw_scenes
 from decode_stream.stream.errors import UsageError
-from decode_stream.targets import objects_space
-from decode_stream.targets import open_target as any_target
 
 
 def open_target(name: str) -> Target:

@@ -8,8 +8,8 @@ import pytest
 from rich.console import Console
 
 from decode_stream.gui.snapshot import Accuracy, Match, Progress, Snapshot, Stimulus
+from decode_stream.sessions.terminal import picture, progress_line, run_terminal
 from decode_stream.stream.types import Event
-from decode_stream.terminal import picture, progress_line, run_terminal
 
 SEARCHING = Snapshot("searching", 12.0, bundle="faces", provider="CPU")
 DECODING = Snapshot(
@@ -152,5 +152,5 @@ def test_names_are_text_and_not_markup():
 
 
 def test_the_terminal_view_loads_no_qt():
-    check = "import sys, decode_stream.terminal; sys.exit(any(m.startswith('PySide6') for m in sys.modules))"
+    check = "import sys, decode_stream.sessions.terminal; sys.exit(any(m.startswith('PySide6') for m in sys.modules))"
     assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from decode_stream.timing import StageTimes, Startup
+from decode_stream.sessions.timing import StageTimes, Startup
 
 
 def test_nothing_is_told_before_the_first() -> None:

@@ -15,11 +15,11 @@ from decode_stream.decoders.fit_options import FitOptions
 from decode_stream.decoders.recipe import Gallery, Recipe, Trained, category_gallery, cut, design, scaled
 from decode_stream.decoders.runtime import Encoder
 from decode_stream.decoders.scoring.scores import wilson
-from decode_stream.make_demos import demo_gallery
-from decode_stream.models import fitter
+from decode_stream.demos.make_demos import demo_gallery
 from decode_stream.replay_data.arrays import ArrayRecording
 from decode_stream.stream.errors import DecodeStreamError, UsageError
-from decode_stream.train import train
+from decode_stream.training.models import fitter
+from decode_stream.training.train import train
 
 from .simulated_runs import simulated_runs
 

@@ -12,7 +12,7 @@ from decode_stream.cli import app
 from decode_stream.decoders.bundle import load_bundle
 from decode_stream.decoders.training.history import EpochReport
 from decode_stream.stream.errors import DecodeStreamError, UsageError
-from decode_stream.training_progress import TrainingProgress
+from decode_stream.training.progress import TrainingProgress
 from tests.replay_data.things_eeg_sample import write_image_metadata
 
 #: What a lab types; few epochs, and a rate at which they tell something.

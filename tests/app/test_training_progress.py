@@ -6,7 +6,7 @@ from math import nan
 from rich.console import Console
 
 from decode_stream.decoders.training.history import EpochReport
-from decode_stream.training_progress import TrainingProgress
+from decode_stream.training.progress import TrainingProgress
 
 
 def shown(*valid_losses: float | None) -> list[str]:

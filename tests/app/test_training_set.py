@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from decode_stream import training_set
 from decode_stream.config import TrainConfig
 from decode_stream.decoders.manifest import EmbeddingSpace
 from decode_stream.decoders.targets.target import Target, TextTarget
-from decode_stream.picture_embeddings import PictureEmbeddings
+from decode_stream.pictures.picture_embeddings import PictureEmbeddings
+from decode_stream.pictures.shown_pictures import ShownPicture
 from decode_stream.replay_data.arrays import ArrayRecording
-from decode_stream.shown_pictures import ShownPicture
 from decode_stream.stream.errors import RecordingError, UsageError
 from decode_stream.stream.stimuli import StimulusTable
 from decode_stream.stream.types import Channel
-from decode_stream.training_set import _chosen_subject, _picture_gallery, open_training_set
+from decode_stream.training import training_set
+from decode_stream.training.training_set import _chosen_subject, _picture_gallery, open_training_set
 
 CONCEPTS = ("cat", "cat", "dog", "dog", "cow", "cow")
 

@@ -17,7 +17,7 @@ from decode_stream.decoders.gallery_projector import GalleryProjector
 from decode_stream.decoders.manifest import SCHEMA, EmbeddingSpace
 from decode_stream.decoders.novelty import Novelty, fit_familiar, fit_novelty
 from decode_stream.decoders.runtime import Encoder
-from decode_stream.gallery import with_gallery
+from decode_stream.pictures.gallery import with_gallery
 from decode_stream.replay_data.arrays import ArrayRecording
 from decode_stream.stream.errors import BundleError
 from decode_stream.stream.types import Channel

@@ -15,8 +15,8 @@ from decode_stream.decoders.scoring.significance import ALPHA
 from decode_stream.stream.errors import UsageError
 from decode_stream.stream.types import FloatArray
 
-from .evaluate_table import NOT_LIVE
 from .evaluation import p_text
+from .table import NOT_LIVE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

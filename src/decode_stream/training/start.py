@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from decode_stream.config import Model
 from decode_stream.decoders.bundle import is_bundle, load_bundle
 from decode_stream.decoders.fit_options import Start
 from decode_stream.decoders.manifest import EmbeddingSpace, Manifest
 from decode_stream.stream.errors import UsageError
-
-from .config import Model
 
 __all__ = ["check_begun", "read_start", "start_channels"]
 

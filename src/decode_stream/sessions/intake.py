@@ -2,12 +2,12 @@
 
 import threading
 
+from decode_stream.config import SessionConfig
 from decode_stream.gui.words import sample_word
 from decode_stream.stream.ingest import Ingest
 from decode_stream.stream.lsl import StreamLost, lsl_now
 from decode_stream.stream.types import Gap
 
-from .config import SessionConfig
 from .pipeline import Pipeline
 from .source import Source
 from .status import Status

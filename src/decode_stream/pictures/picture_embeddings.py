@@ -88,7 +88,7 @@ def picture_embeddings(
     ----------
     recordings : sequence of Recording
     target : Target, TextTarget or StoredTarget
-        See `decode_stream.targets.open_target`.
+        See `decode_stream.pictures.targets.open_target`.
     images : Path or None
         The folder of the pictures, or NSD's file of them; by default what lies with the recordings.
     near : sequence of Path

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 
+from decode_stream.config import SimulateConfig
 from decode_stream.replay_data.open import open_recording
 from decode_stream.replay_data.simulation.schedules import PictureSet
 from decode_stream.replay_data.simulation.simulate_things import (
@@ -22,7 +23,6 @@ from decode_stream.replay_data.things_eeg.write_trials import (
     write_trials,
 )
 
-from .config import SimulateConfig
 from .simulated_pictures import as_scenes, concept_names, meaning_geometry, save_simulations, write_scenes
 
 __all__ = ["FORMS", "write_subject"]

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from itertools import pairwise
 
+from decode_stream.config import SessionConfig, parse_events
 from decode_stream.decoders.bundle import Bundle
 from decode_stream.decoders.decoder import Decoder
 from decode_stream.decoders.runtime import Encoder
@@ -14,7 +15,6 @@ from decode_stream.stream.filters import ChainSpec
 from decode_stream.stream.lsl import lsl_now
 from decode_stream.stream.types import Event, StreamInfo, Trial
 
-from .config import SessionConfig, parse_events
 from .intake import PULL_S, Intake
 from .picture import AccuracyTrace, best_matches, chain_notes, progress, shown_now, signal_view, trial_name
 from .pipeline import Pipeline, build_pipeline

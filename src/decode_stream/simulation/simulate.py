@@ -2,10 +2,10 @@
 
 from rich.console import Console
 
+from decode_stream.config import SimulateConfig
 from decode_stream.stream.errors import UsageError
 
-from . import simulate_nsd, simulate_things_eeg, simulate_things_meg
-from .config import SimulateConfig
+from . import nsd, things_eeg, things_meg
 
 __all__ = ["simulate_subject"]
 
@@ -26,7 +26,7 @@ def simulate_subject(dataset: str, config: SimulateConfig) -> int:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(f"--out {out} exists already and is not an empty folder. Give another.")
     console = Console(stderr=True)
-    writers = {"things-eeg2": simulate_things_eeg, "things-meg": simulate_things_meg, "nsd": simulate_nsd}
+    writers = {"things-eeg2": things_eeg, "things-meg": things_meg, "nsd": nsd}
     for done in writers[dataset].write_subject(config):
         console.print(done, highlight=False, markup=False, soft_wrap=True)
     print(f"{out}: a simulated subject. decode-stream inspect {out} says what is there.")

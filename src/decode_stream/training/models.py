@@ -4,12 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from decode_stream.config import Model, TrainConfig
 from decode_stream.decoders.recipe import Fit
 from decode_stream.decoders.trial_spec import TrialSpec
 from decode_stream.stream.errors import UsageError
 from decode_stream.stream.types import Modality
-
-from .config import Model, TrainConfig
 
 __all__ = [
     "MODELS",

@@ -6,12 +6,12 @@ from pathlib import Path
 
 from rich.console import Console
 
+from decode_stream.config import SessionConfig
+from decode_stream.demos.demo import demo_files
+from decode_stream.replay_config import ReplayConfig, parse_stall
 from decode_stream.stream.errors import UsageError
 from decode_stream.stream.lsl import quiet_liblsl
 
-from .config import SessionConfig
-from .demo import demo_files
-from .replay_config import ReplayConfig, parse_stall
 from .source import Source
 
 __all__ = ["run_replay", "run_session"]
@@ -36,7 +36,7 @@ def run_session(config: SessionConfig) -> int:
         config = replace(config, modality=config.modality or "eeg")
         bundle, recording = demo_files(config.modality or "eeg")
     elif not (bundle or recording or config.stream or config.source_id or config.predicate):
-        from .overview import overview
+        from decode_stream.overview import overview
 
         raise UsageError(overview(config.modality))
     if recording is not None and not recording.exists():

@@ -21,7 +21,6 @@ __all__ = [
     "best_matches",
     "chain_notes",
     "progress",
-    "protocol",
     "shown_now",
     "signal_view",
     "trial_name",
@@ -37,12 +36,6 @@ _NOTHING_TOLD = 1e-9
 #: No marker tells when a picture goes. It is taken to be gone after so long, if no other came: THINGS shows a picture
 #: for 0.1 or 0.5 s, NSD for 3 s. Seconds.
 _STIMULUS_SHOWN_S = {"eeg": 1.0, "meg": 1.0, "fmri": 3.0}
-
-
-def protocol(scores: Scores) -> str:
-    """Return in words what the accuracy counts."""
-    caveat = f"; {scores.caveat}" if scores.caveat else ""
-    return f"single trial, {scores.n_entries}-way, each trial after its last window{caveat}"
 
 
 class AccuracyTrace:
@@ -66,7 +59,7 @@ class AccuracyTrace:
         schedule = decoder.cutter.schedule
         ends = [schedule.stop(k) / schedule.sfreq_hz for k in range(decoder.manifest.n_latencies)]
         self._accuracy = Accuracy(
-            protocol=protocol(scores),
+            protocol=scores.protocol,
             k=scores.n_entries,
             n=n,
             top1=right / at,

@@ -11,6 +11,8 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from decode_stream.bundle_path import check_out
+from decode_stream.config import GalleryConfig
 from decode_stream.decoders.bundle import Bundle, load_bundle, save_bundle
 from decode_stream.decoders.manifest import EmbeddingSpace
 from decode_stream.decoders.targets.target import AnyTarget
@@ -18,8 +20,6 @@ from decode_stream.replay_data.pictures.image_files import read_picture, thumbna
 from decode_stream.replay_data.pictures.image_folders import PictureFile, list_pictures
 from decode_stream.stream.errors import BundleError, UsageError
 
-from .bundle_path import check_out
-from .config import GalleryConfig
 from .picture_embeddings import embed_pictures
 from .shown_pictures import of_file
 from .targets import open_target

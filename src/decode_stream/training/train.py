@@ -10,6 +10,8 @@ from typing import Literal
 import numpy as np
 from rich.console import Console
 
+from decode_stream.bundle_path import check_out
+from decode_stream.config import Modality, Model, TrainConfig, TrainingProtocol
 from decode_stream.decoders.bundle import Bundle, save_bundle
 from decode_stream.decoders.cross_fit import HeldOut, held_out_scores
 from decode_stream.decoders.evidence import Calibration
@@ -22,11 +24,9 @@ from decode_stream.stream.errors import RecordingError
 from decode_stream.stream.parts import RecordingPart, split
 from decode_stream.stream.recording import Recording
 
-from .bundle_path import check_out
-from .config import Modality, Model, TrainConfig, TrainingProtocol
 from .models import check_config, check_starts, default_model, fitter, known_model, trial_spec
+from .progress import TrainingProgress
 from .start import check_begun, read_start, start_channels
-from .training_progress import TrainingProgress
 from .training_set import open_training_set
 
 __all__ = ["train", "train_bundle"]
@@ -62,7 +62,7 @@ def train(
     recordings : sequence of Recording
         One a run. Where runs are held out, a single one is split into five successive parts.
     model : str
-        One of `decode_stream.models.MODELS`.
+        One of `decode_stream.training.models.MODELS`.
     gallery : Gallery
         Everything that may be trained on: categories, or pictures with their embeddings.
     protocol : {"runs", "concepts"}

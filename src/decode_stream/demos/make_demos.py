@@ -1,6 +1,6 @@
 """Makes what the demos play: simulated recordings, and bundles trained on other runs of the same simulated people.
 
-``python -m decode_stream.make_demos FOLDER [eeg|meg|fmri]`` makes them anew; the same seed gives the same files.
+``python -m decode_stream.demos.make_demos FOLDER [eeg|meg|fmri]`` makes them anew; the same seed gives the same files.
 """
 
 import sys
@@ -11,6 +11,7 @@ import numpy as np
 from decode_stream.decoders.bundle import save_bundle
 from decode_stream.decoders.fit_options import FitOptions
 from decode_stream.decoders.recipe import Gallery
+from decode_stream.pictures.targets import objects_space
 from decode_stream.replay_data.pictures.image_files import thumbnail
 from decode_stream.replay_data.pictures.picture_space import LAYOUT_SIZE, scene_embedding
 from decode_stream.replay_data.pictures.scenes import compose, draw_scenes, object_names
@@ -22,11 +23,10 @@ from decode_stream.replay_data.simulation.subjects import eeg_subject, enlarged,
 from decode_stream.replay_data.things_eeg.names import CHANNELS_17
 from decode_stream.stream.stimuli import StimulusTable
 from decode_stream.stream.types import IntArray, Modality
+from decode_stream.training.train import train
 
 from .demo import DEMOS
 from .make_demo_fmri import make_fmri_demo
-from .targets import objects_space
-from .train import train
 
 __all__ = ["demo_gallery", "make_demo", "simulate_runs"]
 

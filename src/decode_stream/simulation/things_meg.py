@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from decode_stream.config import SimulateConfig
 from decode_stream.replay_data.simulation.simulate_things import (
     MEG_SCALES,
     simulate_things_meg,
@@ -13,7 +14,6 @@ from decode_stream.replay_data.things_meg.write import write_attributes, write_r
 from decode_stream.replay_data.things_meg.write_trials import write_preprocessed
 from decode_stream.stream.stimuli import StimulusTable
 
-from .config import SimulateConfig
 from .simulated_pictures import as_scenes, concept_names, meaning_geometry, save_simulations, write_scenes
 
 __all__ = ["FORMS", "write_subject"]

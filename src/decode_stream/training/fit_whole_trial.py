@@ -8,6 +8,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from decode_stream.config import Model
 from decode_stream.decoders.encoders.atm import Atm, AtmConfig
 from decode_stream.decoders.encoders.eegnet import EegNet, EegNetConfig
 from decode_stream.decoders.encoders.nice import Nice, NiceConfig
@@ -26,7 +27,6 @@ from decode_stream.decoders.training.whole_trials import fit_whole_trials
 from decode_stream.export.onnx import export_encoder
 from decode_stream.stream.errors import UsageError
 
-from .config import Model
 from .network_state import FINE_TUNING, begin, state_of
 
 __all__ = ["whole_trial_fit"]

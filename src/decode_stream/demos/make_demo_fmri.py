@@ -12,8 +12,7 @@ from decode_stream.replay_data.simulation.simulate_fmri import FmriSubject, fmri
 from decode_stream.replay_data.simulation.simulated_volumes import SimulatedVolumes
 from decode_stream.replay_data.simulation.volume_simulation_files import save_volumes
 from decode_stream.stream.stimuli import StimulusTable
-
-from .train import train
+from decode_stream.training.train import train
 
 __all__ = ["demo_run", "make_fmri_demo"]
 

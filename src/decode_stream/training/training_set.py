@@ -6,16 +6,15 @@ from pathlib import Path
 
 import numpy as np
 
+from decode_stream.config import TrainConfig, parse_events
 from decode_stream.decoders.recipe import Gallery, category_gallery
+from decode_stream.pictures.picture_embeddings import PictureEmbeddings, picture_embeddings
+from decode_stream.pictures.targets import open_target
 from decode_stream.replay_data.open import fingerprint, open_recording
 from decode_stream.replay_data.subject import subject_of
 from decode_stream.stream.errors import RecordingError, UsageError
 from decode_stream.stream.recording import Recording
 from decode_stream.stream.types import IntArray
-
-from .config import TrainConfig, parse_events
-from .picture_embeddings import PictureEmbeddings, picture_embeddings
-from .targets import open_target
 
 __all__ = ["TrainingSet", "open_training_set"]
 

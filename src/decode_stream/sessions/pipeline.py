@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from decode_stream.config import SessionConfig
 from decode_stream.decoders.bundle import Bundle
 from decode_stream.decoders.chains import watch_schedule
 from decode_stream.decoders.decoder import Decoder
@@ -15,8 +16,6 @@ from decode_stream.stream.lsl import lsl_now
 from decode_stream.stream.trials import Trials
 from decode_stream.stream.types import StreamInfo
 from decode_stream.stream.window_chain import WindowSpec
-
-from .config import SessionConfig
 
 __all__ = ["Pipeline", "build_pipeline"]
 

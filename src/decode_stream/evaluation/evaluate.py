@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from decode_stream import __version__
+from decode_stream.config import EvaluateConfig, parse_events
 from decode_stream.decoders.bundle import Bundle, load_bundle
 from decode_stream.decoders.decoded import Decoded, Keeper
 from decode_stream.decoders.decoder import Decoder, decode_recording
@@ -18,14 +19,13 @@ from decode_stream.replay_data.open import fingerprint, open_recording
 from decode_stream.replay_data.subject import subject_of
 from decode_stream.stream.errors import RecordingError, StreamError, UsageError
 from decode_stream.stream.recording import Recording
+from decode_stream.summary import accuracy_summary, bundle_summary, check_writable, trial_rows, write_json
 
-from .config import EvaluateConfig, parse_events
-from .evaluate_figure import check_figure, draw_figure
-from .evaluate_join import is_summary, join_summaries
-from .evaluate_table import print_measured
 from .evaluation import Evaluation, check_pictures
+from .figure import check_figure, draw_figure
+from .join import is_summary, join_summaries
 from .protocols import PROTOCOLS, TRANSDUCTIVE, chosen, list_protocols
-from .summary import accuracy_summary, bundle_summary, check_writable, trial_rows, write_json
+from .table import print_measured
 
 __all__ = ["evaluate_bundle"]
 

@@ -11,6 +11,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from decode_stream.config import SessionConfig
 from decode_stream.replay_data.player_config import PlayerConfig
 from decode_stream.replay_data.player_process import PlayerProcess, play_in_process
 from decode_stream.stream.errors import SessionError, StreamError, UsageError
@@ -25,8 +26,6 @@ from decode_stream.stream.lsl import (
 )
 from decode_stream.stream.types import FloatArray, Marker, StreamInfo
 from decode_stream.stream.units import UNITS, unit_symbol
-
-from .config import SessionConfig
 
 __all__ = ["Source"]
 

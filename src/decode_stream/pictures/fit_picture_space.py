@@ -1,7 +1,7 @@
 """The embedding space of the pictures that come with the program, made anew: scenes, features, axes.
 
-``python -m decode_stream.fit_picture_space`` writes ``replay_data/pictures/space.safetensors`` and says how well the
-meaning of a picture names its object. The same seed gives the same numbers, to the rounding of the machine.
+``python -m decode_stream.pictures.fit_picture_space`` writes ``replay_data/pictures/space.safetensors`` and says how
+well the meaning of a picture names its object. The same seed gives the same numbers, to the rounding of the machine.
 """
 
 import sys

@@ -7,15 +7,16 @@ from pathlib import Path
 
 from rich.console import Console
 
+from decode_stream.config import SessionConfig
 from decode_stream.decoders.bundle import Bundle, load_bundle
 from decode_stream.decoders.chains import watch_chain
 from decode_stream.gui.app import run_window, window_available
 from decode_stream.stream.errors import DecodeStreamError, UsageError
+from decode_stream.summary import check_writable, write_json
 
-from .config import SessionConfig
 from .session import Session
+from .session_summary import session_summary
 from .source import Source
-from .summary import check_writable, session_summary, write_json
 
 __all__ = ["run_live"]
 
@@ -104,9 +105,8 @@ def _check_numbers(bundle: Bundle, recording: Path, config: SessionConfig) -> No
     """Refuse a replay whose markers are numbers that name other pictures in the gallery."""
     if bundle.manifest.space.model == "categories" or config.events is not None:
         return
+    from decode_stream.evaluation.evaluation import check_pictures
     from decode_stream.replay_data.open import open_recording
-
-    from .evaluation import check_pictures
 
     check_pictures(open_recording(recording, marker_column=config.marker_column, mask=config.mask), bundle)
 

@@ -7,14 +7,14 @@ from typing import Any
 import msgspec
 
 from decode_stream import __version__
+from decode_stream.config import EvaluateConfig
 from decode_stream.decoders.scoring.joined import joined
 from decode_stream.decoders.scoring.measured import Measured
 from decode_stream.stream.errors import UsageError
+from decode_stream.summary import write_json
 
-from .config import EvaluateConfig
-from .evaluate_figure import draw_figure
-from .evaluate_table import print_measured
-from .summary import write_json
+from .figure import draw_figure
+from .table import print_measured
 
 __all__ = ["is_summary", "join_summaries"]
 

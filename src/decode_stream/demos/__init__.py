@@ -1,0 +1,1 @@
+"""The demos that come with the program, and how they are made."""

@@ -1,0 +1,1 @@
+"""`decode-stream evaluate`: recordings scored by protocols with a name."""

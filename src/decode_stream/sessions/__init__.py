@@ -1,0 +1,1 @@
+"""Live sessions: from a stream to what the views show."""

@@ -1,0 +1,1 @@
+"""`decode-stream simulate`: people who were never there, in the layouts of published datasets."""

@@ -1,0 +1,1 @@
+"""`decode-stream train`: from recordings to a bundle."""
