@@ -11,8 +11,8 @@ from .errors import StreamError, did_you_mean
 
 __all__ = ["StreamQuery", "StreamSearch", "find_streams", "resolve_stream"]
 
-#: How long to look for a second stream that matches, once the first has answered: two more of the questions
-#: that liblsl sends out every half second, since one may get lost. Seconds.
+#: How long to look for a second stream that matches, once the first has answered. Of outlets on one machine only one
+#: may hear liblsl's question to all; it asks at each port half a second later, and a packet may get lost. Seconds.
 _SETTLE_S = 1.1
 
 
@@ -92,10 +92,20 @@ class StreamSearch:
 
     def __init__(self, query: StreamQuery) -> None:
         self._resolver = pylsl.ContinuousResolver(pred=query.xpath())
+        self._answered_s: float | None = None
 
     def found(self) -> list[pylsl.StreamInfo]:
         """Return every stream that has answered, as `find_streams` does; at once."""
         return _in_order(self._resolver.results())
+
+    def settled(self) -> list[pylsl.StreamInfo]:
+        """Return every stream that has answered, once the others have had the time to as well; none before."""
+        found = self.found()
+        if not found:
+            self._answered_s = None
+            return []
+        self._answered_s = self._answered_s or time.monotonic()
+        return found if time.monotonic() - self._answered_s >= _SETTLE_S else []
 
 
 def _in_order(found: list[pylsl.StreamInfo]) -> list[pylsl.StreamInfo]:

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from uuid import uuid4
 
@@ -18,6 +19,13 @@ pytestmark = pytest.mark.lsl
 
 def replay(path: Path) -> Source:
     return Source(SessionConfig(modality="eeg", replay=path), path)
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.01)
 
 
 def test_what_is_played_before_anyone_asks_is_kept(tmp_path: Path) -> None:
@@ -76,12 +84,12 @@ def test_of_two_outlets_that_return_none_is_taken_until_one_is_left() -> None:
     source._marker_inlet = lost
     del first
     two = [open_marker_outlet(name, name) for _ in range(2)]
-    deadline = time.monotonic() + 20
-    while "several" not in told and time.monotonic() < deadline:
-        source.pull_markers(0.01)
+    until(lambda: source.pull_markers(0.01) == [] and told == ["markers lost"])
+    [search] = source._searches.values()
+    until(lambda: len(search.found()) == 2)
+    until(lambda: source.pull_markers(0.01) == [] and len(told) > 1)
     assert told == ["markers lost", "several"]
     del two[0]
-    while "markers back" not in told and time.monotonic() < deadline:
-        source.pull_markers(0.01)
+    until(lambda: source.pull_markers(0.01) == [] and len(told) > 2)
     assert told == ["markers lost", "several", "markers back"]
     source.close()

@@ -30,8 +30,6 @@ from decode_stream.stream.units import UNITS, unit_symbol
 __all__ = ["Source"]
 
 _LOOK_S = 0.05
-#: How long to wait for a second stream that matches, once one has answered: liblsl asks twice a second.
-_SETTLE_S = 0.5
 
 _Inlet = TypeVar("_Inlet", LslInlet, MarkerInlet)
 
@@ -240,11 +238,9 @@ class Source:
         """
         if (search := self._searches.get(query)) is None:
             search = self._searches[query] = StreamSearch(query)
-        if not search.found():
+        found = search.settled()
+        if len(found) != 1:
             time.sleep(_LOOK_S)
-            return None
-        time.sleep(_SETTLE_S)
-        found = search.found()
         if len(found) > 1 and query not in self._told_several:
             self._told_several.add(query)
             self.tell("several", f"{len(found)} streams answer to {query}; waiting until one is left")
