@@ -1,59 +1,106 @@
-"""Channel attention against shrinkage LDA on real EEG: leave one run out over the five face/house runs.
+"""Every decoder on real EEG: faces against houses, leave one run out over the five runs.
 
-``python -m benchmarks.faces_houses FOLDER`` with the folder that holds run-01.csv to run-05.csv. Both decoders go
-through the same chain, windows and calibration, and are scored on the same trials.
+``python -m benchmarks.faces_houses DATA FOLDER [--models a,b] [--epochs N]``, DATA with run-01.csv to run-05.csv.
+Bundles are made and scored by the commands that users type, ``decode-stream train`` on four runs and ``decode-stream
+evaluate`` on the fifth: scaling, weights and calibration come from the other runs, the calibration from a
+leave-one-run-out among them. Decoders are compared on the trials that all of them decided. FOLDER keeps the bundles and
+what they scored; what is there is not made anew. With ``--epochs`` networks train for so long, not for as long as their
+papers say.
 """
 
+import argparse
+import json
+import subprocess
 import sys
-from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from decode_stream.config import Model
-from decode_stream.decoders.cross_fit import cross_fit, similarities
-from decode_stream.decoders.fit_options import FitOptions
-from decode_stream.decoders.recipe import category_gallery, cut, design, scaled
+from benchmarks.machine import machine
+from decode_stream.decoders.bundle import load_manifest
 from decode_stream.decoders.scoring.scores import auc, bootstrap_interval, paired_auc_difference
-from decode_stream.replay_data.open import open_recording
-from decode_stream.stream.recording import Recording
 from decode_stream.stream.types import FloatArray, IntArray
-from decode_stream.training.models import fitter
+from decode_stream.training.models import MODELS
 
-__all__ = ["held_out_scores", "main"]
+__all__ = ["Scored", "common", "main"]
 
-_EVENTS = {"1": "house", "2": "face"}
-_MODELS: tuple[Model, ...] = ("channel-attention", "lda")
+_RUNS = range(1, 6)
+#: What all others are compared with.
+_REFERENCE = "lda"
+#: Onsets of one trial lie on the grids of decoders of different rates.
+_SAME_S = 0.02
 
 
-def held_out_scores(
-    recordings: Sequence[Recording], model: Model, seed: int = 0
-) -> tuple[FloatArray, IntArray, IntArray]:
-    """Return each trial's log-odds of a face from a decoder that never saw the trial's run.
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """What a decoder made of trials of runs that it had not seen, in order of run and onset.
 
-    Scaling, weights and calibration all come from the other runs; the calibration from a second, inner
-    leave-one-run-out among them.
-
-    Returns
-    -------
-    scores : array of shape (n_trials,), float
-    labels, runs : array of shape (n_trials,), int64
+    Attributes
+    ----------
+    runs : array of shape (n_trials,), int64
+    onsets_s : array of shape (n_trials,), float64
+        From the start of the run.
+    face : array of shape (n_trials,), bool
+    log_odds : array of shape (n_trials,), float64
+        Of a face.
     """
-    gallery = category_gallery(recordings, _EVENTS)
-    parts = []
-    for run, recording in enumerate(recordings):
-        others = [other for other in recordings if other is not recording]
-        recipe = design(others, "eeg", None, gallery)
-        inner = cross_fit(recipe, others, fitter(model), FitOptions(seed))
-        recipe = scaled(recipe, others)
-        trained = fitter(model)(cut(recipe, others), recipe, FitOptions(seed))
-        trials = cut(recipe, [recording])
-        known = similarities(trained, trials, gallery, known=True)
-        evidence = inner.calibration().log_evidence(known)
-        parts.append((evidence[:, 1] - evidence[:, 0], trials.labels, np.full(len(trials.labels), run)))
-    scores, labels, runs = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return scores, labels, runs
+
+    runs: IntArray
+    onsets_s: npt.NDArray[np.float64]
+    face: npt.NDArray[np.bool_]
+    log_odds: npt.NDArray[np.float64]
+
+    def of(self, which: npt.NDArray[np.bool_]) -> "Scored":
+        """Return some of the trials."""
+        return Scored(self.runs[which], self.onsets_s[which], self.face[which], self.log_odds[which])
+
+
+def common(decoders: list[Scored]) -> list[Scored]:
+    """Return the trials that all decoders decided."""
+    kept = decoders[0]
+    for other in decoders[1:]:
+        kept = kept.of(_matched(kept, other))
+    return [other.of(_matched(other, kept)) for other in decoders]
+
+
+def _matched(scored: Scored, other: Scored) -> npt.NDArray[np.bool_]:
+    """Return which trials another decoder decided too."""
+    apart = np.abs(scored.onsets_s[:, None] - other.onsets_s)
+    apart[scored.runs[:, None] != other.runs] = np.inf
+    found: npt.NDArray[np.bool_] = (apart < _SAME_S).any(axis=1)
+    return found
+
+
+def _made(command: list[str], out: Path) -> None:
+    """Run a command, unless what it makes is there."""
+    if not out.exists():
+        subprocess.run([sys.executable, "-m", "decode_stream", *command], check=True)
+
+
+def _score(data: Path, folder: Path, model: str, epochs: int | None) -> Scored:
+    columns = []
+    for run in _RUNS:
+        bundle, scored = (folder / f"{model}-without-{run}.{end}" for end in ("bundle", "json"))
+        others = [str(data / f"run-{other:02d}.csv") for other in _RUNS if other != run]
+        said = ["--modality", "eeg", "--events", "1=house,2=face"]
+        asked = [] if epochs is None or model in ("lda", "linear", "encoding") else ["--epochs", str(epochs)]
+        _made(["train", *others, *said, "--model", model, *asked, "--out", str(bundle)], bundle)
+        _made(
+            ["evaluate", str(data / f"run-{run:02d}.csv"), "--bundle", str(bundle), "--json", str(scored)],
+            scored,
+        )
+        manifest = load_manifest(bundle)
+        names, rate = list(manifest.gallery), float(manifest.schedule.sfreq_hz)
+        face = names.index("face")
+        for trial in json.loads(scored.read_text())["per_trial"]:
+            evidence = trial["log_evidence"]
+            columns.append(
+                (run, trial["onset"] / rate, trial["stimulus"] == face, evidence[face] - evidence[1 - face])
+            )
+    runs, onsets_s, shown, log_odds = (np.array(column) for column in zip(*sorted(columns), strict=True))
+    return Scored(runs, onsets_s, shown, log_odds)
 
 
 def _pooled(scores: FloatArray, face: npt.NDArray[np.bool_], seed: int = 0) -> str:
@@ -63,22 +110,34 @@ def _pooled(scores: FloatArray, face: npt.NDArray[np.bool_], seed: int = 0) -> s
     return f"{auc(scores, face):.3f} (95 % {low:.3f} to {high:.3f})"
 
 
-def main(folder: Path) -> None:
-    """Print AUCs over all runs and for run 5 alone, and the paired differences."""
-    recordings = [open_recording(folder / f"run-{run:02d}.csv") for run in range(1, 6)]
-    results = {model: held_out_scores(recordings, model) for model in _MODELS}
-    ours, labels, runs = results["channel-attention"]
-    theirs = results["lda"][0]
-    for name, keep in (("leave one run out, runs 1-5", runs >= 0), ("run 5, trained on 1-4", runs == 4)):
-        face = labels[keep] == 1
-        difference, low, high = paired_auc_difference(ours[keep], theirs[keep], face, runs[keep])
-        print(f"{name}: single trial, 2-way, chance 0.500, n = {int(keep.sum())}")
-        for model in _MODELS:
-            print(f"  AUC {model}: {_pooled(results[model][0][keep], face)}")
-        print(
-            f"  paired difference within runs: {difference:+.3f} (95 % {low:+.3f} to {high:+.3f}, trial bootstrap)"
-        )
+def main() -> None:
+    """Print the AUC of every decoder, and the paired difference to LDA."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--models", default=",".join(n for n, e in MODELS.items() if "eeg" in e.modalities))
+    parser.add_argument("--epochs", type=int)
+    asked = parser.parse_args()
+    asked.folder.mkdir(parents=True, exist_ok=True)
+    names = sorted({*asked.models.split(","), _REFERENCE})
+    scored = {name: _score(asked.data, asked.folder, name, asked.epochs) for name in names}
+    together = dict(zip(names, common(list(scored.values())), strict=True))
+    reference = together[_REFERENCE]
+    print(
+        f"{machine()}\nfaces or houses, leave one run out over runs 1 to 5: single trial, 2-way, chance 0.500; "
+        f"n = {len(reference.runs)}, decided by all of them"
+    )
+    for name, trials in together.items():
+        line = f"{name:18s} n {len(scored[name].runs)}; AUC {_pooled(trials.log_odds, trials.face)}"
+        if name != _REFERENCE:
+            difference, low, high = paired_auc_difference(
+                trials.log_odds, reference.log_odds, trials.face, trials.runs
+            )
+            line += (
+                f"; to {_REFERENCE} within runs {difference:+.3f} (95 % {low:+.3f} to {high:+.3f}, bootstrap)"
+            )
+        print(line)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main()
