@@ -85,6 +85,9 @@ class Decoder:
         Trials from this sample on, at the decoder's rate, are decoded but not scored.
     keep : callable or None
         Is handed every trial-locked window with what was decoded from it.
+    supersede : bool
+        Of windows that grow, decode only the newest of each trial that is due: an encoder slower than they come would
+        fall ever further behind. The last of a trial, which decides, is always decoded.
 
     Attributes
     ----------
@@ -95,7 +98,7 @@ class Decoder:
     decided_belief : Belief or None
         The newest of a trial after its last window.
     windows : dict of str to int
-        Trial-locked windows ``decoded`` and ``withheld``.
+        Trial-locked windows ``decoded``, ``withheld`` and ``superseded`` by a later one of their trial.
     withheld : int
         Trials that were not scored because a window of theirs was withheld.
     repeated : int
@@ -116,6 +119,8 @@ class Decoder:
         clock: Callable[[], float] = time.monotonic,
         score_until: int | None = None,
         keep: Keep | None = None,
+        *,
+        supersede: bool = False,
     ) -> None:
         manifest = bundle.manifest
         self.manifest = manifest
@@ -124,7 +129,7 @@ class Decoder:
         self.trial_belief: Belief | None = None
         self.free_belief: Belief | None = None
         self.decided_belief: Belief | None = None
-        self.windows = {"decoded": 0, "withheld": 0}
+        self.windows = {"decoded": 0, "withheld": 0, "superseded": 0}
         self.free_decoded = 0
         self.withheld = self.repeated = 0
         self.batch: BatchTimes | None = None
@@ -132,6 +137,7 @@ class Decoder:
         self._clock = clock
         self._score_until = score_until
         self._keep = keep
+        self._supersede = supersede
         self._encoder = encoder
         self._gallery, self._norm = bundle.gallery, bundle.norm
         self._evidence = Evidence(manifest.calibration, len(manifest.gallery))
@@ -142,14 +148,14 @@ class Decoder:
         self._onsets: list[int] = []
 
     def step(self, *, free_running: bool = True) -> bool:
-        """Decode, as one batch, every window that has ended since the last call.
+        """Decode, as one batch, the windows that have ended since the last call.
 
         Returns
         -------
         bool
             Whether any window was decoded.
         """
-        locked = self.cutter.locked()
+        locked = self.cutter.locked(supersede=self._supersede)
         free = self.cutter.free() if free_running else []
         sound = [window for window in (*locked, *free) if window.data is not None]
         began_s = self._clock()
@@ -211,6 +217,9 @@ class Decoder:
         """Add one trial-locked window to its trial, and score the trial after its last one."""
         assert window.locked is not None
         trial, k = window.locked.trial, window.locked.k
+        if window.reason == "superseded":
+            self.windows["superseded"] += 1
+            return
         if similarities is None:
             self.windows["withheld"] += 1
             self._broken.add(trial.number)
@@ -268,7 +277,7 @@ def decode_recording(
     onset_channel: str | None = None,
     keep: Keep | None = None,
 ) -> Decoder:
-    """Decode every trial of a recording as a live session would, without waiting.
+    """Decode every window of every trial of a recording as a live session would, without waiting.
 
     Parameters
     ----------

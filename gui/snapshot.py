@@ -67,7 +67,7 @@ class Accuracy:
     latency_s : array of shape (n_latencies,), float
         End of each window after stimulus onset, seconds.
     top1_by_latency : array of shape (n_latencies,), float
-        Fraction right from the window at that latency alone.
+        Fraction right from the window at that latency alone; NaN where none was decoded.
     auc : float or None
         Area under the ROC curve; two classes only.
     """
@@ -138,6 +138,7 @@ class Progress:
     windows_decoded: int = 0
     windows_skipped: int = 0
     windows_withheld: int = 0
+    windows_superseded: int = 0
     trials_seen: int = 0
     trials_scored: int = 0
     markers_missed: int = 0

@@ -152,6 +152,7 @@ def rare_drops(progress: Progress) -> str:
     counts = (
         ("reordered", progress.reordered),
         ("non-finite", progress.non_finite),
+        ("superseded", progress.windows_superseded),
         ("markers missed", progress.markers_missed),
         ("markers unknown", progress.markers_unknown),
     )

@@ -36,7 +36,7 @@ class CutWindow:
     data : array of shape (n_channels, n_times), float32, or None
         None if it is withheld. What has not happened yet of a growing window is zero: after scaling, the mean.
     reason : str
-        Why it is withheld; empty if it is not.
+        Why it is withheld, or "superseded" where a later one of its trial is cut in its place; else empty.
     """
 
     stop: int
@@ -107,11 +107,25 @@ class WindowCutter:
             windows.append(window)
         return windows
 
-    def locked(self) -> list[CutWindow]:
-        """Cut the windows of open trials that have ended since the last call, in the order of their ends."""
+    def locked(self, *, supersede: bool = False) -> list[CutWindow]:
+        """Cut the windows of open trials that have ended since the last call, in the order of their ends.
+
+        Parameters
+        ----------
+        supersede : bool
+            Of windows that grow, cut only the newest of each trial; it holds those before it.
+        """
         held_from = self.ingest.ring.start + self._chain.lead
         due = self.trials.due(held_from, self.ingest.ring.stop)
-        return [self._cut(window.stop, window) for window in due]
+        if not supersede or self.schedule.n_windows is None:
+            return [self._cut(window.stop, window) for window in due]
+        newest = {window.trial.number: window.k for window in due}
+        return [
+            self._cut(window.stop, window)
+            if window.k == newest[window.trial.number]
+            else CutWindow(window.stop, window, None, "superseded")
+            for window in due
+        ]
 
     def _cut(self, stop: int, locked: TrialWindow | None) -> CutWindow:
         ring, flags = self.ingest.ring, self.ingest.flags

@@ -302,10 +302,10 @@ class Scores:
         return None if np.isnan(value) else value
 
     def by_latency(self) -> npt.NDArray[np.float64]:
-        """Return the fraction right from each window alone, shape (n_latencies,)."""
+        """Return the fraction right from each window alone, shape (n_latencies,); NaN where none was decoded."""
         if not self.n:
             return np.empty(0)
         right = np.array([trial.right_by_latency for trial in self.trials])
-        seen = np.isfinite(right)
-        curve: npt.NDArray[np.float64] = np.where(seen, right, 0).sum(0) / np.maximum(seen.sum(0), 1)
+        n_seen = np.isfinite(right).sum(axis=0)
+        curve: npt.NDArray[np.float64] = np.nansum(right, axis=0) / np.where(n_seen, n_seen, np.nan)
         return curve

@@ -1,5 +1,7 @@
 """Encoders of whole trials, live on windows that grow, several trials at once."""
 
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -81,8 +83,18 @@ def growing_bundle(module: nn.Module, folder: Path) -> Bundle:
     return load_bundle(folder / "whole.bundle")
 
 
-def test_a_whole_trial_is_decoded_live_while_it_grows_as_offline(tmp_path: Path) -> None:
+def test_a_whole_trial_is_decoded_live_while_it_grows_as_offline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     torch.set_num_threads(1)
+    encode = Encoder.encode
+
+    def slow_live(self: Encoder, *given: np.ndarray) -> np.ndarray:
+        # Windows come every 8 ms at three times the speed.
+        time.sleep(0.03 * (threading.current_thread().name == "decoding"))
+        return encode(self, *given)
+
+    monkeypatch.setattr(Encoder, "encode", slow_live)
     path, module = write_rapid(tmp_path / "rapid.csv"), SmallWhole()
     bundle = growing_bundle(module, tmp_path)
     manifest = bundle.manifest
@@ -118,7 +130,14 @@ def test_a_whole_trial_is_decoded_live_while_it_grows_as_offline(tmp_path: Path)
     with torch.inference_mode():
         early = module(seventh, torch.full((len(seventh),), float(latencies[7]))).numpy()
     right = np.argmax(early, axis=1) == trials.labels
-    assert [trial.right_by_latency[7] for trial in live.scores.trials] == right.tolist()
+    assert [trial.right_by_latency[7] for trial in offline.scores.trials] == right.tolist()
+    by_latency = np.array([trial.right_by_latency for trial in live.scores.trials])
+    decoded = np.isfinite(by_latency)
+    whole_curves = np.array([trial.right_by_latency for trial in offline.scores.trials])
+    assert np.array_equal(by_latency[decoded], whole_curves[decoded])
+    assert decoded[:, -1].all()
+    assert live.windows["superseded"] >= (~decoded).sum() > 0
+    assert offline.windows["superseded"] == 0
 
     # No window runs freely, and all that is shown is of trials.
     summary = session_summary(session, 0)
@@ -134,6 +153,8 @@ def test_a_whole_trial_is_decoded_live_while_it_grows_as_offline(tmp_path: Path)
         live.windows["decoded"],
     )
     assert snapshot.progress.windows_withheld == live.windows["withheld"] > 0
+    assert snapshot.progress.windows_superseded == live.windows["superseded"]
+    assert f"superseded {live.windows['superseded']}" in progress_line(snapshot)
     assert snapshot.matches_of.endswith("up to 500 ms after onset")
     assert snapshot.accuracy.latency_s == pytest.approx(latencies, abs=0.5 / 128)
     assert f"{live.windows['decoded']} of {n_windows} windows decoded" in progress_line(snapshot)

@@ -58,7 +58,7 @@ def test_rapid_presentation_serves_every_trial() -> None:
     decoder = decode(small_bundle(n_latencies=37), run, 3)
     scores = decoder.scores
     assert [trial.onset for trial in scores.trials] == onsets
-    assert decoder.windows == {"decoded": 37 * len(onsets), "withheld": 0}
+    assert decoder.windows == {"decoded": 37 * len(onsets), "withheld": 0, "superseded": 0}
     assert decoder.withheld == 0
     assert scores.overlapping
     assert {trial.run for trial in scores.trials} == {3}

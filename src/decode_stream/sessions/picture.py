@@ -178,7 +178,7 @@ def progress(pipeline: Pipeline | None, n_gaps: int) -> Progress:
     due, decoded, withheld = cutter.due, decoder.free_decoded if decoder else 0, cutter.withheld
     if decoder is not None and cutter.schedule.n_windows is not None:
         decoded, withheld = decoder.windows["decoded"], decoder.windows["withheld"]
-        due = decoded + withheld
+        due = sum(decoder.windows.values())
     return Progress(
         received=continuity.received,
         lost=continuity.lost,
@@ -190,6 +190,7 @@ def progress(pipeline: Pipeline | None, n_gaps: int) -> Progress:
         windows_decoded=decoded,
         windows_skipped=cutter.skipped,
         windows_withheld=withheld,
+        windows_superseded=decoder.windows["superseded"] if decoder else 0,
         trials_seen=trials.seen,
         trials_scored=decoder.scores.n if decoder else 0,
         markers_missed=trials.missed,

@@ -85,5 +85,5 @@ def build_pipeline(
     if bundle and encoder:
         # A loop shows the same trials again: they are new evidence for nobody.
         turn = None if info.loop_samples is None else ingest.to_decoder(info.loop_samples)
-        decoder = Decoder(bundle, encoder, cutter, clock=lsl_now, score_until=turn)
+        decoder = Decoder(bundle, encoder, cutter, clock=lsl_now, score_until=turn, supersede=True)
     return Pipeline(ingest, cutter, decoder)

@@ -61,7 +61,7 @@ def session_summary(session: Session, exit_code: int) -> dict[str, Any]:
             "decoded": decoder.free_decoded if decoder else 0,
             "skipped": cutter.skipped if cutter else 0,
             "withheld": cutter.withheld if cutter else 0,
-            "locked": dict(decoder.windows) if decoder else {"decoded": 0, "withheld": 0},
+            "locked": dict(decoder.windows) if decoder else {"decoded": 0, "withheld": 0, "superseded": 0},
         },
         "trials": {
             "seen": counts.trials_seen,
