@@ -69,7 +69,7 @@ def _matched(scored: Scored, other: Scored) -> npt.NDArray[np.bool_]:
     """Return which trials another decoder decided too."""
     apart = np.abs(scored.onsets_s[:, None] - other.onsets_s)
     apart[scored.runs[:, None] != other.runs] = np.inf
-    found: npt.NDArray[np.bool_] = (apart < _SAME_S).any(axis=1)
+    found: npt.NDArray[np.bool_] = np.any(apart < _SAME_S, axis=1)
     return found
 
 
