@@ -30,7 +30,8 @@ from decode_stream.decoders.ideal.ideal_observer import Sufficient, log_likeliho
 from decode_stream.decoders.manifest import EmbeddingSpace
 from decode_stream.decoders.recipe import Gallery, Recipe, Trained
 from decode_stream.decoders.scoring.fraction_of_ideal import fraction_of_ideal
-from decode_stream.decoders.scoring.scores import hits, wilson
+from decode_stream.decoders.scoring.intervals import wilson
+from decode_stream.decoders.scoring.scores import hits
 from decode_stream.replay_data.simulation.forward import ForwardModel
 from decode_stream.replay_data.simulation.schedules import PictureSet
 from decode_stream.stream.types import FloatArray, IntArray, Modality

@@ -20,7 +20,8 @@ import numpy.typing as npt
 
 from benchmarks.machine import machine
 from decode_stream.decoders.bundle import load_manifest
-from decode_stream.decoders.scoring.scores import auc, bootstrap_interval, paired_auc_difference
+from decode_stream.decoders.scoring.intervals import bootstrap_interval
+from decode_stream.decoders.scoring.scores import auc, paired_auc_difference
 from decode_stream.stream.types import FloatArray, IntArray
 from decode_stream.training.models import MODELS
 

@@ -21,7 +21,8 @@ from decode_stream.decoders.ideal.ideal_observer_fmri import (
     volumes_observer,
 )
 from decode_stream.decoders.scoring.fraction_of_ideal import fraction_of_ideal
-from decode_stream.decoders.scoring.scores import hits, wilson
+from decode_stream.decoders.scoring.intervals import wilson
+from decode_stream.decoders.scoring.scores import hits
 from decode_stream.replay_data.simulation.embedding_geometry import (
     CLIP_GEOMETRY,
     LAYOUT_GEOMETRY,

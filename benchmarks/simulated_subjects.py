@@ -18,7 +18,8 @@ from scipy import linalg
 from benchmarks.drawn import PROTOCOLS, Lab, simulated_person, zero_shot
 from decode_stream.decoders.ideal.ideal_observer import log_likelihood
 from decode_stream.decoders.scoring.fraction_of_ideal import fraction_of_ideal
-from decode_stream.decoders.scoring.scores import hits, wilson
+from decode_stream.decoders.scoring.intervals import wilson
+from decode_stream.decoders.scoring.scores import hits
 from decode_stream.replay_data.simulation.schedules import PictureSet
 from decode_stream.stream.types import FloatArray, IntArray
 

@@ -11,7 +11,8 @@ from scipy.stats import norm
 
 from decode_stream.stream.types import FloatArray, IntArray
 
-from .scores import bootstrap_interval, bootstrap_means, hits
+from .intervals import bootstrap_interval, bootstrap_means
+from .scores import hits
 
 __all__ = [
     "CalibrationScores",

@@ -6,7 +6,7 @@ import numpy as np
 
 from decode_stream.stream.types import FloatArray, IntArray
 
-from .scores import bootstrap_interval
+from .intervals import bootstrap_interval
 
 __all__ = ["Fraction", "fraction_of_ideal"]
 

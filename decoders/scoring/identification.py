@@ -12,23 +12,18 @@ from scipy.stats import hypergeom
 
 from decode_stream.stream.types import FloatArray, IntArray
 
-from .scores import bootstrap_interval, hits, wilson
+from .scores import hits
 
 __all__ = [
-    "LEAST_PICTURES",
     "concept_centres",
     "correlations",
     "drawn_k_way",
     "k_way",
     "nth_showing",
-    "picture_interval",
     "ranks",
     "retrieval",
     "two_way",
 ]
-
-#: With fewer pictures than this, drawing pictures says nothing about others.
-LEAST_PICTURES = 8
 
 
 def ranks(evidence: FloatArray, truth: IntArray) -> tuple[IntArray, IntArray]:
@@ -162,28 +157,3 @@ def concept_centres(
     if unit:
         centres /= np.maximum(np.linalg.norm(centres, axis=1, keepdims=True), 1e-12)
     return centres
-
-
-def picture_interval(
-    values: FloatArray, pictures: IntArray, *, n_resamples: int = 2000, seed: int = 0
-) -> tuple[float, float, str]:
-    """Return a 95 % interval of the mean of `values`, and how it was made.
-
-    Pictures are drawn with replacement, each with all its trials, since trials of one picture are right or wrong
-    together. Where there are fewer than eight pictures that would say nothing: then it is Wilson's over trials.
-
-    Parameters
-    ----------
-    values : array of shape (n,)
-        Between 0 and 1.
-    pictures : array of shape (n,), int
-    """
-    _, group = np.unique(pictures, return_inverse=True)
-    n = int(group.max()) + 1
-    if n < LEAST_PICTURES:
-        low, high = wilson(float(values.sum()), len(values))
-        return float(low), float(high), "Wilson, over trials"
-    sums, sizes = np.bincount(group, values), np.bincount(group)
-    drawn = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=n_resamples)
-    low_, high_ = bootstrap_interval((drawn @ sums) / (drawn @ sizes))
-    return low_, high_, "bootstrap over pictures"

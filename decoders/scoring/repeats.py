@@ -7,9 +7,9 @@ import numpy.typing as npt
 
 from decode_stream.stream.types import FloatArray, IntArray
 
-from .identification import LEAST_PICTURES
+from .intervals import LEAST_PICTURES, bootstrap_interval, wilson
 from .measured import Curve
-from .scores import bootstrap_interval, hits, wilson
+from .scores import hits
 
 __all__ = ["groups_of", "repeat_curve", "sizes_of"]
 

@@ -5,24 +5,26 @@ from math import nan
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import norm, rankdata
+from scipy.stats import rankdata
 
 from decode_stream.stream.types import FloatArray, IntArray
+
+from .intervals import (
+    LEAST_PICTURES,
+    SHORTEST_BLOCK,
+    block_bootstrap,
+    bootstrap_interval,
+    picture_bootstrap,
+    wilson,
+)
 
 __all__ = [
     "Scores",
     "TrialScore",
     "auc",
-    "block_bootstrap",
-    "bootstrap_interval",
-    "bootstrap_means",
     "hits",
     "paired_auc_difference",
-    "wilson",
 ]
-
-
-_SHORTEST_BLOCK, _LONGEST_BLOCK = 2, 20  # trials
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,28 +60,6 @@ class TrialScore:
     showing: int = 1
     repeated_right: float = nan
     repeated_log_loss: float = nan
-
-
-def wilson(
-    successes: FloatArray | float, n: FloatArray | IntArray | float, level: float = 0.95
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Return Wilson's interval of a proportion (Wilson 1927, JASA 22:209).
-
-    Parameters
-    ----------
-    successes, n : array or number
-        Counts, whole or effective; n above 0.
-
-    Returns
-    -------
-    low, high : array of float64
-    """
-    z = float(norm.ppf(0.5 + level / 2))
-    n_ = np.asarray(n, dtype=np.float64)
-    p = np.asarray(successes, dtype=np.float64) / n_
-    middle = (p + z**2 / (2 * n_)) / (1 + z**2 / n_)
-    half = z / (1 + z**2 / n_) * np.sqrt(p * (1 - p) / n_ + z**2 / (4 * n_**2))
-    return np.maximum(middle - half, 0.0), np.minimum(middle + half, 1.0)
 
 
 def hits(evidence: FloatArray, truth: IntArray, top: int = 1) -> npt.NDArray[np.float64]:
@@ -121,64 +101,6 @@ def auc(scores: FloatArray, positive: npt.NDArray[np.bool_]) -> float:
         return float("nan")
     ranks = rankdata(scores)
     return float((ranks[positive].sum() - n_pos * (n_pos + 1) / 2) / (n_pos * n_neg))
-
-
-def bootstrap_interval(values: FloatArray, level: float = 0.95) -> tuple[float, float]:
-    """Return the percentile interval of bootstrap replicates, NaNs left out."""
-    low, high = np.nanquantile(values, [0.5 - level / 2, 0.5 + level / 2])
-    return float(low), float(high)
-
-
-def block_bootstrap(
-    values: FloatArray, runs: IntArray, *, n_resamples: int = 2000, seed: int = 0
-) -> tuple[float, float]:
-    """Return a 95 % interval of the mean over trials that overlap in time; see `bootstrap_means`."""
-    return bootstrap_interval(bootstrap_means(values, runs, n_resamples=n_resamples, seed=seed))
-
-
-def bootstrap_means(
-    values: FloatArray, runs: IntArray, *, n_resamples: int = 2000, seed: int = 0
-) -> npt.NDArray[np.float64]:
-    """Return bootstrap replicates of the mean over trials that overlap in time.
-
-    Runs are drawn with replacement where there are at least five; otherwise blocks of successive trials within each
-    run (moving blocks on a circle, Politis and Romano 1992), since neighbours share samples. Blocks hold a tenth of
-    the run, between 2 and 20 trials: longer ones leave too few to draw from, and trials overlap with few others.
-
-    Parameters
-    ----------
-    values : array of shape (n_trials,) or (n_trials, n_values)
-        Of each trial in order of onset.
-    runs : array of shape (n_trials,), int
-        Run of each trial.
-
-    Returns
-    -------
-    array of shape (n_resamples,) or (n_resamples, n_values), float64
-    """
-    rng = np.random.default_rng(seed)
-    groups = [np.flatnonzero(runs == run) for run in np.unique(runs)]
-    if len(groups) >= 5:
-        sums = np.array([values[g].sum(axis=0) for g in groups])
-        sizes = np.array([len(g) for g in groups])
-        drawn = rng.integers(len(groups), size=(n_resamples, len(groups)))
-        n_drawn = sizes[drawn].sum(axis=1)
-        means: npt.NDArray[np.float64] = (sums[drawn].sum(axis=1).T / n_drawn).T
-        return means
-    total = np.zeros((n_resamples, *values.shape[1:]))
-    for group in groups:
-        x = values[group]
-        length = min(max(_SHORTEST_BLOCK, len(x) // 10), _LONGEST_BLOCK)
-        n_blocks = -(-len(x) // length)
-        starts = rng.integers(len(x), size=(n_resamples, n_blocks))
-        # Sums of blocks from running sums, over the seam of the circle; the last block only fills up.
-        so_far = np.concatenate(
-            [np.zeros((1, *x.shape[1:])), np.cumsum(np.concatenate([x, x[:length]]), axis=0)]
-        )
-        lengths = np.full(n_blocks, length)
-        lengths[-1] = len(x) - length * (n_blocks - 1)
-        total += (so_far[starts + lengths] - so_far[starts]).sum(axis=1)
-    return total / len(values)
 
 
 def paired_auc_difference(
@@ -227,7 +149,7 @@ class Scores:
     n_entries : int
         Size of the gallery: chance is 1 / n_entries.
     overlapping : bool
-        Whether trials share samples; the interval is then widened by a block bootstrap.
+        Whether trials share samples; intervals are then widened by a block bootstrap.
     caveat : str
         What keeps the score from being a held-out one; told wherever the score is.
     """
@@ -267,14 +189,28 @@ class Scores:
     def design_effect(self, hits: FloatArray) -> float:
         """Return how many times more trials are needed than if they were independent, at least 1.
 
-        For overlapping trials this is the squared ratio of the block bootstrap's interval to Wilson's: dividing n by
+        This is the squared ratio of a bootstrap's interval to Wilson's, of the bootstrap over blocks of trials where
+        trials overlap, of that over pictures where these are shown again, and the larger one where both. Dividing n by
         it gives an interval as wide as the bootstrap's, but never narrower than that of independent trials.
         """
-        if not self.overlapping or self.n < 2 * _SHORTEST_BLOCK:
+        widths = [np.subtract(*interval[::-1]) for interval in self._bootstraps(hits)]
+        if not widths:
             return 1.0
-        low, high = block_bootstrap(hits, np.array([trial.run for trial in self.trials]))
-        plain_low, plain_high = wilson(float(hits.sum()), self.n)
-        return max(1.0, float((high - low) / (plain_high - plain_low)) ** 2)
+        low, high = wilson(float(hits.sum()), self.n)
+        return max(1.0, float(max(widths) / (high - low)) ** 2)
+
+    def _bootstraps(self, hits: FloatArray) -> list[tuple[float, float]]:
+        intervals = []
+        if self.overlapping and self.n >= 2 * SHORTEST_BLOCK:
+            intervals.append(block_bootstrap(hits, np.array([trial.run for trial in self.trials])))
+        if self.repeating:
+            intervals.append(picture_bootstrap(hits, self.truth()))
+        return intervals
+
+    @property
+    def repeating(self) -> bool:
+        """Whether pictures, enough of them to tell how they differ, are shown again."""
+        return LEAST_PICTURES <= len(np.unique(self.truth())) < self.n
 
     def interval(self, hits: FloatArray) -> tuple[float, float]:
         """Return the 95 % interval of the mean of `hits`; (0, 1) without trials."""
@@ -287,7 +223,10 @@ class Scores:
     @property
     def interval_name(self) -> str:
         """How the interval is made."""
-        return "Wilson, widened by block bootstrap" if self.overlapping else "Wilson, pointwise"
+        ways = ["block bootstrap"] * self.overlapping + ["bootstrap over pictures"] * self.repeating
+        if len(ways) == 2:
+            return f"Wilson, widened by the wider of {' and '.join(ways)}"
+        return f"Wilson, widened by {ways[0]}" if ways else "Wilson, pointwise"
 
     def two_class_score(self) -> npt.NDArray[np.float64]:
         """Return the log-odds of entry 1 against entry 0, shape (n_trials,); two entries only."""

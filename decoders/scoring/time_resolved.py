@@ -7,8 +7,9 @@ import numpy.typing as npt
 
 from decode_stream.stream.types import FloatArray, IntArray
 
+from .intervals import wilson
 from .measured import Curve, Matrix
-from .scores import Scores, wilson
+from .scores import Scores
 from .significance import Choices, ClusterTest, shuffle_test
 
 __all__ = ["LinearAtLatency", "accuracy_curve", "accuracy_matrix", "cross_validated", "given_and_told"]

@@ -10,12 +10,11 @@ import pytest
 from decode_stream.decoders.bundle import load_bundle
 from decode_stream.decoders.decoder import decode_recording
 from decode_stream.decoders.runtime import Encoder
-from decode_stream.decoders.scoring.scores import wilson
+from decode_stream.decoders.scoring.intervals import wilson
 from decode_stream.demos.demo import DEMOS, demo_bundles, demo_files
 from decode_stream.demos.make_demos import demo_gallery, simulate_runs
 from decode_stream.replay_data.open import inspect, open_recording
 from decode_stream.stream.errors import UsageError
-from decode_stream.stream.parts import RecordingPart
 from decode_stream.stream.types import Modality
 
 MODALITIES: tuple[Modality, ...] = ("eeg", "meg", "fmri")
@@ -59,7 +58,7 @@ def test_a_demo_is_decoded_clearly_above_chance(modality: Modality, minutes: flo
     bundle = load_bundle(bundle_path)
     whole = open_recording(recording_path)
     stop = min(whole.n_samples, round(60 * minutes * whole.sfreq_hz))
-    recording = RecordingPart(whole, [(0, stop)], whole.name)
+    recording = pieces_of(whole, [(0, stop)])
     decoder = decode_recording(bundle, Encoder(bundle), recording, bundle.manifest.stimuli())
     scores = decoder.scores
     assert scores.n_entries == 20

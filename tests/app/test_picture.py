@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from decode_stream.decoders.decoder import Belief
-from decode_stream.decoders.scoring.scores import Scores, TrialScore, wilson
+from decode_stream.decoders.scoring.intervals import wilson
+from decode_stream.decoders.scoring.scores import Scores, TrialScore
 from decode_stream.gui.snapshot import Stimulus
 from decode_stream.sessions.picture import (
     AccuracyTrace,

@@ -7,14 +7,15 @@ import numpy as np
 import pytest
 
 from decode_stream.decoders.bundle import Bundle, load_bundle, save_bundle
-from decode_stream.decoders.cross_fit import HeldOut, cross_fit, held_out_scores
+from decode_stream.decoders.cross_fit import HeldOut, cross_fit
 from decode_stream.decoders.decoder import decode_recording
-from decode_stream.decoders.epochs import TrialSet, robust_scale
+from decode_stream.decoders.epochs import TrialSet
 from decode_stream.decoders.evidence import similarity
 from decode_stream.decoders.fit_options import FitOptions
 from decode_stream.decoders.recipe import Gallery, Recipe, Trained, category_gallery, cut, design, scaled
 from decode_stream.decoders.runtime import Encoder
-from decode_stream.decoders.scoring.scores import wilson
+from decode_stream.decoders.scaling import robust_scale
+from decode_stream.decoders.scoring.intervals import wilson
 from decode_stream.demos.make_demos import demo_gallery
 from decode_stream.replay_data.arrays import ArrayRecording
 from decode_stream.stream.errors import DecodeStreamError, UsageError
@@ -58,8 +59,8 @@ def attention(pictures: tuple[Runs, Gallery]) -> tuple[Bundle, HeldOut]:
 
 
 def above_chance(bundle: Bundle, held_out: HeldOut) -> bool:
-    scores, numbers = held_out_scores(held_out)
-    assert numbers == bundle.manifest.training.scores
+    scores = held_out.scores
+    assert held_out.numbers() == bundle.manifest.training.scores
     low, _ = wilson(scores.hits().sum(), scores.n)
     return bool(low > 1.5 / scores.n_entries)
 
@@ -161,7 +162,7 @@ def test_trials_that_overlap_get_no_wilson_interval(categories: tuple[Runs, Gall
     kinds = np.array([[1.0, -1.0], [-1.0, 1.0]])
     fast = simulated_runs(kinds, gallery.names, n_runs=2, n_trials=50, n_channels=3, soa_s=0.2, seed=2)
     _, held_out = trained((fast, gallery), "lda")
-    assert held_out_scores(held_out)[0].overlapping
+    assert held_out.scores.overlapping
     assert not trained((runs, gallery), "lda")[1].overlapping
 
 

@@ -13,10 +13,10 @@ from decode_stream.decoders.scoring.identification import (
     drawn_k_way,
     k_way,
     nth_showing,
-    picture_interval,
     retrieval,
     two_way,
 )
+from decode_stream.decoders.scoring.intervals import picture_interval
 from decode_stream.decoders.scoring.scores import hits
 
 

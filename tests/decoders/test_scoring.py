@@ -4,15 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from decode_stream.decoders.scoring.scores import (
-    Scores,
-    TrialScore,
-    auc,
-    block_bootstrap,
-    hits,
-    paired_auc_difference,
-    wilson,
-)
+from decode_stream.decoders.scoring.intervals import block_bootstrap, wilson
+from decode_stream.decoders.scoring.scores import Scores, TrialScore, auc, hits, paired_auc_difference
 
 
 @given(n=st.integers(1, 2000), share=st.floats(0, 1))
@@ -106,6 +99,47 @@ def test_intervals_of_overlapping_trials_cover_and_are_never_narrower(n: int) ->
         assert high - low >= narrow_high - narrow_low - 1e-9
         covered += low <= 0.7 <= high
     assert covered >= 135
+
+
+@pytest.mark.parametrize("n_pictures", [10, 30])
+def test_intervals_of_pictures_shown_again_cover_what_others_would_give(n_pictures: int) -> None:
+    rng = np.random.default_rng(n_pictures)
+    covered = covered_plain = 0
+    for _ in range(60):
+        # Pictures are easy or hard: of others as many would be easy.
+        easy = rng.beta(1.0, 1.0, n_pictures)
+        scores, pictures = Scores(n_pictures), np.repeat(np.arange(n_pictures), 20)
+        for picture, right in zip(pictures, rng.random(len(pictures)) < easy[pictures], strict=True):
+            evidence = np.eye(n_pictures)[picture if right else picture - 1]
+            scores.add(TrialScore(scores.n, scores.n, int(picture), evidence, np.array([1.0])))
+        low, high = scores.interval(scores.hits())
+        plain_low, plain_high = wilson(scores.hits().sum(), scores.n)
+        covered += low <= 0.5 <= high
+        covered_plain += plain_low <= 0.5 <= plain_high
+    assert covered >= 52
+    assert covered_plain < 40
+    assert scores.interval_name == "Wilson, widened by bootstrap over pictures"
+
+
+def test_an_interval_says_what_widened_it() -> None:
+    scores = Scores(9)
+    for i in range(9):
+        scores.add(TrialScore(i, i, i, np.eye(9)[i], np.array([1.0])))
+    # Every picture once, and all of them found.
+    assert scores.interval_name == "Wilson, pointwise"
+    assert scores.interval(scores.hits())[0] == pytest.approx(wilson(9, 9)[0])
+    for i in range(9):
+        scores.add(TrialScore(9 + i, 9 + i, i, np.eye(9)[i // 3], np.array([1.0])))
+    assert scores.interval_name == "Wilson, widened by bootstrap over pictures"
+    alone = scores.interval(scores.hits())
+    scores.overlapping = True
+    assert scores.interval_name == (
+        "Wilson, widened by the wider of block bootstrap and bootstrap over pictures"
+    )
+    both = scores.interval(scores.hits())
+    assert both[0] <= alone[0] < alone[1] <= both[1]
+    few = Scores(2, trials=[TrialScore(i, i, i % 2, np.eye(2)[0], np.array([1.0])) for i in range(20)])
+    assert few.interval_name == "Wilson, pointwise"
 
 
 def test_paired_difference_tells_a_better_decoder_from_an_equal_one() -> None:

@@ -6,7 +6,7 @@ from scipy.special import logsumexp
 
 from decode_stream.decoders.ideal.ideal_observer import IdealObserver, log_likelihood
 from decode_stream.decoders.scoring.fraction_of_ideal import fraction_of_ideal
-from decode_stream.decoders.scoring.identification import LEAST_PICTURES
+from decode_stream.decoders.scoring.intervals import LEAST_PICTURES
 from decode_stream.decoders.scoring.measured import Measured, Number
 from decode_stream.decoders.scoring.scores import hits
 from decode_stream.decoders.scoring.significance import Choices, shuffled_accuracies

@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from decode_stream.decoders.decoded import latency_ends_s, similarity_rows, unit_rows
+from decode_stream.decoders.scoring.intervals import wilson
 from decode_stream.decoders.scoring.measured import Matrix, Measured, Number
-from decode_stream.decoders.scoring.scores import wilson
 from decode_stream.decoders.scoring.significance import Choices
 from decode_stream.decoders.scoring.time_resolved import (
     accuracy_curve,

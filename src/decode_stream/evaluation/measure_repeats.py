@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from decode_stream.decoders.decoded import similarity_rows
-from decode_stream.decoders.scoring.identification import LEAST_PICTURES
+from decode_stream.decoders.scoring.intervals import LEAST_PICTURES
 from decode_stream.decoders.scoring.measured import Measured, Number
 from decode_stream.decoders.scoring.repeats import repeat_curve, sizes_of
 from decode_stream.stream.errors import UsageError

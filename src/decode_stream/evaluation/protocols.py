@@ -38,7 +38,8 @@ class Protocol:
 PROTOCOLS: dict[str, Protocol] = {
     "exact": Protocol(
         "Exact image: a single trial picks its picture out of the whole gallery (200-way with the 200 test images of "
-        "THINGS); chance 1 / gallery, n trials, Wilson interval, widened where trials share samples.",
+        "THINGS); chance 1 / gallery, n trials, Wilson interval, widened by a bootstrap over blocks of trials where these share samples, and over "
+        "pictures where these are shown again.",
         measure_exact,
     ),
     "concept": Protocol(

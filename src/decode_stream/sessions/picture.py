@@ -7,7 +7,8 @@ import numpy.typing as npt
 
 from decode_stream.decoders.bundle import Bundle
 from decode_stream.decoders.decoder import Belief, Decoder
-from decode_stream.decoders.scoring.scores import Scores, wilson
+from decode_stream.decoders.scoring.intervals import wilson
+from decode_stream.decoders.scoring.scores import Scores
 from decode_stream.gui.snapshot import Accuracy, Match, Progress, SignalView, Stimulus
 from decode_stream.stream.filters import CausalChain
 from decode_stream.stream.ingest import Ingest
