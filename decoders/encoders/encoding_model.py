@@ -59,8 +59,6 @@ class EncodingReadout:
         From how a picture's embedding differs from the mean one to what it is expected to do.
     center : array of shape (target_dim,), float64
         The mean embedding in training.
-    back : array of shape (target_dim, dimension), float64
-        From the sum over a whole trial's windows to the posterior mean of the picture's embedding, less `center`.
     noise : float
         Variance of the noise of a whole trial's sum, the same in every direction.
     """
@@ -68,7 +66,6 @@ class EncodingReadout:
     linear: LinearReadout
     tuning: npt.NDArray[np.float64]
     center: npt.NDArray[np.float64]
-    back: npt.NDArray[np.float64]
     noise: float
 
     def embed(self, windows: FloatArray) -> npt.NDArray[np.float64]:
@@ -88,23 +85,6 @@ class EncodingReadout:
         """Return what makes a gallery of pictures' embeddings, brought to unit length first with `unit`."""
         bias = -self.tuning @ self.center
         return GalleryProjector(self.tuning.astype(np.float32), bias.astype(np.float32), unit, gaussian=True)
-
-    def picture(self, told: FloatArray) -> npt.NDArray[np.float64]:
-        """Return the posterior mean of the embeddings of the pictures seen.
-
-        The prior is Gaussian, with the mean and the covariance of the training pictures.
-
-        Parameters
-        ----------
-        told : array of shape (n, dimension + 1)
-            Sums of embeddings over all windows of trials.
-
-        Returns
-        -------
-        array of shape (n, target_dim), float64
-        """
-        estimates: npt.NDArray[np.float64] = self.center + told[:, :-1] @ self.back.T
-        return estimates
 
 
 def fit_encoding_model(
@@ -150,9 +130,7 @@ def fit_encoding_model(
     readout, expected = _directions(axes, responses, spread / len(windows))
     share = [(spread @ responses[:, part] ** 2).sum() for part in whitening.parts()]
     linear = _linear(trials, whitening.by_window(readout), sums.mean, np.array(share) / np.sum(share))
-    covariance = (axes * spread / len(windows)) @ axes.T @ expected.T
-    back = covariance @ linalg.inv(noise * np.eye(len(expected)) + expected @ covariance)
-    return EncodingReadout(linear, expected, center, back, noise)
+    return EncodingReadout(linear, expected, center, noise)
 
 
 def _linear(trials: Trials, weights: FloatArray, mean: FloatArray, share: FloatArray) -> LinearReadout:

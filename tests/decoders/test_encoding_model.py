@@ -131,34 +131,6 @@ def test_sums_so_far_are_the_likelihood_of_what_was_seen(person: Person, readout
     assert misfit(person, readout, test_set, k) < 0.04
 
 
-def test_the_picture_is_estimated_by_its_posterior_mean(person: Person, readout, test_set) -> None:
-    windows, gallery, labels = test_set
-    truth = gallery[labels]
-    prior = pictures(100_000, 9)
-    spread = np.cov(prior.T)
-    response = person.responses.reshape(N_DIMS, -1)
-    cross = spread @ response
-    data = (
-        np.concatenate(
-            [windows[:, 0], *(windows[:, k, :, -(STOPS[k] - STOPS[k - 1]) :] for k in range(1, N_LATENCIES))],
-            axis=2,
-        )
-        .transpose(0, 2, 1)
-        .reshape(len(windows), -1)
-    )
-    expected = person.mean.ravel() + prior.mean(axis=0) @ response
-    ideal = prior.mean(axis=0) + (data - expected) @ np.linalg.solve(
-        response.T @ cross + person.noise, cross.T
-    )
-    got = readout.picture(readout.embed(windows).sum(axis=1))
-    best, ours, none = (
-        ((estimate - truth) ** 2).mean()
-        for estimate in (ideal, got, np.broadcast_to(readout.center, truth.shape))
-    )
-    assert best < 0.9 * none
-    assert none - ours > 0.9 * (none - best)
-
-
 def test_noise_alone_is_little_evidence(person: Person, test_set) -> None:
     windows, gallery, _ = test_set
     readout = fitted(Person.drawn(size=0.0), 1000)
