@@ -9,12 +9,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.special import log_softmax
 
 from decode_stream.cli import app
 from decode_stream.decoders.bundle import Bundle, load_bundle, save_bundle
 from decode_stream.decoders.evidence import Calibration
 from decode_stream.decoders.gallery_projector import GalleryProjector
 from decode_stream.decoders.manifest import EmbeddingSpace
+from decode_stream.decoders.scoring.identification import retrieval, two_way
 from decode_stream.evaluation.evaluation import check_pictures, concept_of
 from decode_stream.evaluation.protocols import PROTOCOLS, TRANSDUCTIVE
 from decode_stream.evaluation.table import NOT_LIVE
@@ -156,15 +158,43 @@ def test_protocols_compare_embeddings_as_the_session_does(
         "--bundle",
         "likely.bundle",
         "--protocol",
-        "exact,latency,generalisation,repeats",
+        "exact,latency,generalisation,repeats,identification,concept",
         "--json",
         "x.json",
     )
-    told = json.loads(Path("x.json").read_text())["protocols"]
+    summary = json.loads(Path("x.json").read_text())
+    told = summary["protocols"]
     top1 = told["exact"]["numbers"][0]["value"]
     assert [curve["y"][0] for curve in told["repeats"]["curves"]] == pytest.approx([top1] * 3)
     alone = told["latency"]["curves"][0]["y"]
     assert np.diag(told["generalisation"]["matrix"]["values"]).tolist() == pytest.approx(alone)
+    # Pictures are told apart by log-evidence, never by how numbers of unlike units correlate.
+    evidence = np.array([trial["log_evidence"] for trial in summary["per_trial"]])
+    truth = np.array([trial["stimulus"] for trial in summary["per_trial"]])
+    values = {number["name"]: number["value"] for number in told["identification"]["numbers"]}
+    assert values["two-way by log-evidence, single trial"] == pytest.approx(two_way(evidence, truth).mean())
+    mean = np.array([evidence[truth == picture].mean(axis=0) for picture in range(N_PICTURES)])
+    assert values["two-way by log-evidence, mean of all repeats"] == pytest.approx(
+        two_way(mean, np.arange(N_PICTURES)).mean()
+    )
+    forward, backward = retrieval(log_softmax(mean, axis=1))
+    found = (
+        values[f"{way}, 12-way, mean of all repeats"] for way in ("brain to picture", "picture to brain")
+    )
+    assert list(found) == pytest.approx([forward.mean(), backward.mean()])
+    assert any("log-likelihoods" in note for note in told["identification"]["notes"])
+    # A concept is what the projector makes of the mean of its other pictures. Entries are affine in the picture but for
+    # their last number, so that evidence tells the sums of windows, and these the evidence of means.
+    sums = evidence @ np.linalg.pinv(entries.T)
+    right = []
+    for trial, picture in zip(sums, truth, strict=True):
+        others = [[i for i in range(N_PICTURES) if i % 4 == concept and i != picture] for concept in range(4)]
+        means = projector.project(np.array([bundle.gallery[own].mean(axis=0) for own in others]))
+        right.append(np.argmax(means @ trial) == picture % 4)
+    assert told["concept"]["numbers"][0]["value"] == pytest.approx(np.mean(right))
+    assert [n["name"] for n in told["concept"]["numbers"]] == ["top-1 of 4, log-evidence of the mean picture"]
+    with pytest.raises(UsageError, match="terms of a log-likelihood"):
+        run(*lab[1], "--bundle", "likely.bundle", "--transductive", "standardise")
 
 
 def test_transductive_numbers_are_made_only_when_asked_for_and_labelled(

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+from scipy.special import log_softmax
 
 from decode_stream.decoders.bundle import Bundle
 from decode_stream.decoders.decoded import similarity_rows, unit_rows
@@ -25,6 +26,7 @@ from .evaluation import Evaluation, concept_of
 
 __all__ = [
     "SINGLE",
+    "gives_likelihoods",
     "measure_concept",
     "measure_exact",
     "measure_identification",
@@ -37,6 +39,10 @@ SINGLE = "1, as the recording gives its trials"
 
 _KS = (2, 4, 10, 50, 100, 200, 300)
 _SEEDS = (0, 1, 2, 3, 4)
+_LIKELIHOODS = (
+    "the decoder gives log-likelihoods: they are compared, since its embedding, in units of the noise, correlates with "
+    "no picture's features"
+)
 
 
 def scored(name: str, values: FloatArray, chance: float, scores: Scores) -> Number:
@@ -83,25 +89,32 @@ def measure_k_way(evaluation: Evaluation, says: str) -> Measured:
 
 
 def measure_identification(evaluation: Evaluation, says: str) -> Measured:
-    """Score identification by correlation, and retrieval both ways, of single trials and of means over repeats."""
+    """Score two-way identification, and retrieval both ways, of single trials and of means over repeats."""
     decoded, truth = evaluation.decoded, evaluation.truth
     predicted = decoded.trial_embeddings()
     pictures = np.unique(truth)
     if len(pictures) < 2:
         raise UsageError("identification needs trials of at least two pictures; these show one.")
-    features = evaluation.bundle.gallery
+    bundle = evaluation.bundle
     mean = np.array([predicted[truth == picture].mean(axis=0) for picture in pictures])
     numbers, how = [], ""
     kinds: list[tuple[str, FloatArray, IntArray]] = [("single trial", predicted, truth)]
     counts = np.bincount(truth)[pictures]
     if counts.max() > 1:
         kinds.append(("mean of all repeats", mean, pictures))
+    likelihoods = gives_likelihoods(bundle)
+    rule = "by log-evidence" if likelihoods else "by correlation"
     for words, embeddings, shown in kinds:
-        beaten = two_way(correlations(embeddings, features), shown)
+        fits = _beliefs(bundle, embeddings) if likelihoods else correlations(embeddings, bundle.gallery)
+        beaten = two_way(fits, shown)
         low, high, how = picture_interval(beaten, shown, seed=evaluation.seed)
-        numbers.append(Number(f"two-way, {words}", float(beaten.mean()), low, high, 0.5, len(beaten)))
+        numbers.append(Number(f"two-way {rule}, {words}", float(beaten.mean()), low, high, 0.5, len(beaten)))
     for words, embeddings, shown in kinds:
-        fits = similarity_rows(embeddings, features, evaluation.bundle.norm)
+        fits = (
+            _beliefs(bundle, embeddings)
+            if likelihoods
+            else similarity_rows(embeddings, bundle.gallery, bundle.norm)
+        )
         numbers += _retrieved(words, fits, shown, evaluation.seed)
     repeats = f"1, and all: {counts.min()} to {counts.max()}" if counts.max() > 1 else SINGLE
     return Measured(
@@ -113,8 +126,22 @@ def measure_identification(evaluation: Evaluation, says: str) -> Measured:
         len(truth),
         how,
         tuple(numbers),
-        notes=("retrieval is among the pictures shown, every r-th showing a set of its own",),
+        notes=(
+            "retrieval is among the pictures shown, every r-th showing a set of its own",
+            *([_LIKELIHOODS] if likelihoods else []),
+        ),
     )
+
+
+def gives_likelihoods(bundle: Bundle) -> bool:
+    """Return whether inner products with the gallery are log-likelihoods; embeddings then hold unlike numbers."""
+    return bundle.projector is not None and bundle.projector.gaussian
+
+
+def _beliefs(bundle: Bundle, embeddings: FloatArray) -> FloatArray:
+    """Return the logarithm of the belief in each entry, which of several trials tells who fits a picture best."""
+    logs: FloatArray = log_softmax(similarity_rows(embeddings, bundle.gallery, bundle.norm), axis=1)
+    return logs
 
 
 def _retrieved(words: str, fits: FloatArray, shown: IntArray, seed: int) -> list[Number]:
@@ -150,15 +177,17 @@ def measure_concept(evaluation: Evaluation, says: str) -> Measured:
         raise UsageError(
             f"concept needs at least two concepts; the gallery's pictures all show {names[0]!r}."
         )
+    ways = [("plain centres, as published", False), ("unit centres", True)]
+    if gives_likelihoods(bundle):
+        ways = [("log-evidence of the mean picture", False)]
     numbers = []
     fits: FloatArray
-    for words, unit in (("plain centres, as published", False), ("unit centres", True)):
+    for words, unit in ways:
         if evaluation.centres is not None:
             centres = _other_centres(evaluation.centres, bundle, names, unit=unit)
             fits = predicted @ centres.T
         else:
-            rows = unit_rows(bundle.gallery, bundle.norm)
-            fits = _without_own(predicted, truth, rows, of_picture, unit)
+            fits = _without_own(predicted, truth, bundle, of_picture, unit)
         for top in (1, 5) if len(names) > 5 else (1,):
             right = hits(fits, of_picture[truth], top)
             numbers.append(scored(f"top-{top} of {len(names)}, {words}", right, top / len(names), scores))
@@ -200,11 +229,20 @@ def _other_centres(other: Bundle, bundle: Bundle, names: Sequence[str], *, unit:
             "each concept, with decode-stream gallery."
         )
     rows = unit_rows(other.gallery, bundle.norm)[[i for i, _ in kept]]
-    return concept_centres(rows, np.array([concept for _, concept in kept]), len(names), unit=unit)
+    return _centres(bundle, rows, np.array([concept for _, concept in kept]), len(names), unit)
+
+
+def _centres(bundle: Bundle, rows: FloatArray, concepts: IntArray, n_concepts: int, unit: bool) -> FloatArray:
+    """Return concept centres as entries of a bundle's gallery."""
+    centres = concept_centres(rows, concepts, n_concepts, unit=unit)
+    if gives_likelihoods(bundle):
+        # As the projector makes an entry of the mean picture: the last number is of the mean, not a mean.
+        centres[:, -1] = -0.5 * (centres[:, :-1] ** 2).sum(axis=1)
+    return centres
 
 
 def _without_own(
-    predicted: FloatArray, truth: IntArray, features: FloatArray, of_picture: IntArray, unit: bool
+    predicted: FloatArray, truth: IntArray, bundle: Bundle, of_picture: IntArray, unit: bool
 ) -> FloatArray:
     """Return the fits with centres of the gallery itself, in which the picture that was shown does not count."""
     n_concepts = int(of_picture.max()) + 1
@@ -214,11 +252,12 @@ def _without_own(
             "trials show the only one of theirs in the gallery. Give others with --centres BUNDLE, made from a folder "
             "with a folder for each concept: decode-stream gallery IMAGES --target NAME --bundle PATH"
         )
-    fits = predicted @ concept_centres(features, of_picture, n_concepts, unit=unit).T
+    features = unit_rows(bundle.gallery, bundle.norm)
+    fits = predicted @ _centres(bundle, features, of_picture, n_concepts, unit).T
     for picture in np.unique(truth):
         concept = of_picture[picture]
         others = np.flatnonzero((of_picture == concept) & (np.arange(len(features)) != picture))
-        centre = concept_centres(features[others], np.zeros(len(others), np.int64), 1, unit=unit)[0]
+        centre = _centres(bundle, features[others], np.zeros(len(others), np.int64), 1, unit)[0]
         own = truth == picture
         fits[own, concept] = predicted[own] @ centre
     return fits

@@ -6,9 +6,10 @@ from decode_stream.decoders.decoded import similarity_rows, unit_rows
 from decode_stream.decoders.scoring.identification import k_way
 from decode_stream.decoders.scoring.measured import Measured
 from decode_stream.decoders.scoring.transductive import assigned, standardised
+from decode_stream.stream.errors import UsageError
 
 from .evaluation import Evaluation
-from .measure_pictures import SINGLE, scored
+from .measure_pictures import SINGLE, gives_likelihoods, scored
 
 __all__ = ["measure_assigned", "measure_standardised"]
 
@@ -16,6 +17,11 @@ __all__ = ["measure_assigned", "measure_standardised"]
 def measure_standardised(evaluation: Evaluation, says: str) -> Measured:
     """Score picks after each dimension of the predictions was z-scored over the test set."""
     bundle, scores = evaluation.bundle, evaluation.scores
+    if gives_likelihoods(bundle):
+        raise UsageError(
+            f"standardise z-scores decoded embeddings, and those of {bundle.manifest.name!r} are terms of a "
+            "log-likelihood, each in a unit of its own. Leave it out."
+        )
     told = standardised(evaluation.decoded.trial_embeddings(), unit_rows(bundle.gallery, bundle.norm))
     fits = similarity_rows(told, bundle.gallery, bundle.norm)
     k = scores.n_entries

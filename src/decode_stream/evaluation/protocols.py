@@ -38,8 +38,8 @@ class Protocol:
 PROTOCOLS: dict[str, Protocol] = {
     "exact": Protocol(
         "Exact image: a single trial picks its picture out of the whole gallery (200-way with the 200 test images of "
-        "THINGS); chance 1 / gallery, n trials, Wilson interval, widened by a bootstrap over blocks of trials where these share samples, and over "
-        "pictures where these are shown again.",
+        "THINGS); chance 1 / gallery, n trials, Wilson interval, widened by a bootstrap over blocks of trials where "
+        "these share samples, and over pictures where these are shown again.",
         measure_exact,
     ),
     "concept": Protocol(
@@ -54,7 +54,8 @@ PROTOCOLS: dict[str, Protocol] = {
     ),
     "identification": Protocol(
         "Two-way identification, as MindEye: the share of other pictures whose features correlate less with the "
-        "decoded ones than the true picture's, and retrieval from brain to picture and back; single trials and the "
+        "decoded ones than the true picture's, or, of a decoder that gives likelihoods, that have less log-evidence; "
+        "and retrieval from brain to picture and back; single trials and the "
         "mean of all repeats; chance 1/2 and 1 / pictures, n trials or pictures, bootstrap interval over pictures.",
         measure_identification,
     ),
