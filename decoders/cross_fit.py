@@ -1,24 +1,28 @@
 """What decoders say about runs they were not trained on."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import log_softmax
 
+from decode_stream.stream.errors import RecordingError
+from decode_stream.stream.parts import Parts
 from decode_stream.stream.recording import Recording
-from decode_stream.stream.types import FloatArray
+from decode_stream.stream.types import FloatArray, IntArray
 
 from .calibration import fit_calibration, fit_repeat_correlation
-from .epochs import TrialSet, grown
-from .evidence import Calibration, similarity
+from .decoded import similarity_rows
+from .epochs import TrialSet, grown, sharing
+from .evidence import Calibration
 from .fit_options import FitOptions
 from .novelty import Familiar, fit_familiar
 from .recipe import Fit, Gallery, Recipe, Trained, cut, scaled
 from .scoring.scores import Scores, TrialScore, hits
 
-__all__ = ["HeldOut", "cross_fit", "distances", "held_out_scores", "similarities"]
+__all__ = ["HeldOut", "cross_fit", "distances", "similarities"]
 
 _BATCH = 128
 #: A single run is scored in so many parts.
@@ -27,12 +31,10 @@ _N_PARTS = 5
 
 def similarities(trained: Trained, trials: TrialSet, gallery: Gallery, *, known: bool) -> FloatArray:
     """Return each window's similarity to the gallery, shape (n_trials, n_latencies, n_entries)."""
-    embeddings, entries = trained.embed(trials.windows, known), gallery.embeddings
-    norm = gallery.space.norm
+    entries, norm = gallery.embeddings, gallery.space.norm
     if trained.projector is not None:
         entries, norm = trained.projector.project(entries), trained.projector.norm(norm)
-    flat = similarity(embeddings.reshape(-1, embeddings.shape[-1]), entries, norm)
-    return flat.reshape(*embeddings.shape[:2], -1)
+    return similarity_rows(trained.embed(trials.windows, known), entries, norm)
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,30 +80,159 @@ class HeldOut:
         calibration = fit_calibration(self.known, self.labels, free, growing=self.growing)
         return fit_repeat_correlation(calibration, calibration.log_evidence(self.known), self.labels)
 
+    @cached_property
+    def scores(self) -> Scores:
+        """The trials scored, in the order of the runs.
 
-def cross_fit(recipe: Recipe, recordings: Sequence[Recording], fit: Fit, options: FitOptions) -> HeldOut:
-    """Fit without each run in turn and decode that run; scaling, too, comes from the other runs only."""
-    parts = []
-    for run, recording in enumerate(recordings):
-        options.report(f"fitting without {recording.name}")
+        Each run is scored by a calibration of the others, and of a single run each fifth: the evidence of the trials
+        that a calibration was fitted on is too good.
+        """
+        evidence = np.empty((len(self.labels), self.known.shape[2]))
+        names, parts = np.unique(self.runs, return_inverse=True)
+        if len(names) < 2:
+            parts = np.arange(len(parts)) * _N_PARTS // len(parts)
+        for part in np.unique(parts):
+            own = parts == part
+            evidence[own] = self.where(~own).calibration().log_evidence(self.known[own])
+        scores = Scores(self.known.shape[2], self.overlapping)
+        rows = zip(self.labels, evidence, self.known, self.runs, strict=True)
+        for i, (label, log_evidence, similarities, run) in enumerate(rows):
+            right = hits(similarities, np.full(len(similarities), label))
+            scores.add(TrialScore(i, i, int(label), log_evidence, right, int(run)))
+        return scores
+
+    def numbers(self) -> dict[str, float]:
+        """Return the scores as the numbers that a bundle keeps."""
+        scores = self.scores
+        evidence = np.stack([trial.log_evidence for trial in scores.trials])
+        log_p = log_softmax(evidence, axis=1)[np.arange(scores.n), self.labels]
+        numbers = {
+            "top1": float(scores.hits().mean()),
+            "chance": 1 / scores.n_entries,
+            "n": float(scores.n),
+            "log_loss": float(-log_p.mean()),
+        }
+        auc = scores.auc()
+        return numbers if auc is None else numbers | {"auc": auc}
+
+
+@dataclass(frozen=True, eq=False)
+class _Fold:
+    """A run that is held out.
+
+    Attributes
+    ----------
+    name : str
+    recipe : Recipe
+        Scaled by the others.
+    training, held : TrialSet
+        Trials of the others, and its own.
+    left_out : set of str
+        Why trials were not cut.
+    note : str
+        What is to be told of it.
+    """
+
+    name: str
+    recipe: Recipe
+    training: TrialSet
+    held: TrialSet
+    left_out: set[str]
+    note: str = ""
+
+
+def cross_fit(
+    recipe: Recipe,
+    recordings: Sequence[Recording],
+    fit: Fit,
+    options: FitOptions,
+    parts: Parts | None = None,
+) -> HeldOut:
+    """Fit without each run in turn and decode that run; scaling, too, comes from the other runs only.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        Not scaled yet.
+    recordings : sequence of Recording
+        One a run.
+    parts : Parts or None
+        Of a single recording: each is a run. The recording is filtered as a whole; trials of the others that share
+        samples with those held out are left out of the fit, and samples that these rest on out of the scaling.
+
+    Raises
+    ------
+    RecordingError
+        If no run has a trial that could be decoded.
+    """
+    folds = _by_recording(recipe, recordings) if parts is None else _by_part(recipe, recordings[0], parts)
+    held, left_out = list[HeldOut](), set[str]()
+    for run, fold in enumerate(folds):
+        left_out |= fold.left_out
+        if not len(fold.held.labels):
+            options.report(f"{fold.name} has no trial to hold out")
+            continue
+        _check_left(fold.training, f"without {fold.name}", left_out)
+        options.report(f"fitting without {fold.name}{fold.note}")
+        trained = fit(fold.training, fold.recipe, options.of(f"without-{run + 1}"))
+        known, unknown = (similarities(trained, fold.held, recipe.gallery, known=k) for k in (True, False))
+        out = distances(fit_familiar(fold.training.windows), fold.held, recipe)
+        runs = np.full(len(fold.held.labels), run)
+        held.append(HeldOut(known, unknown, fold.held.labels, runs, fold.held.overlapping, distances=out))
+    if not held:
+        raise RecordingError(_nothing("in these recordings", left_out))
+    return HeldOut(
+        np.concatenate([p.known for p in held]),
+        np.concatenate([p.unknown for p in held]),
+        np.concatenate([p.labels for p in held]),
+        np.concatenate([p.runs for p in held]),
+        any(p.overlapping for p in held),
+        recipe.schedule.first_s is not None,
+        np.concatenate([p.distances for p in held if p.distances is not None]),
+    )
+
+
+def _by_recording(recipe: Recipe, recordings: Sequence[Recording]) -> Iterator[_Fold]:
+    """Hold out each recording in turn."""
+    for recording in recordings:
         others = [other for other in recordings if other is not recording]
         fold = scaled(recipe, others)
-        training = cut(fold, others)
-        trained = fit(training, fold, options.of(f"without-{run + 1}"))
-        trials = cut(fold, [recording])
-        known, unknown = (similarities(trained, trials, recipe.gallery, known=k) for k in (True, False))
-        runs = np.full(len(trials.labels), run)
-        out = distances(fit_familiar(training.windows), trials, recipe)
-        parts.append(HeldOut(known, unknown, trials.labels, runs, trials.overlapping, distances=out))
-    return HeldOut(
-        np.concatenate([p.known for p in parts]),
-        np.concatenate([p.unknown for p in parts]),
-        np.concatenate([p.labels for p in parts]),
-        np.concatenate([p.runs for p in parts]),
-        any(p.overlapping for p in parts),
-        recipe.schedule.first_s is not None,
-        np.concatenate([p.distances for p in parts if p.distances is not None]),
-    )
+        training, held = cut(fold, others), cut(fold, [recording])
+        yield _Fold(recording.name, fold, training, held, {*training.left_out, *held.left_out})
+
+
+def _by_part(recipe: Recipe, recording: Recording, parts: Parts) -> Iterator[_Fold]:
+    """Hold out each part of a recording in turn."""
+    lead, tail = recipe.reach
+    decimation = round(recording.sfreq_hz / recipe.chain.sfreq_hz)
+    # A trial that was cut before lies in its part.
+    shifts = (0, lead * decimation, -tail * decimation) if recording.epoch is None else (0,)
+    for part in range(parts.n):
+
+        def beside(samples: IntArray, part: int = part) -> npt.NDArray[np.bool_]:
+            """Tell which samples no trial of the part rests on."""
+            numbers = np.stack([parts.number(samples + shift) for shift in shifts])
+            return np.asarray((numbers != part).all(axis=0))
+
+        fold = scaled(recipe, [recording], beside)
+        trials = cut(fold, [recording], parts)
+        assert trials.onsets is not None
+        own = trials.runs == part
+        shared = ~own & sharing(trials.onsets, trials.onsets[own], lead + tail)
+        note = f"; {shared.sum()} trials left out that share samples with it" if shared.any() else ""
+        name = f"part {part + 1} of {parts.n} of {recording.name}"
+        yield _Fold(name, fold, trials.where(~own & ~shared), trials.where(own), {*trials.left_out}, note)
+
+
+def _check_left(trials: TrialSet, where: str, left_out: set[str]) -> None:
+    """Refuse to fit on nothing."""
+    if not len(trials.labels):
+        raise RecordingError(_nothing(where, left_out))
+
+
+def _nothing(where: str, left_out: set[str]) -> str:
+    reasons = ", ".join(sorted(left_out)) or "none is marked"
+    return f"No trial is left {where}: {reasons}. Give longer or cleaner recordings."
 
 
 def distances(familiar: Familiar, trials: TrialSet, recipe: Recipe) -> npt.NDArray[np.float64]:
@@ -114,32 +245,3 @@ def distances(familiar: Familiar, trials: TrialSet, recipe: Recipe) -> npt.NDArr
             part = some[:, k] if schedule.first_s is None else grown(some, schedule, k)
             out[start : start + _BATCH, k] = familiar.distances(part)
     return out
-
-
-def held_out_scores(held_out: HeldOut) -> tuple[Scores, dict[str, float]]:
-    """Return the scores of held-out trials, as an object and as the numbers a bundle keeps.
-
-    Each run is scored by a calibration of the others, and of a single run each fifth: the evidence of the trials that a
-    calibration was fitted on is too good.
-    """
-    evidence = np.empty((len(held_out.labels), held_out.known.shape[2]))
-    names, parts = np.unique(held_out.runs, return_inverse=True)
-    if len(names) < 2:
-        parts = np.arange(len(parts)) * _N_PARTS // len(parts)
-    for part in np.unique(parts):
-        own = parts == part
-        evidence[own] = held_out.where(~own).calibration().log_evidence(held_out.known[own])
-    scores = Scores(held_out.known.shape[2], held_out.overlapping)
-    rows = zip(held_out.labels, evidence, held_out.known, held_out.runs, strict=True)
-    for i, (label, log_evidence, similarities, run) in enumerate(rows):
-        right = hits(similarities, np.full(len(similarities), label))
-        scores.add(TrialScore(i, i, int(label), log_evidence, right, int(run)))
-    log_p = log_softmax(evidence, axis=1)[np.arange(scores.n), held_out.labels]
-    numbers = {
-        "top1": float(scores.hits().mean()),
-        "chance": 1 / scores.n_entries,
-        "n": float(scores.n),
-        "log_loss": float(-log_p.mean()),
-    }
-    auc = scores.auc()
-    return scores, numbers if auc is None else numbers | {"auc": auc}

@@ -1,7 +1,7 @@
 """Recordings as training data: the windows that a live session would have cut, and nothing else."""
 
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from tempfile import TemporaryFile
@@ -14,19 +14,29 @@ from decode_stream.stream.cutter import CutWindow, WindowCutter
 from decode_stream.stream.errors import RecordingError
 from decode_stream.stream.filters import ChainSpec
 from decode_stream.stream.ingest import Ingest
+from decode_stream.stream.parts import Parts
 from decode_stream.stream.recording import Recording, n_missing
 from decode_stream.stream.trials import Trials
 from decode_stream.stream.types import Chunk, Gap, IntArray, Marker, StreamInfo, Trial
 from decode_stream.stream.window_chain import WindowSpec
 from decode_stream.stream.windows import WindowSchedule
 
-__all__ = ["TrialSet", "cut_trials", "grown", "overlap", "play_into", "robust_scale", "stream_info"]
+__all__ = [
+    "BLOCK_S",
+    "TrialSet",
+    "cut_trials",
+    "grown",
+    "overlap",
+    "play_into",
+    "sharing",
+    "stream_info",
+    "whole_windows",
+]
 
-_BLOCK_S = 2.0
+#: So much of a recording is fed at once.
+BLOCK_S = 2.0
 #: Trials copied at once.
 _COPIED = 256
-#: Samples, and values of all channels, over all recordings, that location and spread are told from.
-_SCALE_SAMPLES, _SCALE_VALUES = 100_000, 40_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,13 +51,15 @@ class TrialSet:
     labels : array of shape (n_trials,), int64
         Gallery index of the stimulus.
     runs : array of shape (n_trials,), int64
-        Which recording each trial comes from.
+        Which recording each trial comes from, or which part of a single one.
     left_out : Counter of str
         Number of trials that are not here, by reason.
     overlapping : bool
         Whether any of the trials share samples.
     people : array of shape (n_trials,), int64, or None
         Whose trial each is, from 0; None where all are of one person.
+    onsets : array of shape (n_trials,), int64, or None
+        Sample of each onset within its recording, at the decoder's rate; None of several people's.
     """
 
     windows: npt.NDArray[np.float32]
@@ -56,6 +68,7 @@ class TrialSet:
     left_out: Counter[str] = field(default_factory=Counter)
     overlapping: bool = False
     people: IntArray | None = None
+    onsets: IntArray | None = None
 
     def where(self, which: npt.NDArray[np.bool_]) -> "TrialSet":
         """Return some of the trials, in a file of their own.
@@ -65,33 +78,43 @@ class TrialSet:
         which : array of shape (n_trials,), bool
         """
         places = np.flatnonzero(which)
-        shape = (len(places), *self.windows.shape[1:])
-        with TemporaryFile() as file:
-            for start in range(0, len(places), _COPIED):
-                file.write(self.windows[places[start : start + _COPIED]].data)
-            windows = _mapped(file, shape)
-        people = None if self.people is None else self.people[places]
-        runs = self.runs[places]
-        return TrialSet(windows, self.labels[places], runs, overlapping=self.overlapping, people=people)
+        blocks = (places[start : start + _COPIED] for start in range(0, len(places), _COPIED))
+        windows = _in_file((self.windows[some] for some in blocks), (len(places), *self.windows.shape[1:]))
+        return TrialSet(
+            windows,
+            self.labels[places],
+            self.runs[places],
+            overlapping=self.overlapping,
+            people=None if self.people is None else self.people[places],
+            onsets=None if self.onsets is None else self.onsets[places],
+        )
 
     @classmethod
     def joined(cls, parts: Sequence["TrialSet"]) -> "TrialSet":
         """Return the trials of several people, a set each, in a file of their own; runs are numbered on."""
         shape = (sum(len(part.labels) for part in parts), *parts[0].windows.shape[1:])
         n_runs = np.cumsum([0, *(int(part.runs.max(initial=-1)) + 1 for part in parts)])
-        with TemporaryFile() as file:
-            for part in parts:
-                for start in range(0, len(part.labels), _COPIED):
-                    file.write(np.ascontiguousarray(part.windows[start : start + _COPIED]).data)
-            windows = _mapped(file, shape)
+        blocks = (
+            part.windows[start : start + _COPIED]
+            for part in parts
+            for start in range(0, len(part.labels), _COPIED)
+        )
         return cls(
-            windows,
+            _in_file(blocks, shape),
             np.concatenate([part.labels for part in parts]),
             np.concatenate([part.runs + n for part, n in zip(parts, n_runs, strict=False)]),
             sum((part.left_out for part in parts), Counter()),
             any(part.overlapping for part in parts),
             np.repeat(np.arange(len(parts)), [len(part.labels) for part in parts]),
         )
+
+
+def _in_file(blocks: Iterable[npt.NDArray[np.float32]], shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
+    """Return blocks laid end to end in a file without a name, which goes with the array."""
+    with TemporaryFile() as file:
+        for block in blocks:
+            file.write(np.ascontiguousarray(block).data)
+        return _mapped(file, shape)
 
 
 def _mapped(file: IO[bytes], shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
@@ -113,6 +136,22 @@ def overlap(onsets: Sequence[int], n_samples: int) -> bool:
     return any(after - before < n_samples for before, after in pairwise(onsets))
 
 
+def sharing(onsets: IntArray, others: IntArray, n_samples: int) -> npt.NDArray[np.bool_]:
+    """Return which trials share samples with one of some others of their recording, shape (n_trials,).
+
+    Parameters
+    ----------
+    onsets : array of shape (n_trials,), int64
+    others : array of shape (n_others,), int64
+        Onsets of the others.
+    n_samples : int
+        Samples that a trial rests on.
+    """
+    ordered = np.sort(others)
+    from_, to = (np.searchsorted(ordered, onsets + end) for end in (1 - n_samples, n_samples))
+    return np.asarray(from_ < to)
+
+
 def stream_info(recording: Recording) -> StreamInfo:
     """Return a recording's description as if it came from a stream."""
     return StreamInfo(
@@ -129,7 +168,7 @@ def play_into(
     `marker_offset_s` and corrected by the ingest's onset channel if it has one.
     """
     offset = round(marker_offset_s * recording.sfreq_hz)
-    block = max(1, round(_BLOCK_S * recording.sfreq_hz))
+    block = max(1, round(BLOCK_S * recording.sfreq_hz))
     gaps = deque(sorted(recording.gaps, key=lambda gap: gap.start))
     markers = deque(recording.markers)
     table = recording.stimuli
@@ -165,6 +204,7 @@ def cut_trials(
     *,
     marker_offset_s: float = 0.0,
     onset_channel: str | None = None,
+    parts: Parts | None = None,
 ) -> TrialSet:
     """Cut every whole and sound trial out of recordings.
 
@@ -178,6 +218,8 @@ def cut_trials(
         Added to the time of every marker.
     onset_channel : str or None
         Photodiode or trigger channel that corrects the markers.
+    parts : Parts or None
+        Of a single recording: each trial's run is then the part of its onset. The recording is filtered as a whole.
 
     Returns
     -------
@@ -188,25 +230,24 @@ def cut_trials(
     RecordingError
         If a recording has no marker with one of the labels.
     """
-    if schedule.first_s is not None:
-        schedule, n_latencies = replace(schedule, first_s=schedule.length_s), 1
-    labels, runs = list[int](), list[int]()
+    schedule, n_latencies = whole_windows(schedule, n_latencies)
+    labels, runs, onsets = list[int](), list[int](), list[int]()
     left_out: Counter[str] = Counter()
     overlapping = False
     # Windows overlap fourfold, so those of a large recording do not fit into memory: a file without a name holds them.
     with TemporaryFile() as file:
         for run, recording in enumerate(recordings):
-            hold_s = 2 * _BLOCK_S + float(schedule.stop(n_latencies) / schedule.sfreq_hz) + 10.0
+            hold_s = 2 * BLOCK_S + float(schedule.stop(n_latencies) / schedule.sfreq_hz) + 10.0
             ingest = Ingest(stream_info(recording), chain, hold_s=hold_s, onset_channel=onset_channel)
             trials = Trials(schedule, n_latencies, stimuli)
             cutter = WindowCutter(ingest, schedule, window, trials)
-            onsets = []
-            for trial, parts in _whole_trials(cutter, play_into(ingest, recording, trials, marker_offset_s)):
-                if reasons := [part.reason for part in parts if part.data is None]:
+            first = len(onsets)
+            for trial, cuts in _whole_trials(cutter, play_into(ingest, recording, trials, marker_offset_s)):
+                if reasons := [one.reason for one in cuts if one.data is None]:
                     left_out[reasons[0]] += 1
                     continue
-                for part in parts:
-                    file.write(np.ascontiguousarray(part.data).data)
+                for one in cuts:
+                    file.write(np.ascontiguousarray(one.data).data)
                 labels.append(trial.stimulus)
                 runs.append(run)
                 onsets.append(trial.onset)
@@ -220,12 +261,21 @@ def cut_trials(
             left_out["before the recording"] += trials.missed
             left_out["marked twice"] += trials.duplicate
             left_out["cut off by the end"] += len(trials.open) + trials.waiting
-            overlapping |= overlap(onsets, cutter.trial_samples(n_latencies))
+            overlapping |= overlap(onsets[first:], cutter.trial_samples(n_latencies))
+            if parts is not None:
+                runs = parts.number(np.array(onsets, np.int64) * ingest.chain.decimation).tolist()
         shape = (len(labels), n_latencies, chain.n_out, schedule.n_times)
         windows = _mapped(file, shape)
-    return TrialSet(
-        windows, np.array(labels, dtype=np.int64), np.array(runs, dtype=np.int64), +left_out, overlapping
-    )
+    places = np.array(onsets, np.int64)
+    told = (np.array(labels, np.int64), np.array(runs, np.int64))
+    return TrialSet(windows, *told, +left_out, overlapping, onsets=places)
+
+
+def whole_windows(schedule: WindowSchedule, n_latencies: int) -> tuple[WindowSchedule, int]:
+    """Return the windows that trials are cut by, and their number: of those that grow, the last alone."""
+    if schedule.first_s is None:
+        return schedule, n_latencies
+    return replace(schedule, first_s=schedule.length_s), 1
 
 
 def grown(windows: npt.NDArray[np.float32], schedule: WindowSchedule, k: int) -> npt.NDArray[np.float32]:
@@ -266,53 +316,3 @@ def _whole_trials(cutter: WindowCutter, blocks: Iterator[None]) -> Iterator[tupl
             gathered.setdefault(trial.number, []).append(cut)
             if cutter.trials.n_latencies == k + 1:
                 yield trial, gathered.pop(trial.number)
-
-
-def robust_scale(
-    recordings: Sequence[Recording], chain: ChainSpec
-) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return the median and the spread (interquartile range / 1.349) of each output channel of a chain.
-
-    Parameters
-    ----------
-    recordings : sequence of Recording
-        Training recordings only.
-    chain : ChainSpec
-        Without scaling.
-
-    Returns
-    -------
-    center, scale : tuple of float
-        In the chain's units; for Gaussian data `scale` is the standard deviation. A channel that never changes
-        gets the scale 1.
-
-    Raises
-    ------
-    RecordingError
-        If the recordings hold no sound sample.
-    """
-    kept = []
-    for recording in recordings:
-        ingest = Ingest(stream_info(recording), chain, hold_s=4 * _BLOCK_S)
-        cursor = ingest.ring.reader()
-        # Every n-th sample is plenty for a quantile and bounds the memory.
-        n_out = recording.n_samples * len(recordings) / ingest.chain.decimation
-        thin = max(1, round(n_out / min(_SCALE_SAMPLES, _SCALE_VALUES / chain.n_out)))
-        for _ in play_into(ingest, recording):
-            for piece in cursor.read():
-                start = cursor.position - len(piece)
-                # One grid over the whole recording, or short pieces would all be looked at in the same place.
-                first = -start % thin
-                places = range(start + first, cursor.position, thin)
-                sound = np.array([ingest.flags.reason(i, i + 1) is None for i in places], dtype=bool)
-                kept.append(piece[first::thin][sound])
-    values = np.concatenate(kept) if kept else np.empty((0, chain.n_out))
-    if not len(values):
-        names = ", ".join(recording.name for recording in recordings)
-        raise RecordingError(
-            f"{names}: every sample lies in a gap, is not finite, or falls to the settling of the filters. "
-            "Give longer recordings."
-        )
-    low, center, high = np.quantile(values, [0.25, 0.5, 0.75], axis=0)
-    scale = (high - low) / 1.349
-    return tuple(float(c) for c in center), tuple(float(s) if s > 0 else 1.0 for s in scale)

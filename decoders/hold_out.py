@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from decode_stream.stream.errors import RecordingError
+from decode_stream.stream.parts import Parts, split
 from decode_stream.stream.recording import Recording
 from decode_stream.stream.types import IntArray
 
@@ -17,8 +18,10 @@ from .novelty import Familiar, fit_familiar
 from .recipe import Fit, Gallery, Recipe, Trained, cut, scaled
 from .targets.selection import best_decoded, decoded_correlation
 
-__all__ = ["Fitted", "fit_on_concepts", "fit_on_runs", "fit_others", "split_concepts"]
+__all__ = ["N_PARTS", "Fitted", "fit_on_concepts", "fit_on_runs", "fit_others", "split_concepts"]
 
+#: Into so many parts a single recording is split, to hold each out once.
+N_PARTS = 5
 #: Of the concepts so many are held out; a tenth of them would cost more training than it tells.
 _SHARE = 0.05
 #: Held-out pictures that the calibration chooses among: as many as the test sets of the field have.
@@ -62,7 +65,7 @@ def fit_on_runs(recipe: Recipe, recordings: Sequence[Recording], fit: Fit, optio
     recipe : Recipe
         Not scaled yet.
     recordings : sequence of Recording
-        One a run, at least two.
+        One a run; a single one is split into `N_PARTS`, each of which is a run, and filtered as a whole.
 
     Raises
     ------
@@ -76,13 +79,23 @@ def fit_on_runs(recipe: Recipe, recordings: Sequence[Recording], fit: Fit, optio
             f"every picture: {_MOST_ENTRIES} at most. Train with --protocol concepts."
         )
     _check_enough(_marked(recordings, gallery), recordings, gallery)
-    held_out = cross_fit(recipe, recordings, fit, options)
+    parts = _parts(recordings[0]) if len(recordings) == 1 else None
+    held_out = cross_fit(recipe, recordings, fit, options, parts)
     _check_enough(held_out.labels, recordings, gallery)
-    options.report("fitting on all runs")
+    options.report("fitting on all runs" if parts is None else "fitting on all parts")
     recipe = scaled(recipe, recordings)
-    trials = cut(recipe, recordings)
+    trials = cut(recipe, recordings, parts)
     trained = fit(trials, recipe, options.of("all"))
     return Fitted(trained, recipe, trials, held_out, fit_familiar(trials.windows))
+
+
+def _parts(recording: Recording) -> Parts:
+    if len(recording.stimuli) < N_PARTS:
+        raise RecordingError(
+            f"{recording.name} holds {len(recording.stimuli)} stimuli. A single recording is split into {N_PARTS} "
+            "parts, each of which is held out once. Give a longer one, or several."
+        )
+    return split(recording, N_PARTS)
 
 
 def fit_others(
@@ -106,7 +119,8 @@ def fit_others(
     for name, recordings in others.items():
         options.report(f"reading {name}")
         parts.append(cut(scaled(recipe, recordings), recordings))
-    options.report(f"fitting on {len(others)} others first")
+    people = "another person" if len(others) == 1 else f"{len(others)} other people"
+    options.report(f"fitting on {people} first")
     trained = fit(TrialSet.joined(parts), recipe, options.of("others"))
     return Start(trained.weights)
 

@@ -8,16 +8,18 @@ import numpy.typing as npt
 
 from decode_stream.stream.errors import RecordingError, UsageError
 from decode_stream.stream.filters import ChainSpec
+from decode_stream.stream.parts import Parts
 from decode_stream.stream.recording import Recording
 from decode_stream.stream.types import Channel, FloatArray, IntArray, Modality
-from decode_stream.stream.window_chain import WindowSpec
+from decode_stream.stream.window_chain import WindowChain, WindowSpec
 from decode_stream.stream.windows import WindowSchedule
 
 from .chains import DECODER_HZ, design_chain, pick_channels, volume_schedule, whole_chain
-from .epochs import TrialSet, cut_trials, robust_scale
+from .epochs import TrialSet, cut_trials, whole_windows
 from .fit_options import FitOptions, Weights
 from .gallery_projector import GalleryProjector
 from .manifest import EmbeddingSpace
+from .scaling import robust_scale
 from .trial_spec import TrialSpec, trial_schedule, trial_window
 
 __all__ = [
@@ -68,6 +70,11 @@ class Gallery:
     structure: npt.NDArray[np.float32] | None = None
     structure_space: EmbeddingSpace | None = None
 
+    @property
+    def structure_dim(self) -> int:
+        """Dimension of the second head; 0 where there is none."""
+        return 0 if self.structure is None else self.structure.shape[1]
+
     def stimuli(self) -> dict[str, int]:
         """Return the gallery index for every marker label: the names themselves, and `labels` on top."""
         index = {name: i for i, name in enumerate(self.names)}
@@ -110,6 +117,13 @@ class Recipe:
     marker_offset_s: float = 0.0
     onset_channel: str | None = None
 
+    @property
+    def reach(self) -> tuple[int, int]:
+        """Samples that a trial rests on before its onset and from it on, at the decoder's rate."""
+        schedule, n_latencies = whole_windows(self.schedule, self.n_latencies)
+        lead = WindowChain(self.window, float(schedule.sfreq_hz)).lead
+        return lead, schedule.stop(n_latencies - 1)
+
 
 @dataclass(frozen=True, eq=False)
 class Trained:
@@ -125,7 +139,8 @@ class Trained:
     weights : mapping of str to array, or None
         Of a network, by the names of its parameters, for a later training to begin with.
     structure : callable or None
-        Takes windows and returns what the second head gives of each trial's last, (n_trials, structure_dim).
+        Takes windows and returns what the second head gives of each whole trial, (n_trials, structure_dim): of its last
+        window where they grow, else the mean over them.
     projector : GalleryProjector or None
         What leads entries of a gallery into the space where they are compared with the embeddings, where the encoder
         has learnt one.
@@ -295,14 +310,24 @@ def _layout(recording: Recording) -> str:
     return f"trials of {epoch.n_times} samples with the onset at sample {epoch.onset}"
 
 
-def scaled(recipe: Recipe, recordings: Sequence[Recording]) -> Recipe:
-    """Return the recipe with location and spread of these recordings, the training ones, and no others."""
-    center, scale = robust_scale(recordings, recipe.chain)
+def scaled(
+    recipe: Recipe,
+    recordings: Sequence[Recording],
+    which: Callable[[IntArray], npt.NDArray[np.bool_]] | None = None,
+) -> Recipe:
+    """Return the recipe with location and spread of these recordings, the training ones, and no others.
+
+    Parameters
+    ----------
+    which : callable or None
+        Which of their samples are for training, see `robust_scale`.
+    """
+    center, scale = robust_scale(recordings, recipe.chain, which)
     return replace(recipe, chain=replace(recipe.chain, center=center, scale=scale))
 
 
-def cut(recipe: Recipe, recordings: Sequence[Recording]) -> TrialSet:
-    """Cut all whole and sound trials of the gallery's stimuli."""
+def cut(recipe: Recipe, recordings: Sequence[Recording], parts: Parts | None = None) -> TrialSet:
+    """Cut all whole and sound trials of the gallery's stimuli; of a single recording's parts each is a run."""
     stimuli = recipe.gallery.stimuli()
     return cut_trials(
         recordings,
@@ -313,4 +338,5 @@ def cut(recipe: Recipe, recordings: Sequence[Recording]) -> TrialSet:
         stimuli,
         marker_offset_s=recipe.marker_offset_s,
         onset_channel=recipe.onset_channel,
+        parts=parts,
     )

@@ -1,8 +1,12 @@
-"""Short recordings as CSV files, with markers and a face/house difference in Oz."""
+"""Short recordings: CSV files with markers and a face/house difference in Oz, and pieces of longer ones."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+
+from decode_stream.replay_data.arrays import ArrayRecording
+from decode_stream.stream.recording import Recording, epoch_gaps
 
 SFREQ_HZ = 256
 
@@ -28,3 +32,30 @@ def write_csv(
     header = ",".join(["timestamps", *channels, "Marker0"])
     np.savetxt(path, rows, fmt=formats, delimiter=",", header=header, comments="")
     return path
+
+
+def pieces_of(whole: Recording, pieces: Sequence[tuple[int, int]]) -> ArrayRecording:
+    """Return stretches [start, stop) of a recording without gaps, or trials of one that was cut, end to end."""
+    starts = np.array([start for start, _ in pieces])
+    stops = np.array([stop for _, stop in pieces])
+    before = np.cumsum([0, *(stops - starts)])
+
+    def own(at: np.ndarray) -> np.ndarray:
+        place = np.maximum(np.searchsorted(starts, at, side="right") - 1, 0)
+        return np.where((starts[place] <= at) & (at < stops[place]), at - starts[place] + before[place], -1)
+
+    onset = own(whole.stimuli.onset)
+    at = own(np.array([sample for sample, _ in whole.markers], np.int64)).tolist()
+    markers = [(i, label) for i, (_, label) in zip(at, whole.markers, strict=True) if i >= 0]
+    epoch = whole.epoch
+    return ArrayRecording(
+        np.concatenate([whole.read(*piece) for piece in pieces]),
+        whole.channels,
+        whole.sfreq_hz,
+        tuple(markers),
+        () if epoch is None else epoch_gaps(int(before[-1]) // epoch.n_times, epoch, whole.sfreq_hz),
+        whole.name,
+        whole.notes,
+        whole.stimuli.rows(onset >= 0).at(onset[onset >= 0]),
+        epoch,
+    )

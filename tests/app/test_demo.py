@@ -17,6 +17,8 @@ from decode_stream.replay_data.open import inspect, open_recording
 from decode_stream.stream.errors import UsageError
 from decode_stream.stream.types import Modality
 
+from .recordings import pieces_of
+
 MODALITIES: tuple[Modality, ...] = ("eeg", "meg", "fmri")
 
 

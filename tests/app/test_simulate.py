@@ -12,8 +12,9 @@ from decode_stream.replay_data.open import inspect, open_recording
 from decode_stream.replay_data.pictures.image_folders import list_pictures
 from decode_stream.replay_data.stored import store
 from decode_stream.stream.errors import UsageError
-from decode_stream.stream.parts import RecordingPart
 from decode_stream.stream.recording import n_missing
+
+from .recordings import pieces_of
 
 BACK = "O1,Oz,O2,PO7,PO3,POz,PO4,PO8"
 
@@ -36,7 +37,7 @@ def some_trials(path: Path, out: Path, every: int) -> Path:
     assert recording.epoch is not None
     n = recording.epoch.n_times
     pieces = [(i * n, (i + 1) * n) for i in range(0, recording.n_samples // n, every)]
-    store(RecordingPart(recording, pieces, recording.name), out)
+    store(pieces_of(recording, pieces), out)
     return out
 
 

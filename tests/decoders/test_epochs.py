@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 
-from decode_stream.decoders.epochs import TrialSet, cut_trials, overlap, robust_scale
+from decode_stream.decoders.epochs import TrialSet, cut_trials, overlap, sharing
+from decode_stream.decoders.scaling import robust_scale
 from decode_stream.replay_data.arrays import ArrayRecording
 from decode_stream.stream.errors import RecordingError
 from decode_stream.stream.filters import CausalChain, ChainSpec
+from decode_stream.stream.parts import split
 from decode_stream.stream.recording import Epoch, epoch_gaps
 from decode_stream.stream.stimuli import StimulusTable
 from decode_stream.stream.types import Channel, Gap
@@ -149,6 +151,32 @@ def test_runs_are_told_apart() -> None:
     second = trials.where(trials.runs == 1)
     assert second.labels.tolist() == [1]
     assert np.array_equal(second.windows, trials.windows[2:])
+
+
+def test_the_parts_of_a_recording_are_filtered_as_one() -> None:
+    markers = tuple((900 + 241 * i, "12"[i % 2]) for i in range(12))
+    run = recording(4000, markers, gaps=(Gap(1500, 300, "loss", 0.0),))
+    spec = chain(highpass_hz=1.0)
+    whole, parts = (
+        cut_trials([run], spec, WindowSpec(), SCHEDULE, 4, STIMULI, parts=of) for of in (None, split(run, 3))
+    )
+    assert np.array_equal(whole.windows, parts.windows)
+    assert not whole.runs.any()
+    # Behind the gap the filters settle anew, which costs the trials there; not where parts meet.
+    n_left = len(parts.runs)
+    assert whole.left_out == parts.left_out
+    assert sum(whole.left_out.values()) == 12 - n_left
+    numbers = [i // 4 for i, (at, _) in enumerate(markers) if at + 300 * (at >= 1500) in set(parts.onsets)]
+    assert len(numbers) == n_left > 8
+    assert parts.runs.tolist() == numbers
+
+
+def test_trials_that_share_samples_with_others_are_told() -> None:
+    onsets, others = np.array([0, 10, 20, 30, 40]), np.array([39, 21])
+    assert sharing(onsets, others, 2).tolist() == [False, False, True, False, True]
+    assert sharing(onsets, others, 10).tolist() == [False, False, True, True, True]
+    assert sharing(onsets, others, 12).tolist() == [False, True, True, True, True]
+    assert not sharing(onsets, others[:0], 100).any()
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ import torch
 
 from decode_stream.decoders.encoders.channel_attention import ChannelAttention, ChannelAttentionConfig
 from decode_stream.decoders.encoders.lda import fit_lda, join_windows
-from decode_stream.decoders.epochs import cut_trials, robust_scale
+from decode_stream.decoders.epochs import cut_trials
+from decode_stream.decoders.scaling import robust_scale
 from decode_stream.decoders.scoring.scores import auc
 from decode_stream.decoders.training.fitting import FitSettings, embed_trials, fit
 from decode_stream.decoders.training.history import EpochReport

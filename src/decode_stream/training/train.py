@@ -7,21 +7,25 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 from rich.console import Console
 
 from decode_stream.bundle_path import check_out
 from decode_stream.config import Modality, Model, TrainConfig, TrainingProtocol
 from decode_stream.decoders.bundle import Bundle, save_bundle
-from decode_stream.decoders.cross_fit import HeldOut, held_out_scores
+from decode_stream.decoders.cross_fit import HeldOut
 from decode_stream.decoders.evidence import Calibration
 from decode_stream.decoders.fit_options import FitOptions
-from decode_stream.decoders.hold_out import Fitted, fit_on_concepts, fit_on_runs, fit_others, split_concepts
+from decode_stream.decoders.hold_out import (
+    N_PARTS,
+    Fitted,
+    fit_on_concepts,
+    fit_on_runs,
+    fit_others,
+    split_concepts,
+)
 from decode_stream.decoders.manifest import Manifest, Training
 from decode_stream.decoders.novelty import fit_novelty
 from decode_stream.decoders.recipe import Gallery, check_alike, design
-from decode_stream.stream.errors import RecordingError
-from decode_stream.stream.parts import RecordingPart, split
 from decode_stream.stream.recording import Recording
 
 from .models import check_config, check_starts, default_model, fitter, known_model, trial_spec
@@ -30,9 +34,6 @@ from .start import check_begun, read_start, start_channels
 from .training_set import open_training_set
 
 __all__ = ["train", "train_bundle"]
-
-#: Into so many parts a single recording is split, to hold each out once.
-_N_PARTS = 5
 
 
 def train(
@@ -96,8 +97,6 @@ def train(
     """
     options = options or FitOptions()
     begun = options.start.given
-    if protocol == "runs" and len(recordings) < 2:
-        recordings = _parts(recordings[0])
     recipe = design(
         recordings,
         modality,
@@ -115,19 +114,15 @@ def train(
         for runs in others.values():
             check_alike(recordings[0], runs, recipe.channels, modality)
         # What is held out later is nowhere to be seen before.
-        kept = (
-            split_concepts(gallery, options.seed)[0]
-            if protocol == "concepts"
-            else np.arange(len(gallery.names))
-        )
-        known = replace(recipe, gallery=gallery.rows(kept))
+        known = recipe
+        if protocol == "concepts":
+            known = replace(recipe, gallery=gallery.rows(split_concepts(gallery, options.seed)[0]))
         # An encoder of public weights stays as the public code has it.
         learnt = fit_others(known, others, fit, options)
         options = replace(options, start=replace(learnt, public=options.start.public))
     hold_out = fit_on_runs if protocol == "runs" else fit_on_concepts
     fitted = hold_out(recipe, recordings, fit, options)
     calibration = fitted.held_out.calibration()
-    _, numbers = held_out_scores(fitted.held_out)
     if left_out := fitted.trials.left_out:
         told = ", ".join(f"{n} {reason}" for reason, n in left_out.most_common())
         options.report(f"{len(fitted.trials.labels)} trials fitted; left out: {told}")
@@ -141,7 +136,7 @@ def train(
         n_trials=len(fitted.trials.labels),
         seed=options.seed,
         protocol=_sentence(protocol, recordings, fitted.recipe.gallery, begun=begun),
-        scores=numbers,
+        scores=fitted.held_out.numbers(),
         knows_gallery=protocol == "runs",
     )
     return _bundle(name, fitted, calibration, training), fitted.held_out
@@ -153,7 +148,8 @@ def _sentence(
     """Return how the scores were obtained."""
     chosen = f"single trial, {len(gallery.names)}-way; calibrated on the others of what was held out"
     if protocol == "runs":
-        return f"leave one of {len(recordings)} {_word(recordings)} out, {chosen}"
+        runs = f"{N_PARTS} parts" if len(recordings) == 1 else f"{len(recordings)} runs"
+        return f"leave one of {runs} out, {chosen}"
     n_concepts = len(set(gallery.concepts or gallery.names))
     seen = ", and which the weights that it began with may know" if begun else ""
     return f"{n_concepts} concepts held out, which may have chosen among epochs and settings{seen}, {chosen}"
@@ -193,19 +189,6 @@ def _bundle(name: str, fitted: Fitted, calibration: Calibration, training: Train
         features=fitted.features,
         weights=dict(trained.weights or {}),
     )
-
-
-def _parts(recording: Recording) -> tuple[RecordingPart, ...]:
-    if len(recording.stimuli) < _N_PARTS:
-        raise RecordingError(
-            f"{recording.name} holds {len(recording.stimuli)} stimuli. A single recording is split into {_N_PARTS} "
-            "parts, each of which is held out once. Give a longer one, or several."
-        )
-    return split(recording, _N_PARTS)
-
-
-def _word(recordings: Sequence[Recording]) -> str:
-    return "parts" if isinstance(recordings[0], RecordingPart) else "runs"
 
 
 def _versions() -> dict[str, str]:
@@ -279,7 +262,7 @@ def train_bundle(paths: Sequence[Path], config: TrainConfig) -> int:
     bundle = replace(bundle, thumbnails=given.thumbnails(bundle.manifest.gallery))
     bundle = save_bundle(bundle, out, overwrite=config.overwrite)
     shutil.rmtree(state, ignore_errors=True)
-    scores, numbers = held_out_scores(held_out)
+    scores, numbers = held_out.scores, bundle.manifest.training.scores
     low, high = scores.interval(scores.hits())
     auc = f", AUC {numbers['auc']:.3f}" if "auc" in numbers else ""
     print(
@@ -295,4 +278,4 @@ def train_bundle(paths: Sequence[Path], config: TrainConfig) -> int:
 def _told(recordings: Sequence[Recording], protocol: TrainingProtocol) -> str:
     if len(recordings) > 1:
         return f"{len(recordings)} runs"
-    return f"{_N_PARTS} parts of {recordings[0].name}" if protocol == "runs" else recordings[0].name
+    return f"{N_PARTS} parts of {recordings[0].name}" if protocol == "runs" else recordings[0].name

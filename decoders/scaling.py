@@ -1,0 +1,76 @@
+"""Location and spread of training recordings, for the end of a chain."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from decode_stream.stream.errors import RecordingError
+from decode_stream.stream.filters import ChainSpec
+from decode_stream.stream.ingest import Ingest
+from decode_stream.stream.recording import Recording
+from decode_stream.stream.types import IntArray
+
+from .epochs import BLOCK_S, play_into, stream_info
+
+__all__ = ["robust_scale"]
+
+#: Samples, and values of all channels, over all recordings, that location and spread are told from.
+_SCALE_SAMPLES, _SCALE_VALUES = 100_000, 40_000_000
+
+
+def robust_scale(
+    recordings: Sequence[Recording],
+    chain: ChainSpec,
+    which: Callable[[IntArray], npt.NDArray[np.bool_]] | None = None,
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return the median and the spread (interquartile range / 1.349) of each output channel of a chain.
+
+    Parameters
+    ----------
+    recordings : sequence of Recording
+        Training recordings only.
+    chain : ChainSpec
+        Without scaling.
+    which : callable or None
+        Takes the indices of samples as a stream counts them, missing ones included, and returns which of them are for
+        training; by default all.
+
+    Returns
+    -------
+    center, scale : tuple of float
+        In the chain's units; for Gaussian data `scale` is the standard deviation. A channel that never changes
+        gets the scale 1.
+
+    Raises
+    ------
+    RecordingError
+        If the recordings hold no sound sample.
+    """
+    kept = []
+    for recording in recordings:
+        ingest = Ingest(stream_info(recording), chain, hold_s=4 * BLOCK_S)
+        cursor = ingest.ring.reader()
+        # Every n-th sample is plenty for a quantile and bounds the memory.
+        n_out = recording.n_samples * len(recordings) / ingest.chain.decimation
+        thin = max(1, round(n_out / min(_SCALE_SAMPLES, _SCALE_VALUES / chain.n_out)))
+        for _ in play_into(ingest, recording):
+            for piece in cursor.read():
+                start = cursor.position - len(piece)
+                # One grid over the whole recording, or short pieces would all be looked at in the same place.
+                first = -start % thin
+                places = np.arange(start + first, cursor.position, thin, dtype=np.int64)
+                sound = np.array([ingest.flags.reason(i, i + 1) is None for i in places.tolist()], dtype=bool)
+                if which is not None:
+                    sound &= which(places * ingest.chain.decimation)
+                kept.append(piece[first::thin][sound])
+    values = np.concatenate(kept) if kept else np.empty((0, chain.n_out))
+    if not len(values):
+        names = ", ".join(recording.name for recording in recordings)
+        raise RecordingError(
+            f"{names}: every sample lies in a gap, is not finite, or falls to the settling of the filters. "
+            "Give longer recordings."
+        )
+    low, center, high = np.quantile(values, [0.25, 0.5, 0.75], axis=0)
+    scale = (high - low) / 1.349
+    return tuple(float(c) for c in center), tuple(float(s) if s > 0 else 1.0 for s in scale)
