@@ -71,10 +71,6 @@ class ClockOffset:
         self._outlier = None
         self._clock.update(remote_time_s, offset_s, self._noise_s)
 
-    def offset_at(self, remote_time_s: float) -> float:
-        """Return what must be added to a remote time to get this machine's; 0 before the first probe."""
-        return self._clock.predict(remote_time_s)
-
     def correct(self, stamps_s: npt.ArrayLike) -> Times:
         """Return stamps of the other clock as times of this one.
 

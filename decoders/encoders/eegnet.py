@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["EegNet", "EegNetConfig", "things_eeg_settings"]
+__all__ = ["EegNet", "EegNetConfig"]
 
 _POOLS = (4, 8)
 
@@ -77,23 +77,6 @@ class EegNetConfig:
 def _grown(kernel_length: int) -> int:
     """Return how many samples a convolution adds that is padded by half its length on both sides."""
     return 1 - kernel_length % 2
-
-
-def things_eeg_settings(n_channels: int = 63, n_times: int = 250, embedding_dim: int = 1024) -> EegNetConfig:
-    """Return the settings of the EEGNet that ATM is compared with on THINGS-EEG2 (Li et al. 2024, ATM-E).
-
-    Twenty spatial filters of each of eight temporal ones, four samples long (16 ms at 250 Hz), and no constraint on the
-    head. The public script also names a third kernel of (4, 2), which the library that it calls does not use.
-    """
-    return EegNetConfig(
-        n_channels,
-        n_times,
-        embedding_dim,
-        depth=20,
-        n_pointwise=160,
-        kernel_length=4,
-        head_max_norm=None,
-    )
 
 
 class EegNet(nn.Module):

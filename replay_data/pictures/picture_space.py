@@ -8,8 +8,8 @@ the spread of one object over places, sizes and grounds), scaled to unit length.
 root of two: the meaning is always 1/sqrt(2) long and the layout as long on average (root mean square), so that the
 cosine weighs both alike.
 
-As the length of the meaning is known, a direction alone gives the layout back: `layout_picture` undoes it. The features
-are not computed here, so that nothing here needs more than numpy: a scene's meaning is taken from the objects in it.
+As the length of the meaning is known, a direction alone gives the layout back. The features are not computed here, so
+that nothing here needs more than numpy: a scene's meaning is taken from the objects in it.
 ``python -m decode_stream.pictures.fit_picture_space`` makes the numbers anew.
 """
 
@@ -35,7 +35,6 @@ __all__ = [
     "PictureSpace",
     "embed",
     "fit_space",
-    "layout_picture",
     "picture_layout",
     "picture_space",
     "save_space",
@@ -157,30 +156,6 @@ def _join(layouts: FloatArray, meaning: FloatArray, space: PictureSpace) -> Arra
     layout = (layouts - space.layout_mean) @ space.layout_axes.T / space.layout_scale
     embeddings: Array = (_HALF * np.concatenate([layout, meaning], axis=1)).astype(np.float32)
     return embeddings
-
-
-def layout_picture(embedding: FloatArray, space: PictureSpace | None = None) -> Picture:
-    """Return the coarse picture that an embedding's layout stands for.
-
-    Parameters
-    ----------
-    embedding : array of shape (192,)
-        Of any length: what counts is the layout relative to the meaning, whose length is known.
-
-    Returns
-    -------
-    array of shape (8, 8, 3), uint8
-    """
-    space = space or picture_space()
-    embedding = np.asarray(embedding, dtype=np.float64)
-    if embedding.shape != (EMBEDDING_SIZE,):
-        raise ValueError(
-            f"An embedding has {EMBEDDING_SIZE} numbers; got an array of shape {embedding.shape}."
-        )
-    length = max(float(np.linalg.norm(embedding[LAYOUT_SIZE:])), 1e-12)
-    layout = embedding[:LAYOUT_SIZE] / length * space.layout_scale
-    colours = np.clip(space.layout_mean + layout @ space.layout_axes, 0, 1)
-    return np.rint(255 * colours).astype(np.uint8).reshape(_GRID, _GRID, 3)
 
 
 def _unit(rows: FloatArray) -> npt.NDArray[np.float64]:

@@ -129,11 +129,6 @@ class FmriSubject:
         """One channel a voxel, in C order over (x, y, z), in the scanner's arbitrary units."""
         return voxel_channels(np.argwhere(self.mask), self.affine_mm)
 
-    @cached_property
-    def beta_channels(self) -> tuple[Channel, ...]:
-        """The same channels for betas, in percent."""
-        return voxel_channels(np.argwhere(self.mask), self.affine_mm, "%")
-
     def regions(self) -> dict[str, IntArray]:
         """Return label volumes (x, y, z) by NSD's names; -1 outside cortex, which here is outside the brain."""
         labels = {

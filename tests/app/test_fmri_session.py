@@ -81,7 +81,7 @@ def betas(subject: FmriSubject, number: int, n_trials: int = 24) -> ArrayRecordi
     made = simulate_betas(subject, embeddings()[which], (1, number))
     return ArrayRecording(
         made,
-        subject.beta_channels,
+        tuple(replace(channel, unit="%") for channel in subject.channels),
         0.25,
         markers=tuple((i, NAMES[k]) for i, k in enumerate(which)),
         name=f"session-{number}",

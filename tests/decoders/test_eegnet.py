@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from decode_stream.decoders.encoders.eegnet import EegNet, EegNetConfig, things_eeg_settings
+from decode_stream.decoders.encoders.eegnet import EegNet, EegNetConfig
 
 from .formula_weights import fill, trials
 
@@ -21,7 +21,8 @@ PUBLISHED = [
         ],
     ),
     (
-        things_eeg_settings(3, 40, 4),
+        # As ATM is compared with it on THINGS-EEG2 (Li et al. 2024, ATM-E).
+        EegNetConfig(3, 40, 4, depth=20, n_pointwise=160, kernel_length=4, head_max_norm=None),
         [
             [3.3919224739074707, -8.81397533416748, 13.135730743408203, -14.006080627441406],
             [3.41634464263916, -8.845720291137695, 13.167317390441895, -14.030069351196289],
