@@ -51,12 +51,8 @@ def run_live(config: SessionConfig, bundle_path: Path | None, source: Source) ->
     source.modality = config.modality
     # Asked in good time, since the answer takes a process of its own; but not before the one that plays the demo is up.
     no_screen = None if config.headless else _in_background(window_available)
-    if bundle and config.replay:
-        _check_numbers(bundle, config.replay, config)
-    session = Session(config, source, bundle, lambda info: watch_chain(info, config.modality))
-    if bundle and config.replay and _was_trained_on(bundle, config.replay):
-        session.caveat = f"NOT HELD OUT: the decoder was trained on {config.replay.name}"
-        session.tell("caveat", session.caveat)
+    caveat = _caveat_of_replay(bundle, config.replay, config) if bundle and config.replay else ""
+    session = Session(config, source, bundle, lambda info: watch_chain(info, config.modality), caveat)
     session.start()
     code = 0
     try:
@@ -101,20 +97,24 @@ def _with_modality(config: SessionConfig, bundle: Bundle | None) -> SessionConfi
     return replace(config, modality=trained)
 
 
-def _check_numbers(bundle: Bundle, recording: Path, config: SessionConfig) -> None:
-    """Refuse a replay whose markers are numbers that name other pictures in the gallery."""
-    if bundle.manifest.space.model == "categories" or config.events is not None:
-        return
+def _caveat_of_replay(bundle: Bundle, recording: Path, config: SessionConfig) -> str:
+    """Return what keeps the scores of a replay from being held-out ones, or an empty string.
+
+    Raises
+    ------
+    RecordingError
+        If its markers are numbers that name other pictures in the gallery.
+    """
     from decode_stream.evaluation.evaluation import check_pictures
-    from decode_stream.replay_data.open import open_recording
+    from decode_stream.replay_data.open import fingerprint, open_recording
 
-    check_pictures(open_recording(recording, marker_column=config.marker_column, mask=config.mask), bundle)
-
-
-def _was_trained_on(bundle: Bundle, recording: Path) -> bool:
-    from decode_stream.replay_data.open import fingerprint
-
-    return fingerprint(recording) in bundle.manifest.training.fingerprints
+    if bundle.manifest.space.model != "categories" and config.events is None:
+        check_pictures(
+            open_recording(recording, marker_column=config.marker_column, mask=config.mask), bundle
+        )
+    if fingerprint(recording) not in bundle.manifest.training.fingerprints:
+        return ""
+    return f"NOT HELD OUT: the decoder was trained on {recording.name}"
 
 
 def _show(session: Session, console: Console, no_screen: Future[str | None] | None) -> None:

@@ -38,6 +38,8 @@ class Session:
         The decoder; without one the signal is windowed and shown only.
     watch_chain : callable
         Gives the chain to watch a stream with when there is no bundle.
+    caveat : str
+        What keeps its scores from being held-out ones; told wherever they are.
 
     Attributes
     ----------
@@ -47,8 +49,6 @@ class Session:
         When the session had reached what.
     error : BaseException or None
         What ended the session, if it failed.
-    caveat : str
-        What keeps its scores from being held-out ones; set before the start.
     """
 
     def __init__(
@@ -57,12 +57,12 @@ class Session:
         source: Source,
         bundle: Bundle | None,
         watch_chain: Callable[[StreamInfo], ChainSpec],
+        caveat: str = "",
     ) -> None:
         self.config = config
         self.bundle = bundle
         self.pipeline: Pipeline | None = None
         self.error: BaseException | None = None
-        self.caveat = ""
         self.stages = {name: StageTimes() for name in ("arrive", "window", "decode", "belief", "total")}
         self.startup = Startup()
         self.encoder = Encoder(bundle, config.provider) if bundle else None
@@ -72,6 +72,9 @@ class Session:
         self._status = Status()
         source.tell = self._status.tell
         self._watch_chain = watch_chain
+        self._caveat = caveat
+        if caveat:
+            self.tell("caveat", caveat)
         self._trace = AccuracyTrace()
         self._stop = threading.Event()
         self._intake = Intake(config, source, self._status, self.startup, self._stop)
@@ -184,7 +187,7 @@ class Session:
         chain = self.bundle.manifest.chain if self.bundle else self._watch_chain(info)
         pipeline = build_pipeline(info, chain, self.config, self.bundle, self.encoder, self._stimuli)
         if pipeline.decoder is not None:
-            pipeline.decoder.scores.caveat = self.caveat
+            pipeline.decoder.scores.caveat = self._caveat
         return pipeline
 
     # Markers and decisions
