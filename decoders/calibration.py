@@ -11,7 +11,7 @@ from decode_stream.stream.types import FloatArray, IntArray
 
 from .evidence import Calibration
 
-__all__ = ["fit_calibration", "fit_repeat_correlation"]
+__all__ = ["calibrated_loss", "fit_calibration", "fit_repeat_correlation"]
 
 # How far the factors after neighbouring windows lie apart, as a share of a typical one, before there are data.
 _STEP = 0.3
@@ -36,6 +36,25 @@ def _scale(evidence: FloatArray, labels: IntArray) -> float:
         return value, np.array([(error * evidence).sum()])
 
     return float(minimize(loss, np.ones(1), jac=True, bounds=[(0.0, None)]).x[0])
+
+
+def calibrated_loss(similarities: FloatArray, labels: IntArray) -> float:
+    """Return the log loss of trials at the scale of their evidence that fits them best.
+
+    Parameters
+    ----------
+    similarities : array of shape (n_trials, n_entries)
+    labels : array of shape (n_trials,), int
+
+    Returns
+    -------
+    float
+        In nats; log(n_entries) where the similarities tell nothing.
+    """
+    evidence = similarities.astype(np.float64)
+    # Similarities may be of any size; the search for their scale begins where they are of a common one.
+    evidence = evidence / max(float(evidence.std()), 1e-12)
+    return _log_loss(_scale(evidence, labels) * evidence, labels)[0]
 
 
 def fit_calibration(

@@ -20,8 +20,10 @@ class EpochReport:
     train_loss : float
         Mean over the trials, with all that is drawn in training: dropout, augmentations, hidden latencies.
     valid_loss : float or None
-        Mean over the validation trials, with none of that; None without them. For windows that grow the trials are as
-        far on as their windows, at latencies drawn once and for all, and so they are for the shares below.
+        Of the validation trials, with none of that; None without them. Encoders of whole trials: log loss among their
+        `n_pictures`, at the scale of the evidence that fits best. Evidence is calibrated after the training, so that a
+        network which has only become too sure of itself is none the worse. For windows that grow the trials are as far
+        on as their windows, at latencies drawn once and for all, and so they are for the shares below.
     valid_top1, valid_top5 : float or None
         Share of the validation trials whose picture came first, or among the first five, of `n_pictures`; None where
         that was not asked.

@@ -220,7 +220,6 @@ def _use_config_file(tokens: list[str]) -> list[str]:
     else:
         folders = (Path.cwd(), *Path.cwd().parents)
         path = next((folder / _CONFIG_NAME for folder in folders if (folder / _CONFIG_NAME).is_file()), None)
-    app.config = ()
     if path is None:
         return tokens
     replay = _read_toml(path).get("replay")
