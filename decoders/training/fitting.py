@@ -14,9 +14,12 @@ from decode_stream.stream.types import FloatArray, IntArray
 
 from .batches import TrialArray
 from .checkpoint import Identity, array_digest, load_checkpoint, module_digest, save_checkpoint
+from .embedding_losses import draw_mixture, mse_cosine
 from .history import FitHistory, Progress
-from .losses import TrialLoss, gallery_loss, similarities
-from .run import TrainingRun, one_cycle, out_of_memory_told
+from .loss_spec import LossSpec
+from .losses import TrialLoss
+from .run import Schedule, TrainingRun, out_of_memory_told, rate_schedule
+from .window_losses import PairedTrialLoss
 
 __all__ = ["FitSettings", "embed_trials", "fit"]
 
@@ -30,7 +33,11 @@ class FitSettings:
     n_epochs, batch_size : int
         Passes over the trials, and trials a step.
     learning_rate : float
-        Highest rate of the one-cycle schedule.
+        The highest.
+    schedule : {"constant", "step", "cosine", "one-cycle"}
+        How it changes, see `decode_stream.decoders.training.run.rate_schedule`.
+    loss : LossSpec or None
+        Of embeddings, see `PairedTrialLoss`; None for that of the evidence, `TrialLoss`.
     weight_decay : float
         Decoupled decay of the attention path.
     prior_std : float
@@ -46,6 +53,8 @@ class FitSettings:
     n_epochs: int = 30
     batch_size: int = 96
     learning_rate: float = 3e-3
+    schedule: Schedule = "one-cycle"
+    loss: LossSpec | None = None
     weight_decay: float = 1.0
     prior_std: float = 0.02
     unknown_rate: float = 0.15
@@ -101,6 +110,7 @@ def fit(
     gallery: FloatArray,
     *,
     norm: str = "none",
+    structure: FloatArray | None = None,
     valid: tuple[TrialArray, IntArray] | None = None,
     subjects: IntArray | None = None,
     seed: int = 0,
@@ -125,6 +135,8 @@ def fit(
     gallery : array of shape (n_entries, embedding_dim), float32
     norm : {"unit", "none"}
         Rule of similarity, as in the bundle.
+    structure : array of shape (n_entries, structure_dim), float32, optional
+        What a second head is to give of each entry: the last dimensions of the embedding, regressed from every window.
     valid : tuple of (windows, labels), optional
         Trials of a run left out; their loss is recorded, and chooses the epoch if `settings.keep_best`.
     subjects : array of shape (n_trials,), int64, optional
@@ -150,15 +162,25 @@ def fit(
         If there are no trials, or shapes and labels do not fit the encoder and the gallery.
     """
     settings = settings or FitSettings()
-    _check(module, windows, labels, gallery)
+    _check(module, windows, labels, gallery, structure)
     device = module.cosines.device
-    criterion = TrialLoss(
-        torch.tensor(gallery, dtype=torch.float32, device=device), norm, windows.shape[1]
+    entries = torch.tensor(gallery, dtype=torch.float32, device=device)
+    criterion: TrialLoss | PairedTrialLoss = (
+        TrialLoss(entries, norm, windows.shape[1])
+        if settings.loss is None
+        else PairedTrialLoss(settings.loss, entries)
     ).to(device)
+    layouts = None if structure is None else torch.tensor(structure, dtype=torch.float32, device=device)
     n_steps = math.ceil(len(windows) / settings.batch_size)
     optimizer, schedule = _optimizer(module, criterion, settings, n_steps)
     run = TrainingRun(
-        module, criterion, optimizer, schedule, n_epochs=settings.n_epochs, keep_best=settings.keep_best
+        module,
+        criterion,
+        optimizer,
+        schedule,
+        n_epochs=settings.n_epochs,
+        keep_best=settings.keep_best,
+        generator=None if settings.loss is None else np.random.default_rng(seed),
     )
     owner: Identity | None = None
     if checkpoint is not None:
@@ -169,7 +191,7 @@ def fit(
             "module": type(module).__name__,
             "weights at the beginning": module_digest(module),
             "trials": array_digest(windows, labels, subjects),
-            "gallery": array_digest(gallery),
+            "gallery": array_digest(gallery, structure),
             "validation trials": None if valid is None else array_digest(*valid),
         }
     cuda = [device] if device.type == "cuda" else []
@@ -179,12 +201,15 @@ def fit(
             load_checkpoint(checkpoint, run, owner)
         while run.epoch <= settings.n_epochs:
             module.train()
+            criterion.train()
+            if isinstance(criterion, PairedTrialLoss):
+                criterion.begin_epoch(run.epoch, settings.n_epochs)
+                run.first_loss = None if criterion.begins else run.first_loss
             order = np.asarray(torch.randperm(len(windows)))
             total = 0.0
             for index in (order[i::n_steps] for i in range(n_steps)):
                 batch = _Batch.take(windows, labels, subjects, index, module, settings.unknown_rate)
-                embeddings = _embed(module, batch.windows, batch.hidden, batch.subjects)
-                trial_loss, window_loss = criterion(embeddings, batch.labels, batch.hidden)
+                trial_loss, window_loss = _losses(module, criterion, batch, layouts, run.generator)
                 prior = module.linear.weight.square().sum() / (2 * settings.prior_std**2 * len(windows))
                 run.step(trial_loss + settings.window_weight * window_loss + prior)
                 total += float(trial_loss.detach()) * len(index)
@@ -197,12 +222,42 @@ def fit(
     return run.finish()
 
 
+def _losses(
+    module: ChannelAttention,
+    criterion: TrialLoss | PairedTrialLoss,
+    batch: "_Batch",
+    layouts: Tensor | None,
+    generator: np.random.Generator | None,
+) -> tuple[Tensor, Tensor]:
+    """Return the loss of a batch's trials, with that of their structure, and that of its windows."""
+    mixture, seen = None, batch.windows
+    if isinstance(criterion, PairedTrialLoss) and criterion.mixes and generator is not None:
+        people = np.zeros(len(seen), np.int64) if batch.people is None else batch.people
+        mixture = draw_mixture(people, generator).to(seen.device)
+        seen = mixture.of(seen)
+    embeddings = _embed(module, seen, batch.hidden, batch.subjects)
+    dimension = embeddings.shape[2] - (0 if layouts is None else layouts.shape[1])
+    semantic = embeddings[..., :dimension]
+    if isinstance(criterion, PairedTrialLoss):
+        trial_loss, window_loss = criterion.of_windows(semantic, batch.labels, batch.hidden, mixture)
+    else:
+        trial_loss, window_loss = criterion(semantic, batch.labels, batch.hidden)
+    if layouts is not None:
+        structure = layouts[batch.labels]
+        # Of a mixture of trials, the structure is the mixture of theirs.
+        structure = structure if mixture is None else mixture.of(structure)
+        found = embeddings[..., dimension:]
+        trial_loss = trial_loss + mse_cosine(found, structure[:, None].expand_as(found))
+    return trial_loss, window_loss
+
+
 @dataclass(frozen=True)
 class _Batch:
     windows: Tensor
     labels: Tensor
     hidden: Tensor
     subjects: Tensor | None
+    people: IntArray | None
 
     @staticmethod
     def take(
@@ -223,37 +278,52 @@ class _Batch:
             of_trial = torch.tensor(subjects[index], dtype=torch.int64, device=device)
             stranger = torch.rand(of_trial.shape, device=device) < 0.1
             of_trial = torch.where(stranger, module.config.n_subjects, of_trial)
-        return _Batch(chosen, torch.tensor(labels[index], dtype=torch.int64, device=device), hidden, of_trial)
+        people = None if subjects is None else subjects[index]
+        of_picture = torch.tensor(labels[index], dtype=torch.int64, device=device)
+        return _Batch(chosen, of_picture, hidden, of_trial, people)
 
 
-def _check(module: ChannelAttention, windows: TrialArray, labels: IntArray, gallery: FloatArray) -> None:
+def _check(
+    module: ChannelAttention,
+    windows: TrialArray,
+    labels: IntArray,
+    gallery: FloatArray,
+    structure: FloatArray | None,
+) -> None:
     config = module.config
     expected = (len(labels), config.n_latencies, config.n_channels, config.n_times)
     if windows.shape != expected or not len(labels):
         raise ValueError(f"Trials must have windows of shape {expected}; got {windows.shape}.")
-    if gallery.shape != (len(gallery), config.embedding_dim):
-        raise ValueError(f"Gallery entries have {config.embedding_dim} dimensions; got {gallery.shape}.")
+    dimension = config.embedding_dim - (0 if structure is None else structure.shape[1])
+    if gallery.shape != (len(gallery), dimension):
+        raise ValueError(f"Gallery entries have {dimension} dimensions; got {gallery.shape}.")
+    if structure is not None and len(structure) != len(gallery):
+        raise ValueError(f"{len(gallery)} entries need a structure each; got {len(structure)}.")
     if labels.min() < 0 or labels.max() >= len(gallery):
         raise ValueError(f"Labels are rows of the gallery, 0 to {len(gallery) - 1}.")
 
 
 def _optimizer(
-    module: ChannelAttention, criterion: TrialLoss, settings: FitSettings, n_steps: int
+    module: ChannelAttention, criterion: TrialLoss | PairedTrialLoss, settings: FitSettings, n_steps: int
 ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
     # The linear path has its own prior; decay would count it twice.
-    free = [*module.linear.parameters(), criterion.log_scales]
+    free = [*module.linear.parameters(), *criterion.parameters()]
     rest = [p for name, p in module.named_parameters() if not name.startswith("linear.")]
     groups = [{"params": free, "weight_decay": 0.0}, {"params": rest, "weight_decay": settings.weight_decay}]
-    rate = settings.learning_rate
-    optimizer = torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98))
-    return optimizer, one_cycle(optimizer, rate, settings.n_epochs * n_steps, rise=0.2)
+    optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(0.9, 0.98))
+    return optimizer, rate_schedule(optimizer, settings.schedule, settings.n_epochs, n_steps)
 
 
-def _validate(module: ChannelAttention, criterion: TrialLoss, windows: TrialArray, labels: IntArray) -> float:
-    """Return the mean trial loss against the whole gallery, latencies known."""
+def _validate(
+    module: ChannelAttention,
+    criterion: TrialLoss | PairedTrialLoss,
+    windows: TrialArray,
+    labels: IntArray,
+) -> float:
+    """Return the mean loss of trials, latencies known."""
     device = module.cosines.device
+    criterion.eval()
     embeddings = torch.tensor(embed_trials(module, windows), device=device)
     with torch.inference_mode():
-        similarity = similarities(embeddings, criterion.gallery, criterion.norm).sum(1)
-        logits = criterion.log_scales[0].exp() * similarity
-        return float(gallery_loss(logits, torch.tensor(labels, dtype=torch.int64, device=device)))
+        semantic = embeddings[..., : criterion.gallery.shape[1]]
+        return float(criterion.held_out(semantic, torch.tensor(labels, dtype=torch.int64, device=device)))

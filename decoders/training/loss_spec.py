@@ -1,7 +1,7 @@
 """Losses by name, with their numbers, and those of the published decoders."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias, get_args
 
 import torch
@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from .embedding_losses import Mixture, Sides, bimixco, clip_mse, info_nce, mse_cosine, soft_clip
 
-__all__ = ["PUBLISHED_LOSSES", "EmbeddingLoss", "LossName", "LossSpec", "make_loss"]
+__all__ = ["LOSSES", "PUBLISHED_LOSSES", "EmbeddingLoss", "LossName", "LossSpec", "make_loss"]
 
 LossName: TypeAlias = Literal[
     "info-nce", "soft-clip", "bimixco", "mse-cosine", "clip-mse", "atm-reconstruction"
@@ -40,6 +40,8 @@ class LossSpec:
         ``atm-reconstruction``.
     contrast_weight : float
         ``mse-cosine``: share of InfoNCE in its contrastive fine-tuning.
+    contrast_from : float
+        ``mse-cosine``: share of the epochs before the contrastive fine-tuning begins.
     text_weight : float
         Share of the same loss against the text targets.
     mix_share : float
@@ -55,6 +57,7 @@ class LossSpec:
     normalise: Sides = "both"
     weight: float = 0.5
     contrast_weight: float = 0.0
+    contrast_from: float = 0.0
     text_weight: float = 0.0
     mix_share: float = 0.33
     soft_temperatures: tuple[float, float] = (0.004, 0.0075)
@@ -69,7 +72,7 @@ class LossSpec:
             )
         if min(self.temperature, *self.soft_temperatures) <= 0:
             raise ValueError("Temperatures are above 0.")
-        shares = (self.weight, self.contrast_weight, self.text_weight, self.mix_share)
+        shares = (self.weight, self.contrast_weight, self.contrast_from, self.text_weight, self.mix_share)
         if not all(0 <= share <= 1 for share in shares):
             raise ValueError(f"Weights and shares lie between 0 and 1; got {shares}.")
 
@@ -85,6 +88,8 @@ class EmbeddingLoss(nn.Module):
     ----------
     mixes : bool
         Whether the inputs are to be mixed in this epoch.
+    contrasts : bool
+        Whether ``mse-cosine`` has come to its contrastive fine-tuning in this epoch.
     begins : bool
         Whether another loss begins in this epoch, not to be compared with those before.
     soft_temperature : float
@@ -98,10 +103,14 @@ class EmbeddingLoss(nn.Module):
             torch.tensor(-math.log(spec.temperature)), requires_grad=spec.learn_scale
         )
         self.mixes, self.begins = spec.name == "bimixco", False
+        self.contrasts = True
         self.soft_temperature = spec.temperature
 
     def begin_epoch(self, epoch: int, n_epochs: int) -> None:
-        """Take the state of an epoch, from 1; only ``bimixco`` changes."""
+        """Take the state of an epoch, from 1; only ``bimixco`` and ``mse-cosine`` change."""
+        if self.spec.name == "mse-cosine":
+            n_plain = int(self.spec.contrast_from * n_epochs) if self.spec.contrast_weight else 0
+            self.contrasts, self.begins = epoch > n_plain, 0 < n_plain == epoch - 1
         if self.spec.name != "bimixco":
             return
         n_mixed = int(self.spec.mix_share * n_epochs)
@@ -149,7 +158,8 @@ class EmbeddingLoss(nn.Module):
             return soft_clip(predicted, target, spec.temperature)
         if spec.name == "mse-cosine":
             mixed = mse_cosine(predicted, target, spec.weight)
-            if not spec.contrast_weight:
+            # In evaluation mode both parts count throughout, so that its epochs compare.
+            if not spec.contrast_weight or (self.training and not self.contrasts):
                 return mixed
             contrast = self.contrast(predicted, target)
             return (1 - spec.contrast_weight) * mixed + spec.contrast_weight * contrast
@@ -190,4 +200,16 @@ PUBLISHED_LOSSES: dict[str, LossSpec] = {
     "mind-reader": LossSpec("mse-cosine", weight=0.6),
     "mind-reader-contrastive": LossSpec("mse-cosine", 0.5, weight=0.6, contrast_weight=0.5),
     "mind-eye": LossSpec("bimixco", 0.006),
+}
+
+#: The losses that any network may be trained by, by the name that a user types. Mind Reader fine-tunes contrastively
+#: what it has trained before; in one training, that is its second half.
+LOSSES: dict[str, LossSpec] = {
+    "info-nce": PUBLISHED_LOSSES["nice"],
+    "soft-clip": LossSpec("bimixco", 0.006, mix_share=0.0),
+    "bimixco": PUBLISHED_LOSSES["mind-eye"],
+    "mse-cosine": PUBLISHED_LOSSES["mind-reader"],
+    "mse-cosine-contrast": replace(PUBLISHED_LOSSES["mind-reader-contrastive"], contrast_from=0.5),
+    "clip-mse": PUBLISHED_LOSSES["benchetrit"],
+    "atm-reconstruction": PUBLISHED_LOSSES["atm-s-reconstruction"],
 }

@@ -127,3 +127,14 @@ class TrialLoss(nn.Module):
             for kind in (~hidden, hidden)
         )
         return trial_loss, known + unknown
+
+    def held_out(self, embeddings: Tensor, labels: Tensor) -> Tensor:
+        """Return the loss of trials against the whole gallery, all latencies known.
+
+        Parameters
+        ----------
+        embeddings : Tensor of shape (n, n_latencies, dimension), float32
+        labels : Tensor of shape (n,), int64
+        """
+        similarity = similarities(embeddings, self.gallery, self.norm).sum(1)
+        return gallery_loss(self.log_scales[0].exp() * similarity, labels)

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -13,7 +13,10 @@ from decode_stream.stream.errors import DecodeStreamError
 
 from .history import EpochReport, FitHistory
 
-__all__ = ["DIVERGED", "TrainingRun", "one_cycle", "out_of_memory_told"]
+__all__ = ["DIVERGED", "Schedule", "TrainingRun", "out_of_memory_told", "rate_schedule"]
+
+#: How the learning rate changes.
+Schedule: TypeAlias = Literal["constant", "step", "cosine", "one-cycle"]
 
 #: A training has failed when an epoch's mean loss lies so many times above that of the first batch, before any step.
 DIVERGED = 10.0
@@ -162,23 +165,37 @@ class TrainingRun:
         )
 
 
-def one_cycle(
-    optimizer: torch.optim.Optimizer, learning_rate: float, n_steps: int, rise: float
-) -> torch.optim.lr_scheduler.OneCycleLR:
-    """Return the one-cycle schedule (Smith and Topin 2019).
+def rate_schedule(
+    optimizer: torch.optim.Optimizer,
+    schedule: Schedule,
+    n_epochs: int,
+    n_steps: int,
+    *,
+    rise: float = 0.2,
+    step_epochs: int = 10,
+    step_factor: float = 0.8,
+) -> torch.optim.lr_scheduler.LRScheduler:
+    """Return how the learning rate of an optimizer changes, step by step.
 
     Parameters
     ----------
-    learning_rate : float
-        The highest.
-    n_steps : int
-        Of the whole training.
-    rise : float
-        Share of them until the rate is highest.
+    schedule : {"constant", "step", "cosine", "one-cycle"}
+        ``step`` multiplies by `step_factor` every `step_epochs` epochs (Mind Reader: Lin et al. 2022); ``cosine`` falls
+        to 0 along half a cosine (Loshchilov and Hutter 2017, without restarts); ``one-cycle`` rises over `rise` of all
+        steps and falls to 0 (Smith and Topin 2019).
+    n_epochs, n_steps : int
+        Of the whole training, and steps of an epoch.
     """
-    # Where the rise would end with the first of all steps, torch divides by zero.
-    rise = rise / 2 if rise * n_steps == 1 else rise
-    return torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=n_steps, pct_start=rise)
+    total = n_epochs * n_steps
+    if schedule == "one-cycle":
+        # Where the rise would end with the first of all steps, torch divides by zero.
+        rise = rise / 2 if rise * total == 1 else rise
+        rate = optimizer.param_groups[0]["lr"]
+        return torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=total, pct_start=rise)
+    if schedule == "cosine":
+        return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, total)
+    factor = step_factor if schedule == "step" else 1.0
+    return torch.optim.lr_scheduler.StepLR(optimizer, step_epochs * n_steps, factor)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from decode_stream.stream.errors import UsageError
 
 from .augmentations import Augmentation, Truncation
 from .loss_spec import LossSpec
+from .run import Schedule
 
 __all__ = ["StructuralHead", "WholeTrialSettings"]
 
@@ -50,9 +51,8 @@ class WholeTrialSettings:
         Of AdamW; ``one-cycle`` moves the first between 0.85 and 0.95.
     weight_decay : float
         Decoupled; the scale of a loss does not decay.
-    schedule : {"constant", "one-cycle", "step"}
-        ``one-cycle`` rises over `rise` of all steps and falls to 0 (Smith and Topin 2019); ``step`` multiplies by
-        `step_factor` every `step_epochs` epochs.
+    schedule : {"constant", "step", "cosine", "one-cycle"}
+        See `decode_stream.decoders.training.run.rate_schedule`, and there `rise`, `step_epochs` and `step_factor`.
     loss : LossSpec
     structure : StructuralHead or None
     augmentations : tuple of Augmentation
@@ -77,7 +77,7 @@ class WholeTrialSettings:
     learning_rate: float = 2e-4
     betas: tuple[float, float] = (0.5, 0.999)
     weight_decay: float = 0.0
-    schedule: Literal["constant", "one-cycle", "step"] = "constant"
+    schedule: Schedule = "constant"
     rise: float = 0.2
     step_epochs: int = 10
     step_factor: float = 0.8

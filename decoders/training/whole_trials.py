@@ -19,7 +19,7 @@ from .embedding_losses import Mixture, draw_mixture
 from .history import FitHistory, Progress
 from .losses import similarities
 from .objective import Objective, on_device
-from .run import TrainingRun, one_cycle, out_of_memory_told
+from .run import TrainingRun, out_of_memory_told, rate_schedule
 from .whole_trial_data import TrainingTrials, ValidationTrials, check_trials, check_validation, identity
 from .whole_trial_settings import WholeTrialSettings
 
@@ -227,10 +227,16 @@ def _optimizer(
         groups.append({"params": scales, "weight_decay": 0.0})  # type: ignore[dict-item]
     rate = settings.learning_rate
     optimizer = torch.optim.AdamW(groups, lr=rate, betas=settings.betas, weight_decay=settings.weight_decay)
-    if settings.schedule == "one-cycle":
-        return optimizer, one_cycle(optimizer, rate, settings.n_epochs * n_steps, settings.rise)
-    factor = settings.step_factor if settings.schedule == "step" else 1.0
-    return optimizer, torch.optim.lr_scheduler.StepLR(optimizer, settings.step_epochs * n_steps, factor)
+    schedule = rate_schedule(
+        optimizer,
+        settings.schedule,
+        settings.n_epochs,
+        n_steps,
+        rise=settings.rise,
+        step_epochs=settings.step_epochs,
+        step_factor=settings.step_factor,
+    )
+    return optimizer, schedule
 
 
 @contextmanager

@@ -14,9 +14,11 @@ from decode_stream.stream.types import Modality
 __all__ = [
     "EvaluateConfig",
     "GalleryConfig",
+    "Loss",
     "Modality",
     "Model",
     "Provider",
+    "Schedule",
     "SessionConfig",
     "SimulateConfig",
     "TrainConfig",
@@ -38,6 +40,16 @@ Model = Literal[
     "neurobridge",
     "spatial-attention",
 ]
+Loss = Literal[
+    "info-nce",
+    "soft-clip",
+    "bimixco",
+    "mse-cosine",
+    "mse-cosine-contrast",
+    "clip-mse",
+    "atm-reconstruction",
+]
+Schedule = Literal["constant", "step", "cosine", "one-cycle"]
 TrainingProtocol = Literal["runs", "concepts"]
 Provider = Literal["cpu", "cuda", "tensorrt"]
 
@@ -174,6 +186,20 @@ class TrainConfig(_Reading):
     """Trials a step; by default its paper's."""
     learning_rate: Annotated[float | None, Parameter(group=_DECODER)] = None
     """The highest; by default its paper's, and a tenth of it with --init-from."""
+    loss: Annotated[Loss | None, Parameter(group=_DECODER)] = None
+    """Of a network with --target; by default its paper's.
+
+    info-nce is symmetric, as in CLIP and NICE (Song et al. 2024). soft-clip asks for the pictures' own similarities
+    (MindEye: Scotti et al. 2023). bimixco mixes trials for a third of the epochs, then it is soft-clip (MindEye).
+    mse-cosine regresses the embedding (Mind Reader: Lin et al. 2022). mse-cosine-contrast adds InfoNCE in the second
+    half (Mind Reader). clip-mse is 3/4 contrast and 1/4 regression (Benchetrit et al. 2024). atm-reconstruction is 1/10
+    contrast and 9/10 regression (Li et al. 2024)."""
+    schedule: Annotated[Schedule | None, Parameter(group=_DECODER)] = None
+    """Of a network's learning rate; by default its paper's.
+
+    constant leaves it (NICE, ATM-S). step takes four fifths of it every 10 epochs (Mind Reader). cosine lets it fall to
+    0 (Loshchilov and Hutter 2017). one-cycle lets it rise first, for a fifth of the steps (Smith and Topin 2019;
+    MindEye)."""
     seed: Annotated[int, Parameter(group=_DECODER)] = 0
     """Of everything random."""
     out: Annotated[Path, Parameter(group=_OUTPUT)]
@@ -190,6 +216,10 @@ class TrainConfig(_Reading):
             raise UsageError(f"--learning-rate is {self.learning_rate:g}; it must be above 0.")
         if self.structure is not None and self.target is None:
             raise UsageError("--structure is the target of a second head; the first one's is --target.")
+        if self.loss is not None and self.target is None:
+            raise UsageError(
+                "--loss is between embeddings: it belongs to --target. Categories have a loss of their own."
+            )
         if self.images is not None and self.target is None:
             raise UsageError("--images belongs to --target, which says what is made of the pictures.")
         _check_captions(self.captions, self.target)
