@@ -3,12 +3,13 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from .epochs import TrialSet
+from .manifest import PublicWeights
 from .training.history import Progress
 
 __all__ = ["FitOptions", "Start", "Validation", "Weights"]
@@ -31,10 +32,21 @@ class Start:
         Those of a network of the same make, by its own names: a fine-tuning begins there.
     public : tuple of Path
         Files of weights that the published code of the model has saved.
+    person : str
+        Of public weights of several people, whose to take; empty for anyone's.
+    origin : PublicWeights or None
+        Where `weights` come from in the end, if from public ones.
     """
 
     weights: Weights | None = None
     public: tuple[Path, ...] = ()
+    person: str = ""
+    origin: PublicWeights | None = None
+
+    @property
+    def as_published(self) -> bool:
+        """Whether the network is to do what the published code does, its defects included."""
+        return bool(self.public) or self.origin is not None
 
     @property
     def given(self) -> bool:
@@ -75,6 +87,8 @@ class FitOptions:
         Where the state of a long fit is kept, so that one that was stopped goes on; None to keep none.
     n_epochs, batch_size, learning_rate : int, int, float, or None
         Instead of the model's own.
+    loss, schedule : str or None
+        Likewise: of `decode_stream.decoders.training.loss_spec.LOSSES`, and how the learning rate changes.
     report : callable
         Is told what happens, a line at a time.
     progress : callable or None
@@ -88,6 +102,8 @@ class FitOptions:
     n_epochs: int | None = None
     batch_size: int | None = None
     learning_rate: float | None = None
+    loss: str | None = None
+    schedule: Literal["constant", "step", "cosine", "one-cycle"] | None = None
     report: Callable[[str], None] = _silent
     progress: Progress | None = None
 

@@ -23,6 +23,7 @@ __all__ = [
     "SCHEMA",
     "EmbeddingSpace",
     "Manifest",
+    "PublicWeights",
     "Training",
     "parse_manifest",
 ]
@@ -84,6 +85,30 @@ class EmbeddingSpace:
 
 
 @dataclass(frozen=True)
+class PublicWeights:
+    """Weights that published code has saved, which a network began with.
+
+    Attributes
+    ----------
+    files : dict of str to str
+        SHA-256 by name of the file.
+    code : str
+        Whose code saved them.
+    kept : tuple of str
+        What that code does otherwise than its paper says, and the network with it: its weights were made for that.
+    """
+
+    files: dict[str, str]
+    code: str
+    kept: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        files = ", ".join(f"{name} (SHA-256 {sha256[:12]})" for name, sha256 in self.files.items())
+        kept = f"; as there, {'; '.join(self.kept)}" if self.kept else ""
+        return f"{files} of {self.code}{kept}"
+
+
+@dataclass(frozen=True)
 class Training:
     """Where the encoder comes from.
 
@@ -110,6 +135,8 @@ class Training:
         the responses to them may have been learnt, too.
     scores : dict of str to float
         Held-out scores: ``top1``, ``auc``, ``log_loss``, ``n``, ``chance``.
+    public : PublicWeights or None
+        Where the weights come from that the encoder began with, or that an encoder did which it goes on from.
     """
 
     model: str
@@ -122,6 +149,7 @@ class Training:
     target: str = ""
     subjects: tuple[str, ...] = ()
     knows_gallery: bool = False
+    public: PublicWeights | None = None
 
 
 @dataclass(frozen=True)

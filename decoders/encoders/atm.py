@@ -1,10 +1,14 @@
 """ATM-S: attention among the channels of a whole trial, then convolutions over time and over channels."""
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from decode_stream.stream.errors import UsageError
 
 from .temporal_spatial import ResidualProjection, TemporalSpatialConvolution
 
@@ -94,6 +98,8 @@ class Atm(nn.Module):
         If a trial has fewer than 75 samples.
     """
 
+    public_code = "github.com/dongyangli-del/EEG_Image_decode"
+
     def __init__(self, config: AtmConfig, seed: int = 0) -> None:
         super().__init__()
         self.config = config
@@ -138,6 +144,50 @@ class Atm(nn.Module):
         strangers = (subject >= self.config.n_subjects).any()
         own = self.subjects[subject.clamp(max=self.config.n_subjects - 1)][:, None]
         return torch.where(strangers, shared, own)
+
+    def for_new_people(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the weights of other people as those of this network's, whose tokens begin at the mean of theirs.
+
+        The shared token does, too: it is a single person's where nobody has one of their own. See
+        `decode_stream.decoders.encoders.whole_trial.KnowsPeople`.
+        """
+        known = weights["subjects"] if len(weights["subjects"]) else weights["shared_subject"]
+        mean = known.mean(dim=0, keepdim=True)
+        return {**weights, "subjects": mean.repeat(self.config.n_subjects, 1), "shared_subject": mean}
+
+    def for_public_person(self, weights: Mapping[str, Tensor], person: str) -> dict[str, Tensor]:
+        """Return public weights with one person's token alone, which is then the shared one.
+
+        Parameters
+        ----------
+        weights : mapping of str to Tensor
+            By own names.
+        person : str
+            Whose, such as ``sub-08``: its number counts. Empty for anyone that public code does not know.
+
+        Raises
+        ------
+        UsageError
+            If the weights hold no token of that number.
+        """
+        n, token = len(weights["subjects"]), weights["shared_subject"]
+        if person:
+            number = re.search(r"\d+$", person)
+            if number is None or not 1 <= int(number[0]) <= n:
+                raise UsageError(
+                    f"--subject is {person!r}, who is unknown to the weights given to --init-from: they hold the "
+                    f"tokens of subjects 1 to {n}. Leave out --subject to take the one that public code has for anyone "
+                    "else."
+                )
+            # As public code counts, the last of ten has the shared token.
+            token = weights["subjects"][int(number[0]) :][:1] if int(number[0]) < n else token
+        return {**weights, "subjects": weights["subjects"][:0], "shared_subject": token}
+
+    def kept_as_published(self) -> tuple[str, ...]:
+        """Return what is done as public code does it, see `decode_stream.decoders.encoders.public_weights`."""
+        if self.config.keep_every_channel:
+            return ()
+        return ("the subject's token stands in the place of the last channel's",)
 
     def public_names(self) -> dict[str, str | None]:
         """Return own names by those of public code, see `decode_stream.decoders.encoders.public_weights`."""

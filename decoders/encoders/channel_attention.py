@@ -1,6 +1,7 @@
 """The channel-attention encoder: one network for the 100 ms windows of every latency."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -210,6 +211,17 @@ class ChannelAttention(nn.Module):
         pooled = self.norm(tokens).mean(dim=1)
         out: Tensor = embedding + self.read_out(self.dropout(pooled))
         return out
+
+    def for_new_people(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the weights of other people as those of this network's, whose tokens begin at the mean of theirs.
+
+        See `decode_stream.decoders.encoders.whole_trial.KnowsPeople`.
+        """
+        if not self.config.n_subjects:
+            return dict(weights)
+        known, unknown = weights["subjects"][:-1], weights["subjects"][-1:]
+        mean = known.mean(dim=0, keepdim=True)
+        return {**weights, "subjects": torch.cat([mean.repeat(self.config.n_subjects, 1), unknown])}
 
     def _read_linearly(self, components: Tensor, latency_s: Tensor, known: Tensor) -> Tensor:
         """Return the linear path's embedding of (n, n_channels, n_components), shape (n, embedding_dim)."""

@@ -121,6 +121,8 @@ class Nice(nn.Module):
         If a trial has fewer than 75 samples.
     """
 
+    public_code = "github.com/eeyhsong/NICE-EEG"
+
     def __init__(self, config: NiceConfig, seed: int = 0) -> None:
         super().__init__()
         self.config = config
@@ -155,6 +157,14 @@ class Nice(nn.Module):
             epoch = epoch + self.attention_dropout(self.attention(epoch))
         out: Tensor = self.project(self.convolution(epoch))
         return out
+
+    def kept_as_published(self) -> tuple[str, ...]:
+        """Return what is done as public code does it, see `decode_stream.decoders.encoders.public_weights`."""
+        if self.config.attention == "self":
+            return ("the attention multiplies every trial by 1",)
+        if self.config.attention == "graph" and not self.config.attend_in_every_trial:
+            return ("the graph links the channels of a batch's first trial alone",)
+        return ()
 
     def public_names(self) -> dict[str, str | None]:
         """Return own names by those of public code, see `decode_stream.decoders.encoders.public_weights`."""

@@ -65,6 +65,16 @@ class Projection(nn.Module):
         The maps into it, of either side.
     """
 
+    @property
+    def public_code(self) -> str:
+        """Where the public code is: UBP's, or NeuroBridge's."""
+        ubp = self.config.shared_dim is None
+        return (
+            "github.com/HaitaoWuTJU/Uncertainty-aware-Blur-Prior"
+            if ubp
+            else "github.com/feroooooo/NeuroBridge"
+        )
+
     def __init__(self, config: ProjectionConfig, seed: int = 0) -> None:
         super().__init__()
         self.config = config
@@ -112,6 +122,10 @@ class Projection(nn.Module):
         sides = (self.share_pictures.weight, self.share_pictures.bias)
         weight, bias = (value.detach().cpu().numpy().copy() for value in sides)
         return GalleryProjector(weight, bias)
+
+    def kept_as_published(self) -> tuple[str, ...]:
+        """Return what is done as public code does it, see `decode_stream.decoders.encoders.public_weights`."""
+        return ("a trial's embedding is not brought to unit length",)
 
     def public_names(self) -> dict[str, str | None]:
         """Return own names by those of public code, see `decode_stream.decoders.encoders.public_weights`.

@@ -6,7 +6,7 @@ may name its parts as it reads best, and several spellings of one parameter may 
 """
 
 import pickle
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
@@ -16,16 +16,30 @@ from torch import Tensor
 
 from decode_stream.stream.errors import UsageError
 
-__all__ = ["HasPublicWeights", "Source", "load_public_weights"]
+__all__ = ["Adapt", "HasPublicWeights", "Source", "load_public_weights"]
 
 #: One file, several, or what such files hold: tensors by name, or state dicts by the name of their part.
 Source: TypeAlias = str | Path | Sequence[str | Path] | Mapping[str, Any]
+#: Takes weights by an encoder's own names, and returns them as it may load them.
+Adapt: TypeAlias = Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
 
 _MOST_NAMED = 4
 
 
 class HasPublicWeights(Protocol):
-    """An encoder whose weights public code has saved."""
+    """An encoder whose weights public code has saved.
+
+    Attributes
+    ----------
+    public_code : str
+        Where that code is.
+    """
+
+    public_code: str
+
+    def kept_as_published(self) -> tuple[str, ...]:
+        """Return what this encoder does as that code and otherwise than its paper, in a few words each."""
+        ...
 
     def public_names(self) -> dict[str, str | None]:
         """Return the encoder's own name by public name, without a parameter's last parts where those agree.
@@ -40,7 +54,7 @@ class HasPublicWeights(Protocol):
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> Any: ...  # noqa: D102
 
 
-def load_public_weights(module: HasPublicWeights, source: Source) -> None:
+def load_public_weights(module: HasPublicWeights, source: Source, adapt: Adapt | None = None) -> None:
     """Load a state dict that public code has saved.
 
     Nothing in a file is executed: ``.safetensors`` holds numbers only, all else is read by ``torch.load`` with
@@ -57,6 +71,8 @@ def load_public_weights(module: HasPublicWeights, source: Source) -> None:
     module : HasPublicWeights
         Of the size that the weights were trained for; it is changed only if everything fits.
     source : path, sequence of paths, or mapping of str to Tensor or to state dict
+    adapt : callable, optional
+        Makes of the weights those of an encoder for other people.
 
     Raises
     ------
@@ -80,9 +96,12 @@ def load_public_weights(module: HasPublicWeights, source: Source) -> None:
         else:
             unknown.append(public)
     missing = [_public_name(name, names) for name in own if name not in given]
+    tensors = {name: tensor for name, (_, tensor) in given.items()}
+    if adapt is not None and not missing:
+        tensors = adapt(tensors)
     differing = [
-        f"{public} {tuple(tensor.shape)}, not {tuple(own[name].shape)}"
-        for name, (public, tensor) in given.items()
+        f"{given[name][0]} {tuple(tensor.shape)}, not {tuple(own[name].shape)}"
+        for name, tensor in tensors.items()
         if tensor.shape != own[name].shape
     ]
     what = {
@@ -97,7 +116,7 @@ def load_public_weights(module: HasPublicWeights, source: Source) -> None:
             "of its files under the names that public code gives them, and build it with the channels, samples and "
             "dimensions they were trained for."
         )
-    module.load_state_dict({name: tensor for name, (_, tensor) in given.items()})
+    module.load_state_dict(tensors)
 
 
 def _some(listed: list[str]) -> str:

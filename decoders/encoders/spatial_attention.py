@@ -1,8 +1,8 @@
 """Meta's MEG decoder for whole trials: attention over sensor positions, subject layers, dilated convolutions."""
 
-import copy
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -180,13 +180,13 @@ class SpatialAttention(nn.Module):
         summary = self._summary(epoch, subject)
         return self.clip_head(summary), self.mse_head(summary)
 
-    def add_subject(self) -> "SpatialAttention":
-        """Return a copy with one more subject, whose layer is the mean of the others; what was learnt stays."""
-        more = copy.deepcopy(self)
-        more.config = replace(self.config, n_subjects=self.config.n_subjects + 1)
-        with torch.no_grad():
-            more.subject_layers = nn.Parameter(self._layers())
-        return more
+    def for_new_people(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the weights of other people as those of this network's, whose layers begin at the mean of theirs.
+
+        See `decode_stream.decoders.encoders.whole_trial.KnowsPeople`.
+        """
+        mean = weights["subject_layers"].mean(dim=0, keepdim=True)
+        return {**weights, "subject_layers": mean.repeat(self.config.n_subjects, 1, 1)}
 
     def _summary(self, epoch: Tensor, subject: Tensor | None) -> Tensor:
         """Return what a trial comes to before the heads, shape (n, feature_dim)."""

@@ -1,13 +1,34 @@
 """Encoders of whole trials where encoders of windows are asked for, and by the batch."""
 
+from collections.abc import Mapping
+from typing import Protocol, runtime_checkable
+
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from decode_stream.stream.types import FloatArray, IntArray
+from decode_stream.stream.types import FloatArray
 
-__all__ = ["WholeTrial", "embed_whole"]
+__all__ = ["KnowsPeople", "WholeTrial", "embed_whole"]
+
+
+@runtime_checkable
+class KnowsPeople(Protocol):
+    """An encoder with a layer or a token of each person whose trials it learns from."""
+
+    def for_new_people(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the weights of a network of the same make, for other people, as this one may load them.
+
+        Whoever is new begins at the mean of the people known: their layers differ, and the mean is as near to all of
+        them as one can be. The papers train and test on the same people and say nothing of new ones.
+
+        Parameters
+        ----------
+        weights : mapping of str to Tensor
+            State of a network of the same names, of however many people.
+        """
+        ...
 
 
 class WholeTrial(nn.Module):
@@ -19,17 +40,15 @@ class WholeTrial(nn.Module):
     Parameters
     ----------
     encoder : Module
-        Takes trials (n, n_channels, n_times) and their subjects (n,), int64 or None.
-    subject : int or None
-        Whose trials all of them are; None for anyone's.
+        Takes trials (n, n_channels, n_times) and their subjects (n,), int64 or None: here None, for a bundle is one
+        person's.
     structure_dim : int
         So many of the encoder's last dimensions are its second head, returned apart.
     """
 
-    def __init__(self, encoder: nn.Module, subject: int | None = None, structure_dim: int = 0) -> None:
+    def __init__(self, encoder: nn.Module, structure_dim: int = 0) -> None:
         super().__init__()
         self.encoder = encoder
-        self.subject = subject
         self.structure_dim = structure_dim
 
     def forward(self, window: Tensor, latency_s: Tensor) -> Tensor | tuple[Tensor, Tensor]:
@@ -46,10 +65,7 @@ class WholeTrial(nn.Module):
         Tensor of shape (n, embedding_dim), float32
             And that of the second head, where there is one.
         """
-        subject = None
-        if self.subject is not None:
-            subject = torch.full_like(latency_s, self.subject, dtype=torch.int64)
-        embedding = self.encoder(window, subject)
+        embedding = self.encoder(window, None)
         embedding = torch.where((latency_s >= 0)[:, None], embedding, torch.zeros_like(embedding))
         if not self.structure_dim:
             return embedding
@@ -58,9 +74,7 @@ class WholeTrial(nn.Module):
 
 
 @torch.inference_mode()
-def embed_whole(
-    module: nn.Module, epochs: FloatArray, *, subjects: IntArray | None = None, batch_size: int = 256
-) -> npt.NDArray[np.float32]:
+def embed_whole(module: nn.Module, epochs: FloatArray, *, batch_size: int = 256) -> npt.NDArray[np.float32]:
     """Return the embeddings of whole trials, as outside training.
 
     Parameters
@@ -69,8 +83,6 @@ def embed_whole(
         A whole-trial encoder, on the device where it is to run.
     epochs : array of shape (n, n_channels, n_times)
         May be mapped from a file; it is read batch by batch.
-    subjects : array of shape (n,), int64, optional
-        Whose trial each is.
     batch_size : int
         Trials at a time.
 
@@ -86,8 +98,7 @@ def embed_whole(
         for start in range(0, max(len(epochs), 1), batch_size):
             some = slice(start, start + batch_size)
             epoch = torch.as_tensor(np.array(epochs[some], dtype=np.float32), device=device)
-            subject = None if subjects is None else torch.as_tensor(np.array(subjects[some]), device=device)
-            parts.append(module(epoch, subject).float().cpu().numpy())
+            parts.append(module(epoch, None).float().cpu().numpy())
     finally:
         module.train(training)
     return np.concatenate(parts)

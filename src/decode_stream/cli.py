@@ -104,12 +104,12 @@ def evaluate(
 
 @app.command
 def inspect(path: Path, /, *, json: Path | None = None) -> int:
-    """Say what a file or folder of recordings is, check it, and list what is missing.
+    """Say what a file or folder of recordings is, or a bundle, check it, and list what is missing.
 
     Parameters
     ----------
     path
-        A recording, or a folder of a dataset as it was downloaded.
+        A recording, a folder of a dataset as it was downloaded, or a bundle.
     json
         Write what was found to this file.
     """

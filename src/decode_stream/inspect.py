@@ -6,9 +6,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from decode_stream.decoders.bundle import is_bundle
 from decode_stream.replay_data.layout import Inspection
 from decode_stream.replay_data.open import inspect
 
+from .inspect_bundle import inspect_bundle
 from .summary import check_writable, write_json
 
 __all__ = ["inspect_path"]
@@ -28,10 +30,12 @@ def inspect_path(path: Path, json: Path | None) -> int:
     ------
     RecordingError
         If there is nothing at the path, or nothing that is known.
+    BundleError
+        If it is a damaged bundle.
     """
     if json is not None:
         check_writable(json)
-    inspection = inspect(path)
+    inspection = inspect_bundle(path) if is_bundle(path.expanduser()) else inspect(path)
     if json is not None:
         write_json(
             {

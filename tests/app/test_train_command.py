@@ -1,5 +1,6 @@
 """`decode-stream train` on pictures, from the files of a small THINGS-EEG2 to a bundle that decodes others."""
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -9,9 +10,13 @@ import torch
 from PIL import Image
 
 from decode_stream.cli import app
-from decode_stream.decoders.bundle import load_bundle
+from decode_stream.decoders import recipe
+from decode_stream.decoders.bundle import load_bundle, load_manifest
+from decode_stream.decoders.encoders.projection import Projection, ProjectionConfig
 from decode_stream.decoders.training.history import EpochReport
-from decode_stream.stream.errors import DecodeStreamError, UsageError
+from decode_stream.pictures.targets import objects_space
+from decode_stream.stream.errors import BundleError, DecodeStreamError, UsageError
+from decode_stream.training import training_set
 from decode_stream.training.progress import TrainingProgress
 from tests.replay_data.things_eeg_sample import write_image_metadata
 
@@ -145,12 +150,6 @@ def test_a_training_that_fails_half_way_leaves_no_bundle(dataset: Path, tmp_path
     assert "nice.bundle" not in left_behind(tmp_path)
 
 
-def test_sensors_without_a_place_are_refused_where_places_count(dataset: Path, tmp_path: Path) -> None:
-    order = ("train", trials(dataset), *QUICK, "--model", "spatial-attention", "--out", tmp_path / "x.bundle")
-    with pytest.raises(UsageError, match="of none of these 6 a position is known"):
-        run(*order)
-
-
 def test_a_training_goes_on_from_a_bundle(dataset: Path, nice: Path, tmp_path: Path) -> None:
     """At a rate of next to nothing and for one epoch, the weights are those of the bundle."""
     quiet = (*QUICK[:-1], 1e-9, "--epochs", 1, "--init-from", nice)
@@ -201,3 +200,90 @@ def test_two_heads_learn_from_other_people_first(
     result = tmp_path / "one.json"
     assert run("evaluate", trials(dataset), "--bundle", out, "--json", result) == 0
     assert json.loads(result.read_text())["recordings"][0]["trained_on"]
+
+
+@pytest.fixture(scope="module")
+def public(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return weights of the flat projection network as UBP's code saves them, for the trials here."""
+    size = ProjectionConfig(len(CHANNELS), N_TIMES, objects_space("layout").dimension)
+    own = Projection(size, seed=5).state_dict()
+    parts = {
+        "project.map": "brain.model.0",
+        "project.step": "brain.model.1.f.1",
+        "project.norm": "brain.model.2",
+    }
+    state = {
+        f"{parts[name.rpartition('.')[0]]}.{name.rpartition('.')[2]}": value for name, value in own.items()
+    }
+    path = tmp_path_factory.mktemp("public") / "ubp.pth"
+    torch.save(state, path)
+    return path
+
+
+def test_a_bundle_says_that_it_began_with_public_weights(
+    dataset: Path, public: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, again = tmp_path / "ubp.bundle", tmp_path / "again.bundle"
+    order = (*QUICK, "--epochs", 1, "--out")
+    assert run("train", trials(dataset), *order, out, "--model", "projection", "--init-from", public) == 0
+    sha256 = hashlib.sha256(public.read_bytes()).hexdigest()
+    origin = load_manifest(out).training.public
+    assert origin is not None
+    assert (origin.files, origin.code) == (
+        {"ubp.pth": sha256},
+        "github.com/HaitaoWuTJU/Uncertainty-aware-Blur-Prior",
+    )
+    said = f"began with ubp.pth (SHA-256 {sha256[:12]}) of {origin.code}; as there"
+    assert said in capsys.readouterr().out
+    # What goes on from it still does as the public code does, and says so.
+    assert run("train", trials(dataset, 2), *order, again, "--init-from", out) == 0
+    assert load_manifest(again).training.public == origin
+    capsys.readouterr()
+    assert run("inspect", again) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert "bundle, eeg, projection" in told
+    assert "ubp.pth (SHA-256" in told
+    assert "its weights can be trained on from" in told
+    (again / "encoder.onnx").write_bytes(b"")
+    with pytest.raises(BundleError, match=r"encoder\.onnx .* is not the file that was saved"):
+        run("inspect", again)
+
+
+def test_weights_that_do_not_fit_are_refused_before_anything_is_read(
+    dataset: Path, nice: Path, public: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("pictures were embedded, or trials cut")
+
+    monkeypatch.setattr(training_set, "picture_embeddings", never)
+    monkeypatch.setattr(recipe, "cut_trials", never)
+    order = ("--modality", "eeg", "--out", tmp_path / "x.bundle", "--init-from")
+    ours = ("train", trials(dataset), "--target", "objects:layout", *order)
+    with pytest.raises(
+        UsageError, match=r"shape than here: brain\.model\.0\.weight \(\d+, 600\), not \(\d+, 300\)"
+    ):
+        run(*ours, public, "--model", "projection", "--channels", "O1,Oz,O2")
+    with pytest.raises(UsageError, match=r"do not fit Projection; of another shape"):
+        run("train", trials(dataset), "--target", "objects", *order, public, "--model", "projection")
+    with pytest.raises(UsageError, match=r"do not fit Nice; missing: .*; unknown: brain\.model\.0\.weight"):
+        run(*ours, public, "--model", "nice")
+    with pytest.raises(UsageError, match="no public weights of EegNet"):
+        run(*ours, public, "--model", "eegnet")
+    wrong = ("train", trials(dataset, 2), "--target", "objects", *order, nice)
+    with pytest.raises(UsageError, match=r"decodes objects .* layout of dimension .*--target objects:layout"):
+        run(*wrong)
+    with pytest.raises(UsageError, match=r"holds another network: project\.map\.weight .* here .*heads"):
+        run(
+            "train",
+            trials(dataset, 2),
+            "--target",
+            "objects:layout",
+            "--structure",
+            "colour-layout:2x2",
+            *order,
+            nice,
+        )
+    (tmp_path / "no.pth").write_bytes(b"none")
+    with pytest.raises(UsageError, match=r"no\.pth (cannot be read as|is no file of) weights"):
+        run(*ours, tmp_path / "no.pth", "--model", "projection")
+    assert left_behind(tmp_path) == ["no.pth"]

@@ -113,19 +113,19 @@ def test_an_unknown_subject_takes_the_mean_of_all_layers() -> None:
     torch.testing.assert_close(module(x, torch.zeros(4, dtype=torch.int64)), unknown)
 
 
-def test_one_more_subject_begins_at_the_mean_of_the_others() -> None:
+@pytest.mark.parametrize("n_subjects", [1, 3])
+def test_new_people_begin_at_the_mean_of_those_known(n_subjects: int) -> None:
     module, x = SpatialAttention(SMALL).eval(), trials()
-    more = module.add_subject()
-    assert (more.config.n_subjects, module.config.n_subjects) == (3, 2)
-    known, new = torch.ones(4, dtype=torch.int64), torch.full((4,), 2)
-    torch.testing.assert_close(more(x, known), module(x, known))
-    torch.testing.assert_close(more(x, new), module(x))
-    more(x, new).square().sum().backward()
-    gradient = more.subject_layers.grad
+    other = SpatialAttention(replace(SMALL, n_subjects=n_subjects), seed=1).eval()
+    other.load_state_dict(other.for_new_people(module.state_dict()))
+    for who in range(n_subjects):
+        torch.testing.assert_close(other(x, torch.full((4,), who)), module(x))
+    other(x, torch.zeros(4, dtype=torch.int64)).square().sum().backward()
+    gradient = other.subject_layers.grad
     assert gradient is not None
-    assert gradient[2].any(), "the new layer learns"
-    assert not gradient[:2].any(), "the others stay as they were"
-    assert module.subject_layers.grad is None, "the first encoder is another"
+    assert gradient[0].any(), "the new layer learns"
+    assert not gradient[1:].any(), "the others stay as they were"
+    assert module.subject_layers.shape[0] == 2, "the first encoder is another"
 
 
 def test_causal_convolutions_leave_the_past_as_it_was() -> None:

@@ -38,13 +38,13 @@ class SideBySide(nn.Module):
 
 def test_onnx_gives_what_torch_gives_for_any_batch() -> None:
     encoders = [Atm(ATM), *(Nice(NiceConfig(4, 80, 6, attention)) for attention in ATTENTIONS)]
-    graph = export_encoder(WholeTrial(SideBySide(encoders), 1), EPOCHS, LATENCIES_S)
+    graph = export_encoder(WholeTrial(SideBySide(encoders)), EPOCHS, LATENCIES_S)
     session = ort.InferenceSession(graph, providers=["CPUExecutionProvider"])
     for n in (1, 2, 7):
         (got,) = session.run(["embedding"], {"window": EPOCHS[:n], "latency_s": LATENCIES_S[:n]})
         assert not got[~KNOWN[:n]].any()
         for encoder, part in zip(encoders, np.split(got, len(encoders), axis=1), strict=True):
-            expected = embed_whole(encoder, EPOCHS[:n], subjects=np.full(n, 1))
+            expected = embed_whole(encoder, EPOCHS[:n])
             np.testing.assert_allclose(part[KNOWN[:n]], expected[KNOWN[:n]], rtol=1e-4, atol=1e-5)
 
 
@@ -56,32 +56,19 @@ def test_a_window_of_unknown_latency_is_no_evidence_whatever_it_holds() -> None:
     assert embedding[KNOWN].any(dim=1).all()
 
 
-def test_the_subject_is_everyones() -> None:
-    encoder = Atm(ATM)
-    module = WholeTrial(encoder, 2).eval()
-    inputs = torch.from_numpy(EPOCHS), torch.zeros(7)
-    np.testing.assert_allclose(
-        module(*inputs).detach(), embed_whole(encoder, EPOCHS, subjects=np.full(7, 2)), rtol=1e-5, atol=1e-6
-    )
-    module.subject = None
-    np.testing.assert_allclose(module(*inputs).detach(), embed_whole(encoder, EPOCHS), rtol=1e-5, atol=1e-6)
-
-
 def test_embedding_goes_batch_by_batch_as_outside_training_and_changes_nothing() -> None:
     encoder = Atm(ATM).train()
     before = {name: tensor.clone() for name, tensor in encoder.state_dict().items()}
-    subjects = np.array([0, 1, 2, 0, 1, 2, 0])
-    whole = embed_whole(encoder, EPOCHS, subjects=subjects)
+    whole = embed_whole(encoder, EPOCHS)
     assert encoder.training
     assert (whole.dtype, whole.shape) == (np.float32, (7, 6))
-    parts = embed_whole(encoder, EPOCHS.astype(np.float64), subjects=subjects, batch_size=3)
+    parts = embed_whole(encoder, EPOCHS.astype(np.float64), batch_size=3)
     np.testing.assert_allclose(parts, whole, rtol=1e-5, atol=1e-6)
     assert all(torch.equal(before[name], tensor) for name, tensor in encoder.state_dict().items())
-    assert not np.allclose(embed_whole(encoder, EPOCHS), whole)
 
 
 def test_no_trials_have_no_embeddings() -> None:
-    assert embed_whole(Atm(ATM), EPOCHS[:0], subjects=np.zeros(0, np.int64)).shape == (0, 6)
+    assert embed_whole(Atm(ATM), EPOCHS[:0]).shape == (0, 6)
 
 
 def test_the_training_mode_outlives_a_failure() -> None:

@@ -31,27 +31,26 @@ SPATIAL = SpatialAttentionConfig(
 
 
 @pytest.mark.parametrize(
-    ("encoder", "subject"),
+    "encoder",
     [
-        (EegNet(EegNetConfig(4, 30, 5)), None),
-        (Projection(ProjectionConfig(4, 30, 7, shared_dim=5)), None),
-        (SpatialAttention(SPATIAL), 1),
+        EegNet(EegNetConfig(4, 30, 5)),
+        Projection(ProjectionConfig(4, 30, 7, shared_dim=5)),
+        SpatialAttention(SPATIAL),
     ],
     ids=["EEGNet", "projection", "spatial attention"],
 )
-def test_the_graph_gives_what_torch_gives(encoder: nn.Module, subject: int | None) -> None:
+def test_the_graph_gives_what_torch_gives(encoder: nn.Module) -> None:
     rng = np.random.default_rng(0)
     windows = rng.standard_normal((6, 4, 30)).astype(np.float32)
     windows[2:, :, 20:] = 0.0  # not happened yet
     latencies_s = np.array([0, 0, 0, -1, 0, -1], dtype=np.float32)
-    module = WholeTrial(encoder, subject)
+    module = WholeTrial(encoder)
     session = ort.InferenceSession(
         export_encoder(module, windows, latencies_s), providers=["CPUExecutionProvider"]
     )
     (got,) = session.run(["embedding"], {"window": windows[1:], "latency_s": latencies_s[1:]})
-    of_all = None if subject is None else torch.full((5,), subject)
     with torch.inference_mode():
-        expected = encoder(torch.tensor(windows[1:]), of_all).numpy()
+        expected = encoder(torch.tensor(windows[1:])).numpy()
     expected[latencies_s[1:] < 0] = 0.0
     np.testing.assert_allclose(got, expected, rtol=0, atol=1e-4 * np.abs(expected).max())
     assert np.abs(expected).max() > 1e-3

@@ -1,7 +1,6 @@
-"""Fits the published encoders of whole trials for `train`, each as its paper does; needs torch."""
+"""Fits the published encoders of whole trials for `train`; needs torch."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -9,158 +8,56 @@ import torch
 from torch import nn
 
 from decode_stream.config import Model
-from decode_stream.decoders.encoders.atm import Atm, AtmConfig
-from decode_stream.decoders.encoders.eegnet import EegNet, EegNetConfig
-from decode_stream.decoders.encoders.nice import Nice, NiceConfig
-from decode_stream.decoders.encoders.projection import Projection, ProjectionConfig
-from decode_stream.decoders.encoders.spatial_attention import SpatialAttention, SpatialAttentionConfig
-from decode_stream.decoders.encoders.whole_trial import WholeTrial, embed_whole
+from decode_stream.decoders.encoders.projection import Projection
+from decode_stream.decoders.encoders.whole_trial import KnowsPeople, WholeTrial, embed_whole
 from decode_stream.decoders.epochs import TrialSet, grown
 from decode_stream.decoders.fit_options import FitOptions
+from decode_stream.decoders.manifest import PublicWeights
 from decode_stream.decoders.recipe import Fit, Recipe, Trained
 from decode_stream.decoders.runtime import UNKNOWN_LATENCY
-from decode_stream.decoders.training.augmentations import Smoothing, Truncation
-from decode_stream.decoders.training.loss_spec import PUBLISHED_LOSSES, LossSpec
+from decode_stream.decoders.training.augmentations import Truncation
+from decode_stream.decoders.training.loss_spec import LossSpec
 from decode_stream.decoders.training.whole_trial_data import ValidationTrials
 from decode_stream.decoders.training.whole_trial_settings import StructuralHead, WholeTrialSettings
 from decode_stream.decoders.training.whole_trials import fit_whole_trials
 from decode_stream.export.onnx import export_encoder
-from decode_stream.stream.errors import UsageError
 
-from .network_state import FINE_TUNING, begin, state_of
+from .models import Check
+from .network_state import origin_of, state_of, with_options
+from .whole_trial_models import PUBLISHED, told_places, whole_trial_network
 
-__all__ = ["whole_trial_fit"]
+__all__ = ["whole_trial_check", "whole_trial_fit"]
 
 #: Categories have no lengths to compare: a softmax over their inner products, as in a classifier.
 _CATEGORIES = LossSpec(temperature=1.0, normalise="none")
 
 
-@dataclass(frozen=True)
-class _Size:
-    """What an encoder is made for; with the defects of the published code where its weights are to fit."""
+def whole_trial_check(model: Model) -> Check:
+    """Return what makes an encoder of whole trials as it begins, by its name."""
 
-    n_channels: int
-    n_times: int
-    dimension: int
-    recipe: Recipe
-    as_published: bool
+    def check(recipe: Recipe, options: FitOptions) -> PublicWeights | None:
+        module = whole_trial_network(model, recipe, options.start, options.seed)
+        if note := told_places(model, recipe):
+            options.report(note)
+        return origin_of(module, options.start)
 
-
-@dataclass(frozen=True)
-class _Published:
-    """An encoder and how its paper trains it.
-
-    Attributes
-    ----------
-    make : callable
-        Takes the size and a seed.
-    settings : WholeTrialSettings
-    """
-
-    make: Callable[[_Size, int], nn.Module]
-    settings: WholeTrialSettings
-
-
-def _nice(attention: str) -> _Published:
-    def make(size: _Size, seed: int) -> nn.Module:
-        shape = (size.n_channels, size.n_times, size.dimension)
-        return Nice(NiceConfig(*shape, attention, attend_in_every_trial=not size.as_published), seed)
-
-    return _Published(make, WholeTrialSettings(loss=PUBLISHED_LOSSES["nice"], average_repeats=4))
-
-
-def _atm(size: _Size, seed: int) -> nn.Module:
-    shape = (size.n_channels, size.n_times, size.dimension)
-    if size.as_published:
-        return Atm(AtmConfig(*shape), seed)
-    # One person is the one that all others share.
-    return Atm(AtmConfig(*shape, n_subjects=0, keep_every_channel=True), seed)
-
-
-def _eegnet(size: _Size, seed: int) -> nn.Module:
-    return EegNet(EegNetConfig(size.n_channels, size.n_times, size.dimension), seed)
-
-
-def _projection(size: _Size, seed: int) -> nn.Module:
-    return Projection(ProjectionConfig(size.n_channels, size.n_times, size.dimension), seed)
-
-
-def _neurobridge(size: _Size, seed: int) -> nn.Module:
-    config = ProjectionConfig(size.n_channels, size.n_times, size.dimension, shared_dim=512)
-    return Projection(config, seed)
-
-
-def _spatial_attention(size: _Size, seed: int) -> nn.Module:
-    positions = tuple(channel.position_m for channel in size.recipe.channels)
-    if not any(positions):
-        raise UsageError(
-            "--model spatial-attention places channels by where their sensors are, and of none of these "
-            f"{len(positions)} a position is known. Give recordings that hold positions (.fif, BIDS), or another model."
-        )
-    # Live, a trial grows: what is known of its past must not change with what is not there yet.
-    config = SpatialAttentionConfig(
-        size.n_channels,
-        size.n_times,
-        size.dimension,
-        positions_m=positions,
-        causal=size.recipe.n_latencies > 1,
-    )
-    return SpatialAttention(config, seed)
-
-
-_ADAM = (0.9, 0.999)
-_PUBLISHED: dict[Model, _Published] = {
-    "nice": _nice("none"),
-    "nice-sa": _nice("self"),
-    "nice-ga": _nice("graph"),
-    # Its share of text is left out: the pictures of a lab have no words.
-    "atm-s": _Published(
-        _atm,
-        WholeTrialSettings(40, 64, 3e-4, _ADAM, loss=replace(PUBLISHED_LOSSES["atm-s"], text_weight=0.0)),
-    ),
-    "eegnet": _Published(_eegnet, WholeTrialSettings(100, 64, 1e-3, _ADAM)),
-    "projection": _Published(
-        _projection,
-        WholeTrialSettings(50, 1024, 1e-4, _ADAM, 1e-4, loss=PUBLISHED_LOSSES["ubp"], average_repeats=4),
-    ),
-    "neurobridge": _Published(
-        _neurobridge,
-        WholeTrialSettings(
-            50,
-            1024,
-            1e-4,
-            _ADAM,
-            loss=PUBLISHED_LOSSES["neurobridge"],
-            augmentations=(Smoothing(),),
-            average_repeats=4,
-        ),
-    ),
-    "spatial-attention": _Published(
-        _spatial_attention,
-        WholeTrialSettings(100, 128, 3e-4, _ADAM, loss=PUBLISHED_LOSSES["benchetrit"], patience=10),
-    ),
-}
+    return check
 
 
 def whole_trial_fit(model: Model) -> Fit:
     """Return what fits an encoder of whole trials, by its name."""
-    published = _PUBLISHED[model]
 
     def fit(trials: TrialSet, recipe: Recipe, options: FitOptions) -> Trained:
-        return _fit(published, trials, recipe, options)
+        return _fit(model, trials, recipe, options)
 
     return fit
 
 
-def _fit(published: _Published, trials: TrialSet, recipe: Recipe, options: FitOptions) -> Trained:
-    n_channels, n_times = trials.windows.shape[2:]
+def _fit(model: Model, trials: TrialSet, recipe: Recipe, options: FitOptions) -> Trained:
+    people = trials.people
+    n_people = 0 if people is None else int(people.max()) + 1
+    module = whole_trial_network(model, recipe, options.start, options.seed, n_people=n_people)
     targets, structure_dim = _targets(recipe.gallery.embeddings, recipe.gallery.structure)
-    size = _Size(n_channels, n_times, targets.shape[1], recipe, bool(options.start.public))
-    try:
-        module = published.make(size, options.seed)
-    except ValueError as error:
-        raise UsageError(f"{error} Give another --model, or other recordings or --channels.") from error
-    begin(module, options.start)
     valid = None
     if options.valid is not None:
         held = options.valid
@@ -172,10 +69,10 @@ def _fit(published: _Published, trials: TrialSet, recipe: Recipe, options: FitOp
         trials.windows[:, 0],
         trials.labels,
         targets,
-        people=trials.people,
-        settings=replace(
-            _settings(published.settings, recipe, options, validated=valid is not None),
-            structure=StructuralHead(structure_dim) if structure_dim else None,
+        subjects=people if isinstance(module, KnowsPeople) else None,
+        people=people,
+        settings=_settings(
+            PUBLISHED[model].settings, recipe, options, structure_dim, validated=valid is not None
         ),
         valid=valid,
         checkpoint=options.folder,
@@ -194,17 +91,20 @@ def _targets(
 
 
 def _settings(
-    published: WholeTrialSettings, recipe: Recipe, options: FitOptions, *, validated: bool
+    published: WholeTrialSettings,
+    recipe: Recipe,
+    options: FitOptions,
+    structure_dim: int,
+    *,
+    validated: bool,
 ) -> WholeTrialSettings:
     schedule, norm = recipe.schedule, recipe.gallery.space.norm
-    begun = options.start.given
     stops = tuple(schedule.stop(k) - schedule.start(k) for k in range(recipe.n_latencies))
+    if norm == "none":
+        published = replace(published, loss=_CATEGORIES)
     return replace(
-        published,
-        n_epochs=options.n_epochs or published.n_epochs,
-        batch_size=options.batch_size or published.batch_size,
-        learning_rate=options.learning_rate or published.learning_rate * (FINE_TUNING if begun else 1.0),
-        loss=_CATEGORIES if norm == "none" else published.loss,
+        with_options(published, options),
+        structure=StructuralHead(structure_dim) if structure_dim else None,
         norm="none" if norm == "none" else "unit",
         truncate=Truncation(stops) if recipe.n_latencies > 1 else None,
         patience=published.patience if validated else None,

@@ -2,18 +2,22 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, TypeVar
 
 from decode_stream.config import Model, TrainConfig
-from decode_stream.decoders.recipe import Fit
+from decode_stream.decoders.fit_options import FitOptions
+from decode_stream.decoders.manifest import PublicWeights
+from decode_stream.decoders.recipe import Fit, Recipe
 from decode_stream.decoders.trial_spec import TrialSpec
 from decode_stream.stream.errors import UsageError
 from decode_stream.stream.types import Modality
 
 __all__ = [
     "MODELS",
+    "Check",
     "ModelEntry",
     "check_config",
+    "check_network",
     "check_starts",
     "check_structure",
     "default_model",
@@ -40,6 +44,14 @@ _AT_128_HZ = {
     modality: replace(spec, sfreq_hz=128.0, band_hz=(0.1, 40.0)) for modality, spec in _WHOLE_TRIALS.items()
 }
 
+#: Losses that ask for the target's numbers, not only to tell pictures apart.
+_REGRESSIONS = ("mse-cosine", "mse-cosine-contrast", "clip-mse", "atm-reconstruction")
+
+_Loaded = TypeVar("_Loaded")
+
+#: Makes a network as it begins, so that what does not fit is refused at once; returns where its weights are from.
+Check = Callable[[Recipe, FitOptions], PublicWeights | None]
+
 
 @dataclass(frozen=True)
 class ModelEntry:
@@ -52,26 +64,35 @@ class ModelEntry:
     modalities : tuple of str
     specs : dict of str to TrialSpec
         By modality what it asks of trials, where that is not the windows of 100 ms that slide.
-    starts : bool
-        Whether it can begin with given weights.
+    check : callable or None
+        Of a network, which can begin with given weights: returns its `Check`.
     two_heads : bool
         Whether it can give structure besides.
     embeddings : bool
         Whether it decodes embeddings, not categories alone.
+    regresses : bool
+        Whether its embeddings are the target's own, and not of a space that it learns.
     """
 
     load: Callable[[], Fit]
     modalities: tuple[Modality, ...] = ("eeg", "meg")
     specs: dict[Modality, TrialSpec] | None = None
-    starts: bool = False
+    check: Callable[[], Check] | None = None
     two_heads: bool = False
     embeddings: bool = True
+    regresses: bool = True
 
 
 def _channel_attention() -> Fit:
     from .fit_channel_attention import fit_channel_attention
 
     return fit_channel_attention
+
+
+def _channel_attention_check() -> Check:
+    from .fit_channel_attention import check_channel_attention
+
+    return check_channel_attention
 
 
 def _encoding() -> Fit:
@@ -98,32 +119,35 @@ def _ridge() -> Fit:
     return fit_ridge_encoder
 
 
-def _whole_trial(name: Model) -> Callable[[], Fit]:
+def _whole_trial(name: Model, specs: dict[Modality, TrialSpec], *, own_space: bool = False) -> ModelEntry:
     def load() -> Fit:
         from .fit_whole_trial import whole_trial_fit
 
         return whole_trial_fit(name)
 
-    return load
+    def check() -> Check:
+        from .fit_whole_trial import whole_trial_check
+
+        return whole_trial_check(name)
+
+    return ModelEntry(load, specs=specs, check=check, two_heads=not own_space, regresses=not own_space)
 
 
 MODELS: dict[Model, ModelEntry] = {
-    "channel-attention": ModelEntry(_channel_attention, starts=True),
+    "channel-attention": ModelEntry(_channel_attention, check=_channel_attention_check, two_heads=True),
     "encoding": ModelEntry(_encoding),
     # Cosines of its windows would not add up to the whole trial's, so it takes that.
     "linear": ModelEntry(_linear, specs=_LINEAR),
     "lda": ModelEntry(_lda, embeddings=False),
     "ridge": ModelEntry(_ridge, ("fmri",)),
-    "nice": ModelEntry(_whole_trial("nice"), specs=_WHOLE_TRIALS, starts=True, two_heads=True),
-    "nice-sa": ModelEntry(_whole_trial("nice-sa"), specs=_WHOLE_TRIALS, starts=True, two_heads=True),
-    "nice-ga": ModelEntry(_whole_trial("nice-ga"), specs=_WHOLE_TRIALS, starts=True, two_heads=True),
-    "atm-s": ModelEntry(_whole_trial("atm-s"), specs=_WHOLE_TRIALS, starts=True, two_heads=True),
-    "eegnet": ModelEntry(_whole_trial("eegnet"), specs=_AT_128_HZ, starts=True, two_heads=True),
-    "projection": ModelEntry(_whole_trial("projection"), specs=_WHOLE_TRIALS, starts=True, two_heads=True),
-    "neurobridge": ModelEntry(_whole_trial("neurobridge"), specs=_WHOLE_TRIALS, starts=True),
-    "spatial-attention": ModelEntry(
-        _whole_trial("spatial-attention"), specs=_AT_120_HZ, starts=True, two_heads=True
-    ),
+    "nice": _whole_trial("nice", _WHOLE_TRIALS),
+    "nice-sa": _whole_trial("nice-sa", _WHOLE_TRIALS),
+    "nice-ga": _whole_trial("nice-ga", _WHOLE_TRIALS),
+    "atm-s": _whole_trial("atm-s", _WHOLE_TRIALS),
+    "eegnet": _whole_trial("eegnet", _AT_128_HZ),
+    "projection": _whole_trial("projection", _WHOLE_TRIALS),
+    "neurobridge": _whole_trial("neurobridge", _WHOLE_TRIALS, own_space=True),
+    "spatial-attention": _whole_trial("spatial-attention", _AT_120_HZ),
 }
 
 
@@ -161,12 +185,28 @@ def check_starts(model: Model) -> None:
     ------
     UsageError
     """
-    if not MODELS[model].starts:
-        can = ", ".join(name for name, entry in MODELS.items() if entry.starts)
+    if MODELS[model].check is None:
+        can = ", ".join(name for name, entry in MODELS.items() if entry.check is not None)
         raise UsageError(
             f"--model {model} is solved from one person's trials alone: leave out --init-from and the recordings of "
             f"other people. Models that learn from others first: {can}."
         )
+
+
+def check_network(model: Model, recipe: Recipe, options: FitOptions) -> PublicWeights | None:
+    """Refuse a network that cannot be made for these trials, or weights that are not for it, before any is read.
+
+    Returns
+    -------
+    PublicWeights or None
+        What its weights come from, if published code has saved them.
+
+    Raises
+    ------
+    UsageError
+    """
+    load = MODELS[model].check
+    return None if load is None else _loaded(load)(recipe, options)
 
 
 def check_structure(model: Model) -> None:
@@ -199,9 +239,20 @@ def check_config(model: Model, config: TrainConfig) -> None:
         raise UsageError(
             f"--model {model} decodes categories, not embeddings: leave out --target, or take --model encoding."
         )
-    steps = {"epochs": config.epochs, "batch-size": config.batch_size, "learning-rate": config.learning_rate}
+    if config.loss in _REGRESSIONS and not MODELS[model].regresses:
+        raise UsageError(
+            f"--model {model} learns the space in which pictures are compared, and --loss {config.loss} would make all "
+            "of them one point of it. Take a loss that tells pictures apart: info-nce, soft-clip, bimixco."
+        )
+    steps = {
+        "epochs": config.epochs,
+        "batch-size": config.batch_size,
+        "learning-rate": config.learning_rate,
+        "loss": config.loss,
+        "schedule": config.schedule,
+    }
     given = ", ".join(f"--{name}" for name, value in steps.items() if value is not None)
-    if given and not MODELS[model].starts:
+    if given and MODELS[model].check is None:
         raise UsageError(f"--model {model} is solved at once, not in steps: leave out {given}.")
 
 
@@ -241,8 +292,12 @@ def fitter(model: Model) -> Fit:
     UsageError
         If a library that it needs is not installed.
     """
+    return _loaded(MODELS[model].load)
+
+
+def _loaded(load: Callable[[], _Loaded]) -> _Loaded:
     try:
-        return MODELS[model].load()
+        return load()
     except ModuleNotFoundError as missing:
         raise UsageError(
             f"Training needs {missing.name}, which is not installed. "

@@ -9,7 +9,7 @@ from decode_stream.decoders.fit_options import Start
 from decode_stream.decoders.manifest import EmbeddingSpace, Manifest
 from decode_stream.stream.errors import UsageError
 
-__all__ = ["check_begun", "read_start", "start_channels"]
+__all__ = ["check_new", "check_space", "read_start", "start_channels"]
 
 
 def read_start(paths: Sequence[Path], model: Model | None) -> tuple[Start, Manifest | None]:
@@ -58,7 +58,7 @@ def read_start(paths: Sequence[Path], model: Model | None) -> tuple[Start, Manif
             f"{bundles[0]} was made by --model {made_by}, and its weights are of no use to --model {model}. Train with "
             f"--model {made_by}, or leave out --init-from."
         )
-    return Start(weights=bundle.weights), bundle.manifest
+    return Start(weights=bundle.weights, origin=bundle.manifest.training.public), bundle.manifest
 
 
 def start_channels(begun: Manifest | None, asked: tuple[str, ...] | None) -> tuple[str, ...] | None:
@@ -87,23 +87,19 @@ def start_channels(begun: Manifest | None, asked: tuple[str, ...] | None) -> tup
     return known
 
 
-def check_begun(
-    begun: Manifest, space: EmbeddingSpace, names: Sequence[str], fingerprints: Sequence[str]
-) -> None:
-    """Refuse to go on from a bundle of other embeddings, or with recordings that it knows already.
+def check_space(begun: Manifest, space: EmbeddingSpace) -> None:
+    """Refuse to go on from a bundle of other embeddings.
 
     Parameters
     ----------
     begun : Manifest
     space : EmbeddingSpace
         Where the embeddings live that are to be decoded.
-    names, fingerprints : sequence of str
-        Of the recordings to train on.
 
     Raises
     ------
     UsageError
-        If the spaces differ, or what would be held out of a recording was trained on before.
+        If the spaces differ.
     """
     if begun.space != space:
         raise UsageError(
@@ -112,6 +108,22 @@ def check_begun(
             f"{space.dimension}. Give the bundle's own target"
             f"{f', --target {begun.training.target}' if begun.training.target else ', categories'}."
         )
+
+
+def check_new(begun: Manifest, names: Sequence[str], fingerprints: Sequence[str]) -> None:
+    """Refuse to go on from a bundle with recordings that it knows already.
+
+    Parameters
+    ----------
+    begun : Manifest
+    names, fingerprints : sequence of str
+        Of the recordings to train on.
+
+    Raises
+    ------
+    UsageError
+        If what would be held out of a recording was trained on before.
+    """
     known = [
         name
         for name, print_ in zip(names, fingerprints, strict=True)

@@ -28,9 +28,9 @@ from decode_stream.decoders.novelty import fit_novelty
 from decode_stream.decoders.recipe import Gallery, check_alike, design
 from decode_stream.stream.recording import Recording
 
-from .models import check_config, check_starts, default_model, fitter, known_model, trial_spec
+from .models import check_config, check_network, check_starts, default_model, fitter, known_model, trial_spec
 from .progress import TrainingProgress
-from .start import check_begun, read_start, start_channels
+from .start import check_new, check_space, read_start, start_channels
 from .training_set import open_training_set
 
 __all__ = ["train", "train_bundle"]
@@ -111,15 +111,17 @@ def train(
     fit = fitter(model)
     if others:
         check_starts(model)
+        # Whom public weights know is asked of one person's recordings alone.
+        options = replace(options, start=replace(options.start, person=""))
+    origin = check_network(model, recipe, options)
+    if others:
         for runs in others.values():
             check_alike(recordings[0], runs, recipe.channels, modality)
         # What is held out later is nowhere to be seen before.
         known = recipe
         if protocol == "concepts":
             known = replace(recipe, gallery=gallery.rows(split_concepts(gallery, options.seed)[0]))
-        # An encoder of public weights stays as the public code has it.
-        learnt = fit_others(known, others, fit, options)
-        options = replace(options, start=replace(learnt, public=options.start.public))
+        options = replace(options, start=replace(fit_others(known, others, fit, options), origin=origin))
     hold_out = fit_on_runs if protocol == "runs" else fit_on_concepts
     fitted = hold_out(recipe, recordings, fit, options)
     calibration = fitted.held_out.calibration()
@@ -138,6 +140,7 @@ def train(
         protocol=_sentence(protocol, recordings, fitted.recipe.gallery, begun=begun),
         scores=fitted.held_out.numbers(),
         knows_gallery=protocol == "runs",
+        public=origin,
     )
     return _bundle(name, fitted, calibration, training), fitted.held_out
 
@@ -219,13 +222,28 @@ def train_bundle(paths: Sequence[Path], config: TrainConfig) -> int:
     usual = default_model(config.modality, embeddings=config.target is not None)
     model = config.model or (usual if begun is None else known_model(begun.training.model))
     check_config(model, config)
+    start = replace(start, person=config.subject or "")
     channels = start_channels(begun, config.channel_names)
     protocol = config.protocol or ("runs" if config.target is None else "concepts")
     with TrainingProgress(console) as progress:
-        given = open_training_set(paths, config, progress.pictures)
-        if begun is not None:
-            names = [recording.name for recording in given.recordings]
-            check_begun(begun, given.gallery.space, names, given.fingerprints[: len(names)])
+
+        def check(recordings: Sequence[Recording], prints: Sequence[str], gallery: Gallery) -> None:
+            if begun is not None:
+                check_space(begun, gallery.space)
+                check_new(begun, [recording.name for recording in recordings], prints)
+            recipe = design(
+                recordings,
+                config.modality,
+                channels,
+                gallery,
+                spec=trial_spec(model, config.modality, config.windows),
+                lag_s=config.lag_s,
+                width_s=config.width_s,
+            )
+            person = start.person if len(recordings) == len(paths) else ""
+            check_network(model, recipe, FitOptions(start=replace(start, person=person)))
+
+        given = open_training_set(paths, config, progress.pictures, check)
         for recording in given.recordings:
             for note in recording.notes:
                 console.print(f"{recording.name}: {note}", highlight=False, soft_wrap=True)
@@ -237,6 +255,8 @@ def train_bundle(paths: Sequence[Path], config: TrainConfig) -> int:
             n_epochs=config.epochs,
             batch_size=config.batch_size,
             learning_rate=config.learning_rate,
+            loss=config.loss,
+            schedule=config.schedule,
             report=progress.report,
             progress=progress.epoch,
         )
@@ -265,6 +285,8 @@ def train_bundle(paths: Sequence[Path], config: TrainConfig) -> int:
     scores, numbers = held_out.scores, bundle.manifest.training.scores
     low, high = scores.interval(scores.hits())
     auc = f", AUC {numbers['auc']:.3f}" if "auc" in numbers else ""
+    if (public := bundle.manifest.training.public) is not None:
+        print(f"{out}: began with {public}")
     print(
         f"{out}: {model}, {bundle.manifest.training.n_trials} trials of {_told(given.recordings, protocol)}, "
         f"{len(bundle.encoder) / 1e3:.0f} kB\n"

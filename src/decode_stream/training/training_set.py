@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from decode_stream.config import TrainConfig, parse_events
+from decode_stream.decoders.manifest import EmbeddingSpace
 from decode_stream.decoders.recipe import Gallery, category_gallery
 from decode_stream.pictures.picture_embeddings import PictureEmbeddings, picture_embeddings
 from decode_stream.pictures.targets import open_target
@@ -64,7 +65,10 @@ class TrainingSet:
 
 
 def open_training_set(
-    paths: Sequence[Path], config: TrainConfig, progress: Callable[[int, int], None]
+    paths: Sequence[Path],
+    config: TrainConfig,
+    progress: Callable[[int, int], None],
+    check: Callable[[Sequence[Recording], Sequence[str], Gallery], None] | None = None,
 ) -> TrainingSet:
     """Open recordings, and make or fetch the embeddings of what they showed.
 
@@ -72,6 +76,9 @@ def open_training_set(
     ----------
     progress : callable
         Is told how many pictures have their embedding, and of how many.
+    check : callable, optional
+        May refuse the recordings of the subject, by their fingerprints as well, and the gallery's spaces before a
+        picture is embedded: of a gallery of pictures it gets one that has no entry yet.
 
     Raises
     ------
@@ -86,24 +93,30 @@ def open_training_set(
     _check_no_copies(paths, fingerprints)
     subjects = [subject_of(path) for path in paths]
     subject = _chosen_subject(subjects, config.subject)
+    own = [i for i, name in enumerate(subjects) if name == subject]
     made = list[PictureEmbeddings]()
     if config.target is None:
         gallery = category_gallery(recordings, parse_events(config.events))
+        spaces = []
     else:
+        targets = [open_target(name) for name in (config.target, config.structure) if name is not None]
+        spaces = [target.space for target in targets]
+    if check is not None:
+        shown = _empty_gallery(*spaces) if spaces else gallery
+        check([recordings[i] for i in own], [fingerprints[i] for i in own], shown)
+    if spaces:
         made = [
             picture_embeddings(
                 recordings,
-                open_target(name),
+                target,
                 config.images,
                 near=paths,
                 captions=config.captions,
                 progress=progress,
             )
-            for name in (config.target, config.structure)
-            if name is not None
+            for target in targets
         ]
         gallery = _picture_gallery(recordings, *made)
-    own = [i for i, name in enumerate(subjects) if name == subject]
     others = {
         name: tuple(recordings[i] for i, other in enumerate(subjects) if other == name)
         for name in dict.fromkeys(subjects)
@@ -133,6 +146,12 @@ def _chosen_subject(subjects: Sequence[str], wanted: str | None) -> str:
     if wanted not in found:
         raise UsageError(f"--subject is {wanted!r}; by their paths the recordings are of: {named}.")
     return wanted
+
+
+def _empty_gallery(space: EmbeddingSpace, structure: EmbeddingSpace | None = None) -> Gallery:
+    """Return a gallery whose pictures have no embeddings yet."""
+    nothing = None if structure is None else np.empty((0, structure.dimension), np.float32)
+    return Gallery((), np.empty((0, space.dimension), np.float32), space, {}, {}, (), nothing, structure)
 
 
 def _picture_gallery(

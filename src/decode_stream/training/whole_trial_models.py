@@ -1,0 +1,201 @@
+"""The published encoders of whole trials, and how the paper of each trains it; needs torch."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from torch import nn
+
+from decode_stream.config import Model
+from decode_stream.decoders.encoders.atm import Atm, AtmConfig
+from decode_stream.decoders.encoders.eegnet import EegNet, EegNetConfig
+from decode_stream.decoders.encoders.electrode_places import standard_places
+from decode_stream.decoders.encoders.nice import Nice, NiceConfig
+from decode_stream.decoders.encoders.projection import Projection, ProjectionConfig
+from decode_stream.decoders.encoders.spatial_attention import SpatialAttention, SpatialAttentionConfig
+from decode_stream.decoders.fit_options import Start
+from decode_stream.decoders.recipe import Recipe
+from decode_stream.decoders.training.augmentations import Smoothing
+from decode_stream.decoders.training.loss_spec import PUBLISHED_LOSSES
+from decode_stream.decoders.training.whole_trial_settings import WholeTrialSettings
+from decode_stream.stream.errors import UsageError
+
+from .network_state import begin
+
+__all__ = ["PUBLISHED", "Published", "told_places", "whole_trial_network"]
+
+
+@dataclass(frozen=True)
+class _Size:
+    """What an encoder is made for; with the defects of the published code where its weights are to fit.
+
+    Attributes
+    ----------
+    n_people : int
+        Who each have a layer of their own, in an encoder that has such; 0 for one person alone.
+    """
+
+    n_channels: int
+    n_times: int
+    dimension: int
+    recipe: Recipe
+    as_published: bool
+    n_people: int = 0
+
+
+@dataclass(frozen=True)
+class Published:
+    """An encoder and how its paper trains it.
+
+    Attributes
+    ----------
+    make : callable
+        Takes the size and a seed.
+    settings : WholeTrialSettings
+    """
+
+    make: Callable[[_Size, int], nn.Module]
+    settings: WholeTrialSettings
+
+
+def whole_trial_network(
+    model: Model, recipe: Recipe, start: Start, seed: int, *, n_people: int = 0
+) -> nn.Module:
+    """Return an encoder of whole trials as it begins.
+
+    Parameters
+    ----------
+    n_people : int
+        Who each have a layer of their own, in an encoder that has such; 0 for one person alone.
+
+    Raises
+    ------
+    UsageError
+        If the encoder cannot be made for these trials, or the weights to begin with are not for it.
+    """
+    dimension = recipe.gallery.space.dimension + recipe.gallery.structure_dim
+    n_channels, n_times = recipe.chain.n_out, recipe.schedule.n_times
+    size = _Size(n_channels, n_times, dimension, recipe, start.as_published, n_people)
+    try:
+        module = PUBLISHED[model].make(size, seed)
+    except ValueError as error:
+        raise UsageError(f"{error} Give another --model, or other recordings or --channels.") from error
+    begin(module, start)
+    return module
+
+
+def _nice(attention: str) -> Published:
+    def make(size: _Size, seed: int) -> nn.Module:
+        shape = (size.n_channels, size.n_times, size.dimension)
+        return Nice(NiceConfig(*shape, attention, attend_in_every_trial=not size.as_published), seed)
+
+    return Published(make, WholeTrialSettings(loss=PUBLISHED_LOSSES["nice"], average_repeats=4))
+
+
+def _atm(size: _Size, seed: int) -> nn.Module:
+    # Of one person alone the token is the one that all others share.
+    config = AtmConfig(
+        size.n_channels,
+        size.n_times,
+        size.dimension,
+        n_subjects=size.n_people,
+        keep_every_channel=not size.as_published,
+    )
+    return Atm(config, seed)
+
+
+def _eegnet(size: _Size, seed: int) -> nn.Module:
+    return EegNet(EegNetConfig(size.n_channels, size.n_times, size.dimension), seed)
+
+
+def _projection(size: _Size, seed: int) -> nn.Module:
+    return Projection(ProjectionConfig(size.n_channels, size.n_times, size.dimension), seed)
+
+
+def _neurobridge(size: _Size, seed: int) -> nn.Module:
+    config = ProjectionConfig(size.n_channels, size.n_times, size.dimension, shared_dim=512)
+    return Projection(config, seed)
+
+
+def _spatial_attention(size: _Size, seed: int) -> nn.Module:
+    positions = _places(size.recipe)
+    if not any(positions):
+        names = [channel.name for channel in size.recipe.channels]
+        some = f"{', '.join(names[:5])}{', ...' if len(names) > 5 else ''}"
+        way = (
+            "Give recordings that hold the places of the sensors (FIF or CTF)"
+            if size.recipe.modality == "meg"
+            else "Give recordings that hold places (.fif, BIDS), or name channels as the 10-05 system does (Oz, PO7)"
+        )
+        raise UsageError(
+            "--model spatial-attention places channels by where their sensors are, and of none of these "
+            f"{len(names)} that is known: {some}. {way}, or take another model."
+        )
+    # Live, a trial grows: what is known of its past must not change with what is not there yet.
+    config = SpatialAttentionConfig(
+        size.n_channels,
+        size.n_times,
+        size.dimension,
+        positions_m=positions,
+        n_subjects=max(1, size.n_people),
+        causal=size.recipe.n_latencies > 1,
+    )
+    return SpatialAttention(config, seed)
+
+
+def _places(recipe: Recipe) -> tuple[tuple[float, float, float] | None, ...]:
+    """Return where the sensors are: as recorded, or else by the names of electrodes."""
+    recorded = tuple(channel.position_m for channel in recipe.channels)
+    # Recorded places and those of an average head do not go together: they have axes of their own.
+    if any(recorded) or recipe.modality != "eeg":
+        return recorded
+    return standard_places([channel.name for channel in recipe.channels])
+
+
+def told_places(model: Model, recipe: Recipe) -> str | None:
+    """Return in a sentence where a network gets the places of its channels from, if not all from the recordings."""
+    if model != "spatial-attention":
+        return None
+    recorded, places = [channel.position_m for channel in recipe.channels], _places(recipe)
+    left_out = [channel.name for channel, place in zip(recipe.channels, places, strict=True) if place is None]
+    words = (
+        []
+        if any(recorded)
+        else ["electrodes are placed by their names, on the average head of the 10-05 system"]
+    )
+    if left_out:
+        words.append(f"no place is known of {', '.join(left_out)}: left out")
+    return "; ".join(words) or None
+
+
+_ADAM = (0.9, 0.999)
+PUBLISHED: dict[Model, Published] = {
+    "nice": _nice("none"),
+    "nice-sa": _nice("self"),
+    "nice-ga": _nice("graph"),
+    # Its share of text is left out: the pictures of a lab have no words.
+    "atm-s": Published(
+        _atm,
+        WholeTrialSettings(40, 64, 3e-4, _ADAM, loss=replace(PUBLISHED_LOSSES["atm-s"], text_weight=0.0)),
+    ),
+    "eegnet": Published(_eegnet, WholeTrialSettings(100, 64, 1e-3, _ADAM)),
+    "projection": Published(
+        _projection,
+        WholeTrialSettings(50, 1024, 1e-4, _ADAM, 1e-4, loss=PUBLISHED_LOSSES["ubp"], average_repeats=4),
+    ),
+    "neurobridge": Published(
+        _neurobridge,
+        WholeTrialSettings(
+            50,
+            1024,
+            1e-4,
+            _ADAM,
+            loss=PUBLISHED_LOSSES["neurobridge"],
+            augmentations=(Smoothing(),),
+            average_repeats=4,
+        ),
+    ),
+    "spatial-attention": Published(
+        _spatial_attention,
+        WholeTrialSettings(100, 128, 3e-4, _ADAM, loss=PUBLISHED_LOSSES["benchetrit"], patience=10),
+    ),
+}
