@@ -1,6 +1,6 @@
 """Shrinkage LDA as a streaming decoder: the honest yardstick of every encoder. Needs no torch."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +10,9 @@ from decode_stream.stream.types import FloatArray, IntArray
 from decode_stream.stream.windows import WindowSchedule
 
 __all__ = ["LinearReadout", "fit_lda", "join_windows", "share_out"]
+
+#: Features, or trials, at most: a matrix of all their products takes a seventh of a gigabyte then.
+_MOST_PRODUCTS = 4096
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,11 +29,14 @@ class LinearReadout:
     bias : array of shape (n_latencies, n_entries), float64
     step_s : float
         Time from one window to the next, seconds.
+    n_averaged : int
+        Neighbouring samples that were averaged to one feature in fitting; 1 where each was a feature of its own.
     """
 
     weights: npt.NDArray[np.float64]
     bias: npt.NDArray[np.float64]
     step_s: float
+    n_averaged: int = 1
 
     @property
     def gallery(self) -> npt.NDArray[np.float32]:
@@ -136,6 +142,10 @@ def fit_lda(
     classes' shares in training, see `share_out`. The shrinkage is that of Ledoit and Wolf (2004), on standardised
     samples.
 
+    Every sample of every channel is a feature. Of many features and few trials only products of trials are held. Where
+    both are more than 4096, neighbouring samples are averaged until the features are not, and
+    `LinearReadout.n_averaged` says how many.
+
     Parameters
     ----------
     epochs : array of shape (n_trials, n_channels, n_samples)
@@ -173,16 +183,28 @@ def fit_lda(
             f"LDA needs at least 2 trials of each of at least 2 stimuli; it got {n_each.tolist()}. "
             "Train on more runs, or name fewer stimuli with --events CODE=NAME,..."
         )
-    coefficients, constants = _discriminants(epochs[:, :, first:last].reshape(len(epochs), -1), labels)
-    whole = np.zeros((n_entries, epochs.shape[1], last))
-    whole[:, :, first:] = coefficients.reshape(n_entries, epochs.shape[1], -1)
-    return share_out(whole, constants, schedule, n_latencies)
+    n_channels, n_samples = epochs.shape[1], last - first
+    n_averaged = 1
+    if min(len(epochs), n_channels * n_samples) > _MOST_PRODUCTS:
+        n_averaged = min(n_samples, -(-n_samples // max(1, _MOST_PRODUCTS // n_channels)))
+    starts = np.arange(0, n_samples, n_averaged)
+    counts = np.diff([*starts, n_samples])
+    part = epochs[:, :, first:last]
+    if n_averaged > 1:
+        part = np.add.reduceat(part, starts, axis=2) / counts.astype(part.dtype)
+    coefficients, constants = _discriminants(part.reshape(len(epochs), -1), labels)
+    each = coefficients.reshape(n_entries, n_channels, len(starts)) / counts
+    whole = np.zeros((n_entries, n_channels, last))
+    whole[:, :, first:] = np.repeat(each, counts, axis=2)
+    return replace(share_out(whole, constants, schedule, n_latencies), n_averaged=n_averaged)
 
 
 def _discriminants(
     features: FloatArray, labels: IntArray
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Return a discriminant for each class: coefficients (n_classes, n_features), constants (n_classes,)."""
+    if len(features) < features.shape[1]:
+        return _discriminants_of_few(features, labels)
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
     lda = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto").fit(features.astype(np.float64), labels)
@@ -192,3 +214,58 @@ def _discriminants(
         halves = np.array([-0.5, 0.5])
         return halves[:, None] * coefficients, halves * constants
     return coefficients, constants
+
+
+def _discriminants_of_few(
+    features: FloatArray, labels: IntArray
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return the same discriminants of fewer trials than features, by products of trials alone.
+
+    The shrunk covariance is a diagonal plus products of the centred trials, so it is inverted by the identity of
+    Woodbury: a matrix of all features' products, gigabytes at the channels of MEG, is never made.
+
+    Raises
+    ------
+    UsageError
+        If no class has the trials to tell a shrinkage from, without which there is no inverse.
+    """
+    n_trials, n_features = features.shape
+    rows = features.astype(np.float64)
+    n_each = np.bincount(labels)
+    means = np.stack([rows[labels == c].mean(axis=0) for c in range(len(n_each))])
+    diagonal = np.zeros(n_features)
+    for c, n in enumerate(n_each):
+        centred = rows[labels == c] - means[c]
+        spread = centred.std(axis=0)
+        spread[spread <= 10 * np.finfo(np.float64).eps * np.abs(means[c])] = 1.0
+        standard = centred / spread
+        shrinkage, level = _ledoit_wolf(standard @ standard.T, n_features)
+        diagonal += n / n_trials * shrinkage * level * spread**2
+        rows[labels == c] = centred * np.sqrt((1 - shrinkage) / n_trials)
+    if not diagonal.all():
+        raise UsageError(
+            f"LDA on {n_features} samples a trial needs more than 2 trials of a stimulus to tell how they scatter; it "
+            f"got {n_each.tolist()}. Train on more runs, or name fewer channels with --channels."
+        )
+    scaled = rows / diagonal
+    inner = np.eye(n_trials) + scaled @ rows.T
+    coefficients = means / diagonal
+    coefficients -= np.linalg.solve(inner, rows @ coefficients.T).T @ scaled
+    constants = -0.5 * (means * coefficients).sum(axis=1) + np.log(n_each / n_trials)
+    if len(coefficients) == 2:
+        # As of two classes in every other case: half their difference each.
+        halves = np.array([-0.5, 0.5])
+        return np.outer(halves, coefficients[1] - coefficients[0]), halves * (constants[1] - constants[0])
+    return coefficients, constants
+
+
+def _ledoit_wolf(products: FloatArray, n_features: int) -> tuple[float, float]:
+    """Return shrinkage and mean variance by Ledoit and Wolf (2004) from products (n, n) of centred trials."""
+    n = len(products)
+    own = products.diagonal()
+    level = float(own.sum()) / (n * n_features)
+    squares = float((products**2).sum()) / n**2
+    scatter = (float((own**2).sum()) / n - squares) / (n_features * n)
+    distance = squares / n_features - level**2
+    scatter = min(scatter, distance)
+    return (scatter / distance if scatter > 0 else 0.0), level

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+import tracemalloc
 from fractions import Fraction
 
 import numpy as np
@@ -54,6 +55,61 @@ def test_it_decodes_trials_it_has_not_seen() -> None:
     readout = fit_lda(epochs[:150], labels[:150], schedule, N_LATENCIES, n_entries=3)
     right = readout.embed(windows[150:]).sum(axis=1).argmax(axis=1) == labels[150:]
     assert right.mean() > 0.6
+
+
+@pytest.mark.parametrize("n_each", [(9, 14), (12, 5, 2), (30, 40, 20, 30)])
+def test_few_trials_of_many_samples_give_the_same_discriminant(n_each: tuple[int, ...]) -> None:
+    """Three channels of 58 samples: more than there are trials, which are then multiplied instead."""
+    schedule, epochs, windows, _ = trials(2, 128)
+    labels = np.random.default_rng(1).permutation(np.repeat(np.arange(len(n_each)), n_each))
+    n, (first, last) = len(labels), (6, 64)
+    epochs = epochs[:n].copy()
+    epochs[:, 0, 20] = 3.5  # never changes
+    readout = fit_lda(epochs, labels, schedule, N_LATENCIES, n_entries=len(n_each))
+    part = epochs[:, :, first:last].reshape(n, -1)
+    assert n < part.shape[1]
+    whole = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto").fit(part, labels)
+    stops = [schedule.stop(k) for k in range(N_LATENCIES)]
+    windows = np.stack([epochs[:, :, stop - schedule.n_times : stop] for stop in stops], axis=1)
+    got = readout.embed(windows).sum(axis=1)
+    if len(n_each) == 2:
+        got = got[:, 1] - got[:, 0]
+    np.testing.assert_allclose(got, whole.decision_function(part), rtol=1e-6, atol=1e-6)
+    assert readout.n_averaged == 1
+
+
+def test_two_trials_a_stimulus_do_not_tell_how_many_samples_scatter() -> None:
+    schedule, epochs, _, _ = trials(2, 128)
+    with pytest.raises(UsageError, match=r"LDA on 174 samples a trial .* more than 2 trials .* \[2, 2\]"):
+        fit_lda(epochs[:4], np.array([0, 0, 1, 1]), schedule, N_LATENCIES)
+
+
+def test_all_sensors_of_meg_take_little_memory() -> None:
+    """The products of 271 sensors' samples alone would take 4.9 GB."""
+    schedule = WindowSchedule(Fraction(200))
+    n_samples = schedule.stop(N_LATENCIES - 1)
+    epochs = np.random.default_rng(0).standard_normal((40, 271, n_samples), np.float32)
+    tracemalloc.start()
+    try:
+        fit_lda(epochs, np.arange(40) % 2, schedule, N_LATENCIES)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 100e6
+
+
+def test_many_samples_of_many_trials_are_averaged(monkeypatch: pytest.MonkeyPatch) -> None:
+    schedule, epochs, windows, labels = trials(3, 128, n=300)
+    monkeypatch.setattr("decode_stream.decoders.encoders.lda._MOST_PRODUCTS", 90)
+    readout = fit_lda(epochs[:150], labels[:150], schedule, N_LATENCIES, n_entries=3)
+    assert readout.n_averaged == 2
+    right = readout.embed(windows[150:]).sum(axis=1).argmax(axis=1) == labels[150:]
+    assert right.mean() > 0.6
+    # What it says is the discriminant of the averages.
+    part = epochs[:150, :, 6:64].reshape(150, 3, 29, 2).mean(axis=3).reshape(150, -1)
+    whole = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto").fit(part, labels[:150])
+    got = readout.embed(windows[:150]).sum(axis=1)
+    np.testing.assert_allclose(got, whole.decision_function(part), rtol=1e-6, atol=1e-6)
 
 
 def test_windows_that_do_not_cover_the_part_are_refused() -> None:

@@ -26,6 +26,10 @@ def fit_lda_encoder(trials: TrialSet, recipe: Recipe, options: FitOptions) -> Tr
         raise UsageError("LDA decodes categories; for a gallery of embeddings use --model channel-attention.")
     epochs = join_windows(trials.windows, recipe.schedule)
     readout = fit_lda(epochs, trials.labels, recipe.schedule, recipe.n_latencies, n_entries=len(gallery))
+    if readout.n_averaged > 1:
+        options.report(
+            f"averaging {readout.n_averaged} neighbouring samples: the products of every single one are too many"
+        )
 
     def embed(windows: npt.NDArray[np.float32], known: bool) -> npt.NDArray[np.float64]:
         # A window of unknown latency tells LDA nothing.
