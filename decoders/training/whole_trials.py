@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from decode_stream.decoders.calibration import calibrated_loss
 from decode_stream.decoders.scoring.scores import hits
 from decode_stream.stream.types import IntArray
 
@@ -195,7 +196,7 @@ class _Fit:
         generator = np.random.default_rng(0)
         rows = generator.permutation(rows)
         pictures, truth = np.unique(valid.labels[row_trials(rows)], return_inverse=True)
-        total, parts = 0.0, []
+        parts = []
         with torch.inference_mode():
             for batch in batches(rows, self.settings.batch_size):
                 trials = row_trials(batch)
@@ -204,13 +205,11 @@ class _Fit:
                 if self.settings.truncate is not None:
                     epochs = truncate(epochs, self.settings.truncate, generator)
                 embeddings = self.objective.embed(self.module, epochs, subject)
-                loss = self.objective(self.module, embeddings, valid.labels[trials])
-                total += float(loss) * len(batch)
                 parts.append(self.objective.semantic_part(embeddings[0]))
             gallery = self.objective.semantic_targets(self.module, pictures)
             ranked = similarities(torch.cat(parts), gallery, self.settings.norm).cpu().numpy()
         return {
-            "valid_loss": total / len(rows),
+            "valid_loss": calibrated_loss(ranked, truth),
             "valid_top1": float(hits(ranked, truth).mean()),
             "valid_top5": float(hits(ranked, truth, 5).mean()),
             "n_pictures": len(pictures),
