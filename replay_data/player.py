@@ -148,8 +148,14 @@ class Player:
         """
         self._paused = False
 
-    def run(self, stop: threading.Event) -> int:
+    def run(self, stop: threading.Event, sent: Callable[[int], None] = lambda n_sent: None) -> int:
         """Play until the end, or until `stop` is set.
+
+        Parameters
+        ----------
+        stop : threading.Event
+        sent : callable, optional
+            Is told the number of samples when all are sent, before consumers are waited for.
 
         Returns
         -------
@@ -172,6 +178,7 @@ class Player:
                 if not self._send(start, at, data, stop):
                     break
         self._send_markers(float("inf"), stop)
+        sent(self._n_sent)
         self._linger(stop)
         return self._n_sent
 
@@ -266,6 +273,8 @@ class Player:
         """Stay until consumers have closed: what an outlet has not yet delivered dies with it."""
         deadline_s = lsl_now() + self.config.linger_s
         outlets = [outlet for outlet in (self._signal, self._markers) if outlet is not None]
+        if not stop.is_set() and any(outlet.have_consumers() for outlet in outlets):
+            self._tell(f"All is sent; waiting for consumers to read it, {self.config.linger_s:g} s at most.")
         while any(outlet.have_consumers() for outlet in outlets) and lsl_now() < deadline_s:
             if stop.wait(0.02):
                 return

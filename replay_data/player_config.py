@@ -37,7 +37,8 @@ class PlayerConfig:
     dtype : str
         Format on the wire, ``float32`` or ``double64``.
     linger_s : float
-        How long the streams stay open after the last sample for consumers that have not yet closed theirs.
+        How long the streams stay open at most after the last sample for consumers that have not yet closed theirs: one
+        that is slower than the replay reads on.
     marker_format : str
         ``id`` sends the recording's markers as they are, ``json`` what its table of stimuli says of each, as
         `decode_stream.stream.marker_text` writes it.
@@ -62,7 +63,7 @@ class PlayerConfig:
     wait_for_consumer: bool = False
     wait_s: float = 60.0
     dtype: str = "float32"
-    linger_s: float = 5.0
+    linger_s: float = 60.0
     marker_format: str = "id"
     trigger_channel: str = ""
     faults: Faults = field(default_factory=Faults)

@@ -80,6 +80,11 @@ class PlayerProcess:
             return None
 
     @property
+    def sent(self) -> int | None:
+        """How many samples were sent, once all are; the streams then stay for those who have not read them."""
+        return self._last.get("sent")
+
+    @property
     def error(self) -> DecodeStreamError | None:
         """Why the replay failed, of the class and with the message that it had there; None if it did not."""
         code = self._child.poll()
@@ -187,7 +192,7 @@ def main() -> int:
         recording = open_recording(orders["path"], **orders["reading"])
         player = Player(recording, msgspec.convert(orders["config"], PlayerConfig))
         _answer(name=player.name, source_id=player.source_id, marker_source_id=player.marker_source_id)
-        _answer(sent=player.run(stop))
+        player.run(stop, lambda n_sent: _answer(sent=n_sent))
     except DecodeStreamError as error:
         _answer(error=type(error).__name__, message=str(error))
         return error.exit_code

@@ -10,7 +10,8 @@ from .windows import WindowSchedule
 
 __all__ = ["TrialWindow", "Trials"]
 
-#: A marker stamped farther ahead of the signal is not early but wrong. Seconds.
+#: A marker stamped farther ahead of the signal is not early but wrong. Seconds of LSL time: of a signal that is sent
+#: faster than it was recorded they hold more.
 _FARTHEST_AHEAD_S = 60
 
 
@@ -43,6 +44,8 @@ class Trials:
         Gallery index by marker label; a label that it lacks is looked up by the marker's concept.
     offset_s : float
         Constant added to every marker's time.
+    speed : float
+        Seconds of signal to a second of LSL time.
 
     Raises
     ------
@@ -68,6 +71,7 @@ class Trials:
         n_latencies: int,
         stimuli: Mapping[str, int],
         offset_s: float = 0.0,
+        speed: float = 1.0,
     ) -> None:
         if schedule.n_windows is not None and n_latencies > schedule.n_windows:
             raise ValueError(
@@ -82,7 +86,7 @@ class Trials:
         # What other threads may look at: replaced, never changed.
         self._onsets: tuple[int, ...] = ()
         self._recent: deque[tuple[int, str]] = deque(maxlen=64)
-        self._farthest = round(_FARTHEST_AHEAD_S * schedule.sfreq_hz)
+        self._farthest = round(_FARTHEST_AHEAD_S * speed * schedule.sfreq_hz)
         self.seen = self.unknown = self.duplicate = self.missed = self.refused = 0
         self.unknown_labels: set[str] = set()
 

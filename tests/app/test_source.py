@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
@@ -44,6 +45,35 @@ def test_what_is_played_before_anyone_asks_is_kept(tmp_path: Path) -> None:
         assert all(marker.time_s >= stamps_s[0] for marker in markers)
     finally:
         source.close()
+
+
+def test_a_replay_stays_until_all_of_it_is_read(tmp_path: Path) -> None:
+    path = write_csv(tmp_path / "run.csv")
+    source = Source(SessionConfig(modality="eeg", replay=path, speed=20.0), path)
+    told: list[str] = []
+    source.tell = lambda kind, text: told.append(f"{kind}: {text}")
+    try:
+        info = source.connect(threading.Event())
+        assert info is not None
+        assert info.n_samples is not None
+        # Far behind, as on a machine that is busy: the replay has long been sent.
+        until(lambda: source._player is not None and source._player.sent == info.n_samples)
+        time.sleep(6.0)
+        assert source._player is not None
+        assert source._player.poll() is None
+        assert not source.at_end
+        assert sum(len(source.pull(64, 0.05)[0]) for _ in range(info.n_samples // 64 + 1)) == info.n_samples
+        assert source.at_end
+        # Had some been lost on the way, silence would be the end.
+        source.info = replace(info, n_samples=info.n_samples + 7)
+        assert not source.at_end
+        until(lambda: len(source.pull(64, 0.05)[0]) == 0 and source.at_end)
+        assert [text.split(";")[0] for text in told] == [
+            f"incomplete: 7 of {info.n_samples + 7} samples of the replay never arrived"
+        ]
+    finally:
+        source.close()
+    assert source._player.poll() == 0
 
 
 def test_a_recording_that_cannot_be_played_is_told_by_whoever_asks(tmp_path: Path) -> None:

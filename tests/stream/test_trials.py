@@ -64,6 +64,15 @@ def test_markers_of_another_clock_are_refused_and_counted() -> None:
     assert (t.refused, t.waiting, t.seen) == (3, 1, 0)
 
 
+def test_a_minute_ahead_is_one_of_the_clock_however_fast_the_signal_is_sent() -> None:
+    for speed, refused in ((1.0, 1), (20.0, 0), (4.0, 1)):
+        t = trials(speed=speed)
+        t.add(Marker(0.0, "face", 1.0))
+        # Fifteen seconds of LSL time at twenty times the speed.
+        assert t.place(lambda _: 200 * 300, 1) == []
+        assert (t.refused, t.waiting) == (refused, 1 - refused)
+
+
 def test_duplicates_are_dropped_and_two_labels_at_one_onset_are_not() -> None:
     t = trials()
     for label in ("face", "face", "house"):

@@ -79,7 +79,7 @@ def build_pipeline(
         counter_channel=config.counter_channel,
         onset_channel=config.onset_channel,
     )
-    trials = Trials(schedule, n_latencies, stimuli, config.marker_offset_ms / 1e3 / info.speed)
+    trials = Trials(schedule, n_latencies, stimuli, config.marker_offset_ms / 1e3 / info.speed, info.speed)
     cutter = WindowCutter(ingest, schedule, window, trials)
     decoder = None
     if bundle and encoder:

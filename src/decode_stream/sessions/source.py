@@ -30,6 +30,10 @@ from decode_stream.stream.units import UNITS, unit_symbol
 __all__ = ["Source"]
 
 _LOOK_S = 0.05
+#: A replay of ours stays after its last sample until all is read; it ends with the source anyway. Seconds.
+_LONGEST_READ_S = 600.0
+#: Nothing is under way any more after so long without a sample, once a replay has sent its last. Seconds.
+_DRAINED_S = 2.0
 
 _Inlet = TypeVar("_Inlet", LslInlet, MarkerInlet)
 
@@ -70,6 +74,8 @@ class Source:
         self._inlet: LslInlet | None = None
         self._marker_inlet: MarkerInlet | None = None
         self._pulled = 0
+        self._newest_s = 0.0
+        self._drained = False
         self._markers_lost = False
         self._searches: dict[StreamQuery, StreamSearch] = {}
         self._told_several: set[StreamQuery] = set()
@@ -147,6 +153,7 @@ class Source:
                 start_s=config.start_s,
                 speed=config.speed,
                 wait_for_consumer=True,
+                linger_s=_LONGEST_READ_S,
                 type=self.modality.upper() if self.modality else "",
             ),
             marker_column=config.marker_column,
@@ -206,7 +213,22 @@ class Source:
         assert self._inlet is not None
         data, stamps_s, arrived_s = self._inlet.pull(n_samples, timeout_s)
         self._pulled += len(data)
+        if len(data):
+            self._newest_s = arrived_s
+        elif self._player is not None and self._player.sent is not None and not self.at_end:
+            self._end_incomplete(arrived_s)
         return data, stamps_s, arrived_s
+
+    def _end_incomplete(self, now_s: float) -> None:
+        """End a replay that was sent to its end and comes no more although some of it never came."""
+        self._newest_s = self._newest_s or now_s
+        if now_s - self._newest_s > _DRAINED_S and self.info.n_samples is not None:
+            self._drained = True
+            self.tell(
+                "incomplete",
+                f"{self.info.n_samples - self._pulled} of {self.info.n_samples} samples of the replay never arrived; "
+                f"this machine does not keep up with {self.info.speed:g} times the speed",
+            )
 
     def pull_markers(self, timeout_s: float) -> list[Marker]:
         """Wait for markers; a marker stream that is lost is looked for again."""
@@ -255,8 +277,8 @@ class Source:
 
     @property
     def at_end(self) -> bool:
-        """Whether every sample of a replay that ends has been pulled."""
-        return self.info.n_samples is not None and self._pulled >= self.info.n_samples
+        """Whether every sample of a replay that ends has been pulled, or no more of it comes."""
+        return self._drained or (self.info.n_samples is not None and self._pulled >= self.info.n_samples)
 
     def reconnect(self, stop: threading.Event) -> bool:
         """Wait until the lost outlet is back and open it again.
