@@ -21,6 +21,7 @@ from decode_stream.stream.windows import WindowSchedule
 
 from .encoding_sums import SOME_TRIALS, Trials, noise_of_windows, some_of, spatial_mixtures, sum_trials
 from .lda import LinearReadout
+from .own_maps import FEWEST_AXES, own_map_responses
 from .tuning_prior import Measured, Tuning, fit_tuning, refined_responses, smooth_courses
 from .window_noise import ForwardWhitening, shrunk
 
@@ -35,8 +36,8 @@ _WIDTH_S = 0.02
 _FIRST_CHANNELS, _MOST_COURSES = 60, 8
 _FEWER_COURSES = (3, 4, 6)
 _STEPS = 6
-#: Noise is taken for so much louder than it is when responses are learnt: a prior that is learnt from few dimensions
-#: believes too much. Chosen on held-out training pictures of simulated people, EEG and MEG.
+#: Noise is taken for so much louder than it is where all responses are learnt by one product: a prior that is learnt
+#: from few dimensions believes too much. Chosen on held-out training pictures of simulated people, EEG and MEG.
 _CAUTION = 1.5
 #: The directions that hold this share of what tells the training pictures apart are kept, so many at most.
 _SHARE, _MOST_DIMENSIONS = 0.999, 128
@@ -124,9 +125,8 @@ def fit_encoding_model(
     tuning = _courses(measured, whitening, window, float(schedule.sfreq_hz))
     readout, expected = _directions(axes, tuning.responses, spread / len(windows))
     noise = _noise(trials, whitening.by_window(readout), sums.mean, (embeddings - center) @ expected.T)
-    measured = replace(measured, precision=spread / (_CAUTION * noise))
-    tuning = _fewest_courses(measured, whitening, tuning)
-    responses = refined_responses(measured, whitening, tuning, _STEPS)
+    measured = replace(measured, precision=spread / noise)
+    responses = _responses(measured, whitening, tuning)
     readout, expected = _directions(axes, responses, spread / len(windows))
     share = [(spread @ responses[:, part] ** 2).sum() for part in whitening.parts()]
     linear = _linear(trials, whitening.by_window(readout), sums.mean, np.array(share) / np.sum(share))
@@ -193,6 +193,15 @@ def _courses(measured: Measured, whitening: ForwardWhitening, window: FloatArray
         _MOST_COURSES
     )
     return fit_tuning(measured, whitening, tuning.courses, maps, _STEPS)
+
+
+def _responses(measured: Measured, whitening: ForwardWhitening, tuning: Tuning) -> npt.NDArray[np.float64]:
+    """Return the responses, from a prior with a few courses that span all there can be."""
+    cautious = replace(measured, precision=measured.precision / _CAUTION)
+    product = _fewest_courses(cautious, whitening, tuning)
+    if len(measured.precision) < FEWEST_AXES:
+        return refined_responses(cautious, whitening, product, _STEPS)
+    return own_map_responses(measured, whitening, tuning.courses, product)
 
 
 def _fewest_courses(measured: Measured, whitening: ForwardWhitening, tuning: Tuning) -> Tuning:

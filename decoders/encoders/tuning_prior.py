@@ -16,7 +16,7 @@ from decode_stream.stream.types import FloatArray
 
 from .window_noise import ForwardWhitening
 
-__all__ = ["Measured", "Tuning", "fit_tuning", "refined_responses", "smooth_courses"]
+__all__ = ["Measured", "Tuning", "fit_tuning", "refined_responses", "smooth_courses", "whitened_products"]
 
 #: Directions that hold less than this share of the largest one's variance are left out.
 _LEAST_SHARE = 1e-8
@@ -101,7 +101,7 @@ def fit_tuning(
     -------
     Tuning
     """
-    basis = _basis(whitening, courses, maps)
+    basis = whitened_products(whitening, courses, maps)
     gram, seen = basis @ basis.T, measured.responses @ basis.T
     over_time, over_maps = np.eye(courses.shape[1]), np.eye(maps.shape[1])
     for step in range(n_steps + 1):
@@ -137,7 +137,7 @@ def refined_responses(
     array of shape (n_axes, n_numbers), float64
         Posterior mean of each whitened response.
     """
-    basis = _basis(whitening, tuning.courses, tuning.maps)
+    basis = whitened_products(whitening, tuning.courses, tuning.maps)
     precision, n_axes = measured.precision, len(measured.precision)
     for step in range(n_steps + 1):
         variances, axes = linalg.eigh(basis @ basis.T, overwrite_a=True, check_finite=False)
@@ -153,7 +153,9 @@ def refined_responses(
     return responses
 
 
-def _basis(whitening: ForwardWhitening, courses: FloatArray, maps: FloatArray) -> npt.NDArray[np.float64]:
+def whitened_products(
+    whitening: ForwardWhitening, courses: FloatArray, maps: FloatArray
+) -> npt.NDArray[np.float64]:
     """Return every course with every map, whitened: (n_courses * n_maps, n_numbers)."""
     return np.concatenate(
         [whitening.whiten(course[None, :, None] * maps.T[:, None, :]) for course in courses.T]

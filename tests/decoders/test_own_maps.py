@@ -1,0 +1,99 @@
+"""Responses whose courses have maps of their own, held against responses that were drawn so."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from scipy.optimize import check_grad
+
+from decode_stream.decoders.encoders.own_maps import _Problem, own_map_responses
+from decode_stream.decoders.encoders.tuning_prior import (
+    Measured,
+    Tuning,
+    fit_tuning,
+    refined_responses,
+    smooth_courses,
+)
+from decode_stream.decoders.encoders.window_noise import ForwardWhitening
+
+N_TIMES, N_CHANNELS, N_AXES, N_MAPS_EACH = 8, 16, 80, 3
+STOPS = (8, 16, 24, 32)
+PEAKS = (6, 13, 22)
+
+
+@dataclass
+class Drawn:
+    """Responses of three courses with three maps each, measured in noise of variance 1; the truth is beside them."""
+
+    measured: Measured
+    truth: np.ndarray
+    whitening: ForwardWhitening
+    span: np.ndarray
+    product: Tuning
+
+
+@pytest.fixture(scope="module")
+def drawn() -> Drawn:
+    rng = np.random.default_rng(2)
+    times = np.arange(STOPS[-1])
+    courses = np.array([np.exp(-0.5 * ((times - peak) / 2.5) ** 2) for peak in PEAKS])
+    maps = rng.standard_normal((len(PEAKS), N_MAPS_EACH, N_CHANNELS)) / 2
+    drives = rng.standard_normal((N_AXES, len(PEAKS), N_MAPS_EACH))
+    truth = np.einsum("kcr,ct,crm->ktm", drives, courses, maps, optimize=True).reshape(N_AXES, -1)
+    measured = Measured(truth + rng.standard_normal(truth.shape), np.ones(N_AXES))
+    whitening = ForwardWhitening.of(np.eye(N_TIMES * N_CHANNELS), N_TIMES, STOPS)
+    span = smooth_courses(STOPS[-1], 100.0, 0.02)
+    product = fit_tuning(measured, whitening, span, np.eye(N_CHANNELS), 6).ordered(len(PEAKS))
+    product = fit_tuning(measured, whitening, product.courses, product.maps, 6)
+    return Drawn(measured, truth, whitening, span, product)
+
+
+def misfit(responses: np.ndarray, truth: np.ndarray) -> float:
+    return float(((responses - truth) ** 2).sum() / (truth**2).sum())
+
+
+def test_maps_of_their_own_find_what_one_product_cannot(drawn: Drawn) -> None:
+    own = own_map_responses(drawn.measured, drawn.whitening, drawn.span, drawn.product)
+    product = misfit(drawn.product.responses, drawn.truth)
+    refined = misfit(refined_responses(drawn.measured, drawn.whitening, drawn.product, 6), drawn.truth)
+    assert misfit(own, drawn.truth) < 0.75 * min(product, refined)
+
+
+def test_noise_alone_is_shrunk_to_little(drawn: Drawn) -> None:
+    noise = np.random.default_rng(4).standard_normal(drawn.truth.shape)
+    measured = Measured(noise, drawn.measured.precision)
+    own = own_map_responses(measured, drawn.whitening, drawn.span, drawn.product)
+    assert (own**2).sum() < 0.02 * (noise**2).sum()
+
+
+def test_courses_with_a_map_to_spare_or_none_too_few_can_be_fitted(drawn: Drawn) -> None:
+    maps = drawn.product.maps.copy()
+    maps[:, 4:] = 0
+    few = Tuning(drawn.product.courses[:, :1], maps, drawn.product.responses, 0.0)
+    own = own_map_responses(drawn.measured, drawn.whitening, drawn.span, few)
+    assert np.isfinite(own).all()
+    assert misfit(own, drawn.truth) < 1
+
+
+def test_the_gradient_is_that_of_the_evidence() -> None:
+    rng = np.random.default_rng(1)
+    shape = (3, 4, 2, 3)
+    basis = rng.standard_normal((12, 40))
+    problem = _Problem(basis @ basis.T, rng.standard_normal((7, 40)) @ basis.T, rng.uniform(0.1, 2, 7), shape)
+    numbers = rng.standard_normal(3 * 2 + 2 * 4 * 3)
+    error = check_grad(lambda x: problem.loss(x)[0], lambda x: problem.loss(x)[1], numbers)
+    assert error < 1e-4 * np.linalg.norm(problem.loss(numbers)[1])
+
+
+def test_the_evidence_is_that_of_a_gaussian() -> None:
+    rng = np.random.default_rng(6)
+    basis, seen, precision = rng.standard_normal((6, 9)), rng.standard_normal((2, 9)), np.array([0.5, 2.0])
+    problem = _Problem(basis @ basis.T, seen @ basis.T, precision, (2, 3, 1, 2))
+    factor = problem.factor(rng.standard_normal((2, 1)), rng.standard_normal((1, 3, 2)))
+    root = basis.T @ factor
+    expected = 0.0
+    for row, one in zip(seen, precision, strict=True):
+        covariance = root @ root.T + np.eye(9) / one
+        expected -= 0.5 * (row @ np.linalg.solve(covariance, row) - one * row @ row)
+        expected -= 0.5 * np.linalg.slogdet(one * covariance)[1]
+    assert problem.posterior(factor).log_evidence == pytest.approx(expected)
