@@ -107,6 +107,18 @@ class FitOptions:
     report: Callable[[str], None] = _silent
     progress: Progress | None = None
 
+    @property
+    def asked(self) -> dict[str, str]:
+        """What is asked for instead of the model's own, by the name of the flag."""
+        flags = {
+            "epochs": self.n_epochs,
+            "batch-size": self.batch_size,
+            "learning-rate": self.learning_rate,
+            "loss": self.loss,
+            "schedule": self.schedule,
+        }
+        return {name: str(value) for name, value in flags.items() if value is not None}
+
     def of(self, name: str, valid: Validation | None = None) -> "FitOptions":
         """Return the options of one fit of several: with a folder, and trials to choose by, of its own."""
         return replace(self, valid=valid, folder=None if self.folder is None else self.folder / name)

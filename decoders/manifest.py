@@ -137,6 +137,8 @@ class Training:
         Held-out scores: ``top1``, ``auc``, ``log_loss``, ``n``, ``chance``.
     public : PublicWeights or None
         Where the weights come from that the encoder began with, or that an encoder did which it goes on from.
+    asked : dict of str to str
+        What was asked for instead of the model's own, by the name of the flag: ``loss``, ``schedule``, ``epochs``, ...
     """
 
     model: str
@@ -150,6 +152,7 @@ class Training:
     subjects: tuple[str, ...] = ()
     knows_gallery: bool = False
     public: PublicWeights | None = None
+    asked: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -7,18 +7,17 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
 from decode_stream.decoders.encoders.channel_attention import ChannelAttention
 from decode_stream.stream.types import FloatArray, IntArray
 
 from .batches import TrialArray
 from .checkpoint import Identity, array_digest, load_checkpoint, module_digest, save_checkpoint
-from .embedding_losses import draw_mixture, mse_cosine
 from .history import FitHistory, Progress
 from .loss_spec import LossSpec
 from .losses import TrialLoss
 from .run import Schedule, TrainingRun, out_of_memory_told, rate_schedule
+from .window_batch import WindowBatch, batch_losses, embed_windows
 from .window_losses import PairedTrialLoss
 
 __all__ = ["FitSettings", "embed_trials", "fit"]
@@ -62,19 +61,6 @@ class FitSettings:
     keep_best: bool = False
 
 
-def _latencies(module: ChannelAttention, hidden: Tensor) -> Tensor:
-    """Return the latencies of (n, n_latencies) windows in seconds, -1 where hidden."""
-    grid = torch.arange(hidden.shape[1], device=hidden.device) * module.config.step_s
-    return torch.where(hidden, -1.0, grid)
-
-
-def _embed(module: ChannelAttention, windows: Tensor, hidden: Tensor, subjects: Tensor | None) -> Tensor:
-    n, n_latencies = hidden.shape
-    of_window = None if subjects is None else subjects.repeat_interleave(n_latencies)
-    flat: Tensor = module(windows.flatten(0, 1), _latencies(module, hidden).flatten(), of_window)
-    return flat.reshape(n, n_latencies, -1)
-
-
 def embed_trials(
     module: ChannelAttention, windows: TrialArray, *, known: bool = True, batch_size: int = 256
 ) -> npt.NDArray[np.float32]:
@@ -98,7 +84,7 @@ def embed_trials(
         for start in range(0, len(windows), batch_size):
             batch = torch.tensor(windows[start : start + batch_size], dtype=torch.float32, device=device)
             hidden = torch.full(batch.shape[:2], not known, device=device)
-            parts.append(_embed(module, batch, hidden, None).cpu().numpy())
+            parts.append(embed_windows(module, batch, hidden, None).cpu().numpy())
     module.train(was_training)
     return np.concatenate(parts)
 
@@ -140,7 +126,8 @@ def fit(
     valid : tuple of (windows, labels), optional
         Trials of a run left out; their loss is recorded, and chooses the epoch if `settings.keep_best`.
     subjects : array of shape (n_trials,), int64, optional
-        Whose token to use. One trial in ten trains the token of an unknown subject instead.
+        Whose trial each is, and whose token to use where there are tokens. One trial in ten trains the token of an
+        unknown subject instead.
     seed : int
         Seed of the order of trials, the hidden latencies and dropout.
     checkpoint : Path, optional
@@ -208,8 +195,8 @@ def fit(
             order = np.asarray(torch.randperm(len(windows)))
             total = 0.0
             for index in (order[i::n_steps] for i in range(n_steps)):
-                batch = _Batch.take(windows, labels, subjects, index, module, settings.unknown_rate)
-                trial_loss, window_loss = _losses(module, criterion, batch, layouts, run.generator)
+                batch = WindowBatch.take(windows, labels, subjects, index, module, settings.unknown_rate)
+                trial_loss, window_loss = batch_losses(module, criterion, batch, layouts, run.generator)
                 prior = module.linear.weight.square().sum() / (2 * settings.prior_std**2 * len(windows))
                 run.step(trial_loss + settings.window_weight * window_loss + prior)
                 total += float(trial_loss.detach()) * len(index)
@@ -220,67 +207,6 @@ def fit(
             if progress is not None:
                 progress(report)
     return run.finish()
-
-
-def _losses(
-    module: ChannelAttention,
-    criterion: TrialLoss | PairedTrialLoss,
-    batch: "_Batch",
-    layouts: Tensor | None,
-    generator: np.random.Generator | None,
-) -> tuple[Tensor, Tensor]:
-    """Return the loss of a batch's trials, with that of their structure, and that of its windows."""
-    mixture, seen = None, batch.windows
-    if isinstance(criterion, PairedTrialLoss) and criterion.mixes and generator is not None:
-        people = np.zeros(len(seen), np.int64) if batch.people is None else batch.people
-        mixture = draw_mixture(people, generator).to(seen.device)
-        seen = mixture.of(seen)
-    embeddings = _embed(module, seen, batch.hidden, batch.subjects)
-    dimension = embeddings.shape[2] - (0 if layouts is None else layouts.shape[1])
-    semantic = embeddings[..., :dimension]
-    if isinstance(criterion, PairedTrialLoss):
-        trial_loss, window_loss = criterion.of_windows(semantic, batch.labels, batch.hidden, mixture)
-    else:
-        trial_loss, window_loss = criterion(semantic, batch.labels, batch.hidden)
-    if layouts is not None:
-        structure = layouts[batch.labels]
-        # Of a mixture of trials, the structure is the mixture of theirs.
-        structure = structure if mixture is None else mixture.of(structure)
-        found = embeddings[..., dimension:]
-        trial_loss = trial_loss + mse_cosine(found, structure[:, None].expand_as(found))
-    return trial_loss, window_loss
-
-
-@dataclass(frozen=True)
-class _Batch:
-    windows: Tensor
-    labels: Tensor
-    hidden: Tensor
-    subjects: Tensor | None
-    people: IntArray | None
-
-    @staticmethod
-    def take(
-        windows: TrialArray,
-        labels: IntArray,
-        subjects: IntArray | None,
-        index: npt.NDArray[np.int64],
-        module: ChannelAttention,
-        unknown_rate: float,
-    ) -> "_Batch":
-        """Pick trials and hide some of their windows' latencies and some of their subjects."""
-        device = module.cosines.device
-        chosen = torch.tensor(windows[index], dtype=torch.float32, device=device)
-        hidden = torch.rand(chosen.shape[:2], device=device) < unknown_rate
-        hidden[:, 0] &= ~hidden.all(dim=1)
-        of_trial = None
-        if subjects is not None:
-            of_trial = torch.tensor(subjects[index], dtype=torch.int64, device=device)
-            stranger = torch.rand(of_trial.shape, device=device) < 0.1
-            of_trial = torch.where(stranger, module.config.n_subjects, of_trial)
-        people = None if subjects is None else subjects[index]
-        of_picture = torch.tensor(labels[index], dtype=torch.int64, device=device)
-        return _Batch(chosen, of_picture, hidden, of_trial, people)
 
 
 def _check(

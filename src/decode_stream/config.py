@@ -165,7 +165,7 @@ class TrainConfig(_Reading):
     target: Annotated[str | None, Parameter(group=_DECODER)] = None
     """What the pictures' embeddings are made by, such as objects or open_clip:MODEL:WEIGHTS; without it, categories."""
     structure: Annotated[str | None, Parameter(group=_DECODER)] = None
-    """Encoders of whole trials: the target of a second head, such as colour-layout, vae:FOLDER or a shallow layer."""
+    """Networks: the target of a second head, such as colour-layout, vae:FOLDER or a shallow layer."""
     images: Annotated[Path | None, Parameter(group=_DECODER)] = None
     """Folder of the pictures; by default looked for beside the recordings."""
     captions: Annotated[Path | None, Parameter(group=_DECODER)] = None
@@ -173,7 +173,7 @@ class TrainConfig(_Reading):
     protocol: Annotated[TrainingProtocol | None, Parameter(group=_DECODER)] = None
     """What is held out to calibrate: runs in turn (default for categories) or concepts (default for a target)."""
     subject: Annotated[str | None, Parameter(group=_DECODER)] = None
-    """Whose decoder it is, where the recordings are of several: the others' come first, then it is fine-tuned."""
+    """Whose decoder it is, where recordings are of several: it is fine-tuned to them. Of public ATM-S, whose token."""
     init_from: Annotated[tuple[Path, ...], Parameter(group=_DECODER, negative=())] = ()
     """Begin with these weights: a bundle, or the files that the model's public code has saved."""
     lag_s: Annotated[float | None, Parameter(group=_DECODER)] = None
@@ -189,17 +189,20 @@ class TrainConfig(_Reading):
     loss: Annotated[Loss | None, Parameter(group=_DECODER)] = None
     """Of a network with --target; by default its paper's.
 
-    info-nce is symmetric, as in CLIP and NICE (Song et al. 2024). soft-clip asks for the pictures' own similarities
-    (MindEye: Scotti et al. 2023). bimixco mixes trials for a third of the epochs, then it is soft-clip (MindEye).
-    mse-cosine regresses the embedding (Mind Reader: Lin et al. 2022). mse-cosine-contrast adds InfoNCE in the second
-    half (Mind Reader). clip-mse is 3/4 contrast and 1/4 regression (Benchetrit et al. 2024). atm-reconstruction is 1/10
-    contrast and 9/10 regression (Li et al. 2024)."""
+    info-nce tells pictures apart (CLIP; NICE: Song et al. 2024).
+    soft-clip asks for the pictures' likeness to each other (MindEye: Scotti et al. 2023).
+    bimixco mixes trials for a third of the epochs, then is soft-clip (MindEye).
+    mse-cosine regresses the embedding (Mind Reader: Lin et al. 2022).
+    mse-cosine-contrast adds info-nce in the second half (Mind Reader).
+    clip-mse is 3/4 contrast, 1/4 regression (Benchetrit et al. 2024).
+    atm-reconstruction is 1/10 contrast, 9/10 regression (Li et al. 2024)."""
     schedule: Annotated[Schedule | None, Parameter(group=_DECODER)] = None
     """Of a network's learning rate; by default its paper's.
 
-    constant leaves it (NICE, ATM-S). step takes four fifths of it every 10 epochs (Mind Reader). cosine lets it fall to
-    0 (Loshchilov and Hutter 2017). one-cycle lets it rise first, for a fifth of the steps (Smith and Topin 2019;
-    MindEye)."""
+    constant leaves it as it is (NICE, ATM-S).
+    step takes four fifths of it every 10 epochs (Mind Reader).
+    cosine lets it fall to 0 (Loshchilov and Hutter 2017).
+    one-cycle lets it rise for a fifth of the steps, then fall (Smith and Topin 2019; MindEye)."""
     seed: Annotated[int, Parameter(group=_DECODER)] = 0
     """Of everything random."""
     out: Annotated[Path, Parameter(group=_OUTPUT)]

@@ -37,6 +37,7 @@ def inspect_bundle(path: Path) -> Inspection:
         ("subject", ", ".join(training.subjects)),
         ("trained on", f"{training.n_trials} trials of {', '.join(training.recordings) or 'nothing named'}"),
         ("began with", "" if training.public is None else str(training.public)),
+        ("asked for", ", ".join(f"--{name} {value}" for name, value in training.asked.items())),
         ("held out", training.protocol),
         ("scores", ", ".join(f"{name} {value:.4g}" for name, value in training.scores.items())),
         ("seed", str(training.seed)),
@@ -56,4 +57,6 @@ def _windows(manifest: Manifest) -> str:
     length, step = f"{manifest.length_s * 1e3:g} ms", f"{manifest.step_s * 1e3:g} ms"
     if manifest.first_s is None:
         return f"{manifest.n_latencies} of {length}, one every {step}"
-    return f"{manifest.n_latencies} that grow from {manifest.first_s * 1e3:g} ms to {length}, one every {step}"
+    return (
+        f"{manifest.n_latencies} that grow from {manifest.first_s * 1e3:g} ms to {length}, one every {step}"
+    )

@@ -1,5 +1,6 @@
 """The table of models."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
@@ -39,8 +40,12 @@ def test_a_model_is_refused_for_a_modality_that_it_does_not_decode() -> None:
 
 def test_a_second_head_is_refused_for_a_model_that_has_none() -> None:
     check_structure("nice")
-    with pytest.raises(UsageError, match="--model lda has no second head: leave out --structure"):
-        check_structure("lda")
+    check_structure("channel-attention")
+    for name in ("lda", "encoding", "linear", "neurobridge"):
+        with pytest.raises(
+            UsageError, match=f"--model {name} has no second head: leave out --structure.*nice"
+        ):
+            check_structure(name)
 
 
 def test_encoders_of_whole_trials_grow_unless_asked_not_to() -> None:
@@ -72,6 +77,22 @@ def test_settings_of_steps_are_for_models_that_take_steps() -> None:
     check_config("nice", config)
     with pytest.raises(UsageError, match="solved at once, not in steps: leave out --epochs, --learning-rate"):
         check_config("lda", config)
+
+
+def test_losses_and_schedules_are_for_networks_and_embeddings() -> None:
+    config = TrainConfig(modality="eeg", target="objects", loss="clip-mse", schedule="cosine", out=Path("x"))
+    for name, entry in MODELS.items():
+        if "eeg" in entry.modalities and entry.check is not None and entry.regresses:
+            check_config(name, config)
+    with pytest.raises(UsageError, match="encoding is solved at once, .*: leave out --loss, --schedule"):
+        check_config("encoding", config)
+    with pytest.raises(
+        UsageError, match="--loss clip-mse would make all of them one point.*info-nce, soft-clip"
+    ):
+        check_config("neurobridge", config)
+    check_config("neurobridge", replace(config, loss="soft-clip"))
+    with pytest.raises(UsageError, match="--loss is between embeddings: it belongs to --target"):
+        replace(config, target=None)
 
 
 def test_what_is_solved_at_once_begins_with_nothing() -> None:

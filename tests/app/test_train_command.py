@@ -176,10 +176,13 @@ def test_a_training_goes_on_from_a_bundle(dataset: Path, nice: Path, tmp_path: P
     assert left_behind(tmp_path) == ["tuned.bundle"]
 
 
+@pytest.mark.parametrize(
+    "how", [("eegnet",), ("channel-attention", "--loss", "soft-clip", "--schedule", "cosine")]
+)
 def test_two_heads_learn_from_other_people_first(
-    dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    dataset: Path, how: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    heads = ("--model", "eegnet", "--structure", "colour-layout:2x2")
+    heads = ("--model", *how, "--structure", "colour-layout:2x2")
     order = ("train", trials(dataset), trials(dataset, 2), *QUICK, *heads, "--epochs", 2)
     out = tmp_path / "eegnet.bundle"
     with pytest.raises(UsageError, match=r"2 people: sub-01, sub-02.*--subject"):
@@ -191,6 +194,12 @@ def test_two_heads_learn_from_other_people_first(
     assert "first" in stages[0]
     bundle = load_bundle(out)
     structure, features, training = bundle.manifest.structure, bundle.features, bundle.manifest.training
+    chosen = dict(zip(how[1::2], how[2::2], strict=True))
+    assert {f"--{name}": value for name, value in training.asked.items()} == {
+        "--epochs": "2",
+        "--batch-size": "48",
+        "--learning-rate": "0.002",
+    } | chosen
     assert structure is not None
     assert features is not None
     assert features.shape == (structure.dimension,) == (12,)
@@ -244,6 +253,7 @@ def test_a_bundle_says_that_it_began_with_public_weights(
     assert "bundle, eeg, projection" in told
     assert "ubp.pth (SHA-256" in told
     assert "its weights can be trained on from" in told
+    assert "--epochs 1, --batch-size 48, --learning-rate 0.002" in told
     (again / "encoder.onnx").write_bytes(b"")
     with pytest.raises(BundleError, match=r"encoder\.onnx .* is not the file that was saved"):
         run("inspect", again)
@@ -272,7 +282,7 @@ def test_weights_that_do_not_fit_are_refused_before_anything_is_read(
     wrong = ("train", trials(dataset, 2), "--target", "objects", *order, nice)
     with pytest.raises(UsageError, match=r"decodes objects .* layout of dimension .*--target objects:layout"):
         run(*wrong)
-    with pytest.raises(UsageError, match=r"holds another network: project\.map\.weight .* here .*heads"):
+    with pytest.raises(UsageError, match=r"holds another network: project\.map\.bias \(64, here 76\).*heads"):
         run(
             "train",
             trials(dataset, 2),

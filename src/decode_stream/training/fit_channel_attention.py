@@ -79,7 +79,7 @@ def fit_channel_attention(trials: TrialSet, recipe: Recipe, options: FitOptions)
         norm=norm,
         structure=layouts,
         valid=valid,
-        subjects=trials.people if module.config.n_subjects else None,
+        subjects=trials.people,
         seed=options.seed,
         settings=replace(with_options(settings, options), keep_best=valid is not None),
         checkpoint=options.folder,

@@ -1,15 +1,20 @@
 """What a training begins with: the network of a bundle, or weights that public code has saved."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from decode_stream.config import Model
+from decode_stream.config import Model, TrainConfig
 from decode_stream.decoders.bundle import is_bundle, load_bundle
-from decode_stream.decoders.fit_options import Start
+from decode_stream.decoders.fit_options import FitOptions, Start
 from decode_stream.decoders.manifest import EmbeddingSpace, Manifest
+from decode_stream.decoders.recipe import Gallery, design
 from decode_stream.stream.errors import UsageError
+from decode_stream.stream.recording import Recording
 
-__all__ = ["check_new", "check_space", "read_start", "start_channels"]
+from .models import check_network, trial_spec
+
+__all__ = ["check_early", "read_start", "start_channels"]
 
 
 def read_start(paths: Sequence[Path], model: Model | None) -> tuple[Start, Manifest | None]:
@@ -87,19 +92,63 @@ def start_channels(begun: Manifest | None, asked: tuple[str, ...] | None) -> tup
     return known
 
 
-def check_space(begun: Manifest, space: EmbeddingSpace) -> None:
-    """Refuse to go on from a bundle of other embeddings.
+def check_early(
+    recordings: Sequence[Recording],
+    fingerprints: Sequence[str],
+    gallery: Gallery,
+    *,
+    config: TrainConfig,
+    model: Model,
+    channels: tuple[str, ...] | None,
+    start: Start,
+    begun: Manifest | None,
+    n_given: int,
+) -> None:
+    """Refuse, before a picture is embedded or a trial cut, what no training can begin with.
 
     Parameters
     ----------
-    begun : Manifest
-    space : EmbeddingSpace
-        Where the embeddings live that are to be decoded.
+    recordings : sequence of Recording
+        Of the person whose decoder it is to be.
+    fingerprints : sequence of str
+        Of these.
+    gallery : Gallery
+        May have no entry yet.
+    channels : tuple of str or None
+        To train on.
+    begun : Manifest or None
+        Of the bundle that the training begins with.
+    n_given : int
+        Recordings, with those of other people.
+
+    Raises
+    ------
+    DecodeStreamError
+        If the recordings do not go together, a network cannot be made for them, or `start` is not for it.
+    """
+    if begun is not None:
+        _check_space(begun, gallery.space)
+        _check_new(begun, [recording.name for recording in recordings], fingerprints)
+    recipe = design(
+        recordings,
+        config.modality,
+        channels,
+        gallery,
+        spec=trial_spec(model, config.modality, config.windows),
+        lag_s=config.lag_s,
+        width_s=config.width_s,
+    )
+    # Whom public weights know is asked of one person's recordings alone.
+    person = start.person if len(recordings) == n_given else ""
+    check_network(model, recipe, FitOptions(start=replace(start, person=person)))
+
+
+def _check_space(begun: Manifest, space: EmbeddingSpace) -> None:
+    """Refuse to go on from a bundle of other embeddings.
 
     Raises
     ------
     UsageError
-        If the spaces differ.
     """
     if begun.space != space:
         raise UsageError(
@@ -110,19 +159,12 @@ def check_space(begun: Manifest, space: EmbeddingSpace) -> None:
         )
 
 
-def check_new(begun: Manifest, names: Sequence[str], fingerprints: Sequence[str]) -> None:
+def _check_new(begun: Manifest, names: Sequence[str], fingerprints: Sequence[str]) -> None:
     """Refuse to go on from a bundle with recordings that it knows already.
-
-    Parameters
-    ----------
-    begun : Manifest
-    names, fingerprints : sequence of str
-        Of the recordings to train on.
 
     Raises
     ------
     UsageError
-        If what would be held out of a recording was trained on before.
     """
     known = [
         name

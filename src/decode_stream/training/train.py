@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
@@ -30,7 +31,7 @@ from decode_stream.stream.recording import Recording
 
 from .models import check_config, check_network, check_starts, default_model, fitter, known_model, trial_spec
 from .progress import TrainingProgress
-from .start import check_new, check_space, read_start, start_channels
+from .start import check_early, read_start, start_channels
 from .training_set import open_training_set
 
 __all__ = ["train", "train_bundle"]
@@ -141,6 +142,7 @@ def train(
         scores=fitted.held_out.numbers(),
         knows_gallery=protocol == "runs",
         public=origin,
+        asked=options.asked,
     )
     return _bundle(name, fitted, calibration, training), fitted.held_out
 
@@ -226,23 +228,15 @@ def train_bundle(paths: Sequence[Path], config: TrainConfig) -> int:
     channels = start_channels(begun, config.channel_names)
     protocol = config.protocol or ("runs" if config.target is None else "concepts")
     with TrainingProgress(console) as progress:
-
-        def check(recordings: Sequence[Recording], prints: Sequence[str], gallery: Gallery) -> None:
-            if begun is not None:
-                check_space(begun, gallery.space)
-                check_new(begun, [recording.name for recording in recordings], prints)
-            recipe = design(
-                recordings,
-                config.modality,
-                channels,
-                gallery,
-                spec=trial_spec(model, config.modality, config.windows),
-                lag_s=config.lag_s,
-                width_s=config.width_s,
-            )
-            person = start.person if len(recordings) == len(paths) else ""
-            check_network(model, recipe, FitOptions(start=replace(start, person=person)))
-
+        check = partial(
+            check_early,
+            config=config,
+            model=model,
+            channels=channels,
+            start=start,
+            begun=begun,
+            n_given=len(paths),
+        )
         given = open_training_set(paths, config, progress.pictures, check)
         for recording in given.recordings:
             for note in recording.notes:

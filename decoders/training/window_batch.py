@@ -1,0 +1,110 @@
+"""A batch of trials for an encoder of windows: what is hidden of it, what comes of it, and its losses."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from decode_stream.decoders.encoders.channel_attention import ChannelAttention
+from decode_stream.stream.types import IntArray
+
+from .batches import TrialArray
+from .embedding_losses import draw_mixture, mse_cosine
+from .losses import TrialLoss
+from .window_losses import PairedTrialLoss
+
+__all__ = ["WindowBatch", "batch_losses", "embed_windows"]
+
+
+@dataclass(frozen=True)
+class WindowBatch:
+    """Trials of a step.
+
+    Attributes
+    ----------
+    windows : Tensor of shape (n, n_latencies, n_channels, n_times), float32
+    labels : Tensor of shape (n,), int64
+        Gallery entry of each trial.
+    hidden : Tensor of shape (n, n_latencies), bool
+        Whether a window is decoded without its latency.
+    subjects : Tensor of shape (n,), int64, or None
+        Whose token is used; `n_subjects` for some, as if they were strangers.
+    people : array of shape (n,), int64, or None
+        Whose trial it is.
+    """
+
+    windows: Tensor
+    labels: Tensor
+    hidden: Tensor
+    subjects: Tensor | None
+    people: IntArray | None
+
+    @staticmethod
+    def take(
+        windows: TrialArray,
+        labels: IntArray,
+        subjects: IntArray | None,
+        index: npt.NDArray[np.int64],
+        module: ChannelAttention,
+        unknown_rate: float,
+    ) -> "WindowBatch":
+        """Pick trials and hide some of their windows' latencies and some of their subjects."""
+        device = module.cosines.device
+        chosen = torch.tensor(windows[index], dtype=torch.float32, device=device)
+        hidden = torch.rand(chosen.shape[:2], device=device) < unknown_rate
+        hidden[:, 0] &= ~hidden.all(dim=1)
+        of_trial = None
+        if subjects is not None:
+            of_trial = torch.tensor(subjects[index], dtype=torch.int64, device=device)
+            stranger = torch.rand(of_trial.shape, device=device) < 0.1
+            of_trial = torch.where(stranger, module.config.n_subjects, of_trial)
+        people = None if subjects is None else subjects[index]
+        of_picture = torch.tensor(labels[index], dtype=torch.int64, device=device)
+        return WindowBatch(chosen, of_picture, hidden, of_trial, people)
+
+
+def _latencies(module: ChannelAttention, hidden: Tensor) -> Tensor:
+    """Return the latencies of (n, n_latencies) windows in seconds, -1 where hidden."""
+    grid = torch.arange(hidden.shape[1], device=hidden.device) * module.config.step_s
+    return torch.where(hidden, -1.0, grid)
+
+
+def embed_windows(
+    module: ChannelAttention, windows: Tensor, hidden: Tensor, subjects: Tensor | None
+) -> Tensor:
+    """Return the embeddings of windows (n, n_latencies, n_channels, n_times), shape (n, n_latencies, embedding_dim)."""
+    n, n_latencies = hidden.shape
+    of_window = None if subjects is None else subjects.repeat_interleave(n_latencies)
+    flat: Tensor = module(windows.flatten(0, 1), _latencies(module, hidden).flatten(), of_window)
+    return flat.reshape(n, n_latencies, -1)
+
+
+def batch_losses(
+    module: ChannelAttention,
+    criterion: TrialLoss | PairedTrialLoss,
+    batch: WindowBatch,
+    layouts: Tensor | None,
+    generator: np.random.Generator | None,
+) -> tuple[Tensor, Tensor]:
+    """Return the loss of a batch's trials, with that of their structure, and that of its windows."""
+    mixture, seen = None, batch.windows
+    if isinstance(criterion, PairedTrialLoss) and criterion.mixes and generator is not None:
+        people = np.zeros(len(seen), np.int64) if batch.people is None else batch.people
+        mixture = draw_mixture(people, generator).to(seen.device)
+        seen = mixture.of(seen)
+    embeddings = embed_windows(module, seen, batch.hidden, batch.subjects)
+    dimension = embeddings.shape[2] - (0 if layouts is None else layouts.shape[1])
+    semantic = embeddings[..., :dimension]
+    if isinstance(criterion, PairedTrialLoss):
+        trial_loss, window_loss = criterion.of_windows(semantic, batch.labels, batch.hidden, mixture)
+    else:
+        trial_loss, window_loss = criterion(semantic, batch.labels, batch.hidden)
+    if layouts is not None:
+        structure = layouts[batch.labels]
+        # Of a mixture of trials, the structure is the mixture of theirs.
+        structure = structure if mixture is None else mixture.of(structure)
+        found = embeddings[..., dimension:]
+        trial_loss = trial_loss + mse_cosine(found, structure[:, None].expand_as(found))
+    return trial_loss, window_loss
