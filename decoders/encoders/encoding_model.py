@@ -1,8 +1,10 @@
 r"""A generative decoder: what a picture's embedding does to the signal, turned around by Bayes' rule. Needs no torch.
 
 The signal of a trial is taken for the mean trial, plus a response that is linear in the picture's embedding, plus
-Gaussian noise: :math:`x = \mu + B (e - \bar e) + n`. The response is learnt from all trials (`fit_tuning`), the noise
-from what windows hold. The log-likelihood of an entry of the gallery is then linear in the signal,
+Gaussian noise: :math:`x = \mu + B (e - \bar e) + n`. The response is learnt from all trials, under a prior that is
+learnt from all dimensions of the embedding together: first one product of courses and maps (`fit_tuning`), then, where
+there are enough dimensions, maps of its own for each course (`own_map_responses`). The noise is learnt from what
+windows hold. The log-likelihood of an entry of the gallery is then linear in the signal,
 :math:`(e - \bar e)' B' \Sigma^{-1} (x - \mu) - (e - \bar e)' B' \Sigma^{-1} B (e - \bar e) / 2`, and since noise is
 whitened forward in time (`ForwardWhitening`) each window adds a term of its own. A regression from the signal to the
 embedding has to learn the noise of all its features by heart instead, and needs many times as many trials.
@@ -196,7 +198,7 @@ def _courses(measured: Measured, whitening: ForwardWhitening, window: FloatArray
 
 
 def _responses(measured: Measured, whitening: ForwardWhitening, tuning: Tuning) -> npt.NDArray[np.float64]:
-    """Return the responses, from a prior with a few courses that span all there can be."""
+    """Return the posterior mean of each response, from a first prior whose courses span all there can be."""
     cautious = replace(measured, precision=measured.precision / _CAUTION)
     product = _fewest_courses(cautious, whitening, tuning)
     if len(measured.precision) < FEWEST_AXES:

@@ -1,12 +1,16 @@
 """Responses whose courses have maps of their own, held against responses that were drawn so."""
 
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 import pytest
 from scipy.optimize import check_grad
+from scipy.special import log_softmax
 
-from decode_stream.decoders.encoders.own_maps import _Problem, own_map_responses
+from decode_stream.decoders.encoders import encoding_model
+from decode_stream.decoders.encoders.encoding_model import fit_encoding_model
+from decode_stream.decoders.encoders.own_maps import FEWEST_AXES, _Problem, own_map_responses
 from decode_stream.decoders.encoders.tuning_prior import (
     Measured,
     Tuning,
@@ -15,6 +19,7 @@ from decode_stream.decoders.encoders.tuning_prior import (
     smooth_courses,
 )
 from decode_stream.decoders.encoders.window_noise import ForwardWhitening
+from decode_stream.stream.windows import WindowSchedule
 
 N_TIMES, N_CHANNELS, N_AXES, N_MAPS_EACH = 8, 16, 80, 3
 STOPS = (8, 16, 24, 32)
@@ -97,3 +102,31 @@ def test_the_evidence_is_that_of_a_gaussian() -> None:
         expected -= 0.5 * (row @ np.linalg.solve(covariance, row) - one * row @ row)
         expected -= 0.5 * np.linalg.slogdet(one * covariance)[1]
     assert problem.posterior(factor).log_evidence == pytest.approx(expected)
+
+
+def test_pictures_are_told_apart_by_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    schedule, n_latencies = WindowSchedule(Fraction(100)), 13
+    stops = [schedule.stop(k) for k in range(n_latencies)]
+    rng = np.random.default_rng(5)
+    courses = np.array([np.exp(-0.5 * ((np.arange(stops[-1]) - at) / 3) ** 2) for at in (8, 18, 30)])
+    maps = rng.standard_normal((3, 2, N_CHANNELS)) / 60
+    responses = np.einsum(
+        "ct,crm,kcr->ktm", courses, maps, rng.standard_normal((N_AXES, 3, 2)), optimize=True
+    )
+
+    def seen(shown: np.ndarray) -> np.ndarray:
+        epochs = np.tensordot(shown, responses, 1) + rng.standard_normal((len(shown), stops[-1], N_CHANNELS))
+        parts = [epochs[:, stop - schedule.n_times : stop].transpose(0, 2, 1) for stop in stops]
+        return np.stack(parts, axis=1, dtype=np.float32)
+
+    shown, gallery = rng.standard_normal((600, N_AXES)), rng.standard_normal((20, N_AXES))
+    labels = np.arange(600) % len(gallery)
+    windows, unseen = seen(shown), seen(gallery[labels])
+    losses = []
+    for fewest in (FEWEST_AXES, N_AXES + 1):
+        monkeypatch.setattr(encoding_model, "FEWEST_AXES", fewest)
+        readout = fit_encoding_model(windows, shown, schedule, n_latencies)
+        said = readout.embed(unseen).sum(axis=1) @ readout.projector(unit=False).project(gallery).T
+        losses.append(-log_softmax(said / readout.noise, axis=1)[np.arange(len(labels)), labels].mean())
+    print(right)
+    assert losses[0] < 0.97 * losses[1]
