@@ -128,5 +128,4 @@ def test_pictures_are_told_apart_by_them(monkeypatch: pytest.MonkeyPatch) -> Non
         readout = fit_encoding_model(windows, shown, schedule, n_latencies)
         said = readout.embed(unseen).sum(axis=1) @ readout.projector(unit=False).project(gallery).T
         losses.append(-log_softmax(said / readout.noise, axis=1)[np.arange(len(labels)), labels].mean())
-    print(right)
     assert losses[0] < 0.97 * losses[1]
