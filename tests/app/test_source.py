@@ -115,7 +115,7 @@ def test_of_two_outlets_that_return_none_is_taken_until_one_is_left() -> None:
     del first
     two = [open_marker_outlet(name, name) for _ in range(2)]
     until(lambda: source.pull_markers(0.01) == [] and told == ["markers lost"])
-    [search] = source._searches.values()
+    [search] = source._searches.running.values()
     until(lambda: len(search.found()) == 2)
     until(lambda: source.pull_markers(0.01) == [] and len(told) > 1)
     assert told == ["markers lost", "several"]

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,12 +19,13 @@ from decode_stream.stream.lsl import (
     MarkerInlet,
     StreamLost,
     StreamQuery,
-    StreamSearch,
     find_streams,
     resolve_stream,
 )
 from decode_stream.stream.types import FloatArray, Marker, StreamInfo
 from decode_stream.stream.units import UNITS, unit_symbol
+
+from .searches import Searches
 
 __all__ = ["Source"]
 
@@ -34,8 +34,6 @@ _LOOK_S = 0.05
 _LONGEST_READ_S = 600.0
 #: Nothing is under way any more after so long without a sample, once a replay has sent its last. Seconds.
 _DRAINED_S = 2.0
-
-_Inlet = TypeVar("_Inlet", LslInlet, MarkerInlet)
 
 
 class Source:
@@ -74,11 +72,10 @@ class Source:
         self._inlet: LslInlet | None = None
         self._marker_inlet: MarkerInlet | None = None
         self._pulled = 0
-        self._newest_s = 0.0
+        self._silent_s: float | None = None
         self._drained = False
         self._markers_lost = False
-        self._searches: dict[StreamQuery, StreamSearch] = {}
-        self._told_several: set[StreamQuery] = set()
+        self._searches = Searches()
         self._given_up = threading.Event()
         self._connecting: Future[StreamInfo | None] | None = None
 
@@ -214,15 +211,16 @@ class Source:
         data, stamps_s, arrived_s = self._inlet.pull(n_samples, timeout_s)
         self._pulled += len(data)
         if len(data):
-            self._newest_s = arrived_s
+            self._silent_s = None
         elif self._player is not None and self._player.sent is not None and not self.at_end:
             self._end_incomplete(arrived_s)
         return data, stamps_s, arrived_s
 
     def _end_incomplete(self, now_s: float) -> None:
         """End a replay that was sent to its end and comes no more although some of it never came."""
-        self._newest_s = self._newest_s or now_s
-        if now_s - self._newest_s > _DRAINED_S and self.info.n_samples is not None:
+        # Not since the newest sample: volumes come seconds apart, and the last may still be under way.
+        self._silent_s = self._silent_s or now_s
+        if now_s - self._silent_s > _DRAINED_S and self.info.n_samples is not None:
             self._drained = True
             self.tell(
                 "incomplete",
@@ -246,34 +244,12 @@ class Source:
 
     def _find_markers_again(self, lost: MarkerInlet) -> None:
         query = StreamQuery(source_id=lost.source_id) if lost.source_id else StreamQuery(name=lost.name)
-        inlet = self._the_one(query, MarkerInlet)
+        inlet = self._searches.the_one(query, MarkerInlet, self.tell, clocksync=self._clocksync)
         if inlet is not None:
             lost.close()
             self._marker_inlet = inlet
             self._markers_lost = False
             self.tell("markers back", f"markers come from {inlet.name!r} again")
-
-    def _the_one(self, query: StreamQuery, kind: type[_Inlet]) -> _Inlet | None:
-        """Open the stream that matches if there is just one, and say so if there are more.
-
-        The search goes on between the calls, until a stream is open.
-        """
-        if (search := self._searches.get(query)) is None:
-            search = self._searches[query] = StreamSearch(query)
-        found = search.settled()
-        if len(found) != 1:
-            time.sleep(_LOOK_S)
-        if len(found) > 1 and query not in self._told_several:
-            self._told_several.add(query)
-            self.tell("several", f"{len(found)} streams answer to {query}; waiting until one is left")
-        if len(found) != 1:
-            return None
-        try:
-            inlet = kind(found[0], clocksync=self._clocksync)
-        except StreamError:
-            return None
-        del self._searches[query]
-        return inlet
 
     @property
     def at_end(self) -> bool:
@@ -301,7 +277,7 @@ class Source:
                     f"The replay of {self._replay} ended after {self._pulled} of {info.n_samples} samples (exit code "
                     f"{code}). {self._player.error or 'Start it again.'}"
                 )
-            inlet = self._the_one(query, LslInlet)
+            inlet = self._searches.the_one(query, LslInlet, self.tell, clocksync=self._clocksync)
             if inlet is not None:
                 self._check_same(inlet)
                 if self._inlet is not None:
@@ -326,7 +302,7 @@ class Source:
         self._given_up.set()
         if self._connecting is not None:
             wait([self._connecting])
-        self._searches.clear()
+        self._searches.end()
         for inlet in (self._inlet, self._marker_inlet):
             if inlet is not None:
                 inlet.close()
