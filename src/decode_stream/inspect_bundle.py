@@ -27,7 +27,7 @@ def inspect_bundle(path: Path) -> Inspection:
     chain = manifest.chain
     facts = [
         ("model", training.model),
-        ("target", training.target or "categories"),
+        ("target", training.target),
         ("embedding", _space(manifest.space)),
         ("structure", "" if manifest.structure is None else _space(manifest.structure)),
         ("channels", str(len(chain.channels))),
