@@ -173,7 +173,9 @@ def cross_fit(
             options.report(f"{fold.name} has no trial to hold out")
             continue
         _check_left(fold.training, f"without {fold.name}", left_out)
-        options.report(f"fitting without {fold.name}{fold.note}")
+        if fold.note:
+            options.report(fold.note)
+        options.report(f"fitting without {fold.name}")
         trained = fit(fold.training, fold.recipe, options.of(f"without-{run + 1}"))
         known, unknown = (similarities(trained, fold.held, recipe.gallery, known=k) for k in (True, False))
         out = distances(fit_familiar(fold.training.windows), fold.held, recipe)
@@ -219,7 +221,8 @@ def _by_part(recipe: Recipe, recording: Recording, parts: Parts) -> Iterator[_Fo
         assert trials.onsets is not None
         own = trials.runs == part
         shared = ~own & sharing(trials.onsets, trials.onsets[own], lead + tail)
-        note = f"; {shared.sum()} trials left out that share samples with it" if shared.any() else ""
+        trial = "1 trial that shares" if shared.sum() == 1 else f"{shared.sum()} trials that share"
+        note = f"leaving out {trial} samples with part {part + 1}" if shared.any() else ""
         name = f"part {part + 1} of {parts.n} of {recording.name}"
         yield _Fold(name, fold, trials.where(~own & ~shared), trials.where(own), {*trials.left_out}, note)
 
