@@ -43,6 +43,10 @@ _STEPS = 6
 _CAUTION = 1.5
 #: The directions that hold this share of what tells the training pictures apart are kept, so many at most.
 _SHARE, _MOST_DIMENSIONS = 0.999, 128
+#: Trials that the covariance of all that is left in those directions is measured on: what the noise remembers beyond a
+#: window, and what a picture does that its embedding does not tell. Of fewer trials for each axis the responses are too
+#: uncertain for that: what they took from the noise of these very trials would be missing there.
+_LEFT_TRIALS, _TRIALS_AN_AXIS = 10_000, 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +99,7 @@ def fit_encoding_model(
 ) -> EncodingReadout:
     """Fit the model on whole trials. All that is chosen is chosen by the evidence of the training trials.
 
-    Trials are read in blocks, three times; beside a block, only sums over trials are held.
+    Trials are read in blocks, four times; beside a block, only sums over trials are held.
 
     Parameters
     ----------
@@ -126,10 +130,19 @@ def fit_encoding_model(
     measured = Measured(whitening.whiten(found), spread)
     tuning = _courses(measured, whitening, window, float(schedule.sfreq_hz))
     readout, expected = _directions(axes, tuning.responses, spread / len(windows))
-    noise = _noise(trials, whitening.by_window(readout), sums.mean, (embeddings - center) @ expected.T)
+    shown = embeddings - center
+    left = _left(trials, whitening.by_window(readout), sums.mean, shown @ expected.T, SOME_TRIALS)
+    # It would be 1 if noise had no memory longer than a window.
+    noise = float(left.var(axis=0).mean())
     measured = replace(measured, precision=spread / noise)
     responses = _responses(measured, whitening, tuning)
     readout, expected = _directions(axes, responses, spread / len(windows))
+    if len(windows) >= _TRIALS_AN_AXIS * len(spread):
+        left = _left(trials, whitening.by_window(readout), sums.mean, shown @ expected.T, _LEFT_TRIALS)
+        left -= left.mean(axis=0)
+        root = linalg.cholesky(shrunk(left.T @ left / len(left), len(left)), lower=True)
+        readout, expected = (linalg.solve_triangular(root, rows, lower=True) for rows in (readout, expected))
+        noise = 1.0
     share = [(spread @ responses[:, part] ** 2).sum() for part in whitening.parts()]
     linear = _linear(trials, whitening.by_window(readout), sums.mean, np.array(share) / np.sum(share))
     return EncodingReadout(linear, expected, center, noise)
@@ -242,13 +255,15 @@ def _directions(
     return directions, directions @ responses.T @ axes.T
 
 
-def _noise(trials: Trials, weights: FloatArray, mean: FloatArray, expected: FloatArray) -> float:
-    """Return the variance of the noise of whitened trials; 1 if it had no memory longer than a window."""
+def _left(
+    trials: Trials, weights: FloatArray, mean: FloatArray, expected: FloatArray, most: int
+) -> npt.NDArray[np.float64]:
+    """Return what is left of at most so many trials, read out, without what their pictures were expected to do."""
     left = []
-    for places, epochs in trials.blocks(some_of(len(expected), SOME_TRIALS)):
+    for places, epochs in trials.blocks(some_of(len(expected), most)):
         told = -expected[places]
         for k, of_window in enumerate(weights):
             samples = trials.part(epochs - mean, k).reshape(len(epochs), -1)
             told += samples @ of_window.reshape(len(of_window), -1).T
         left.append(told)
-    return float(np.concatenate(left).var(axis=0).mean())
+    return np.concatenate(left)

@@ -1,12 +1,13 @@
 """The generative decoder, held against the exact posterior of a simulation that is linear and Gaussian."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
 import onnxruntime as ort
 import pytest
 
+from decode_stream.decoders.encoders import encoding_model
 from decode_stream.decoders.encoders.encoding_model import EncodingReadout, fit_encoding_model
 from decode_stream.decoders.encoders.window_noise import ForwardWhitening, shrunk
 from decode_stream.decoders.evidence import similarity
@@ -124,6 +125,27 @@ def test_responses_louder_than_the_noise_are_not_taken_for_it(test_set) -> None:
     person = Person.drawn(size=3.0)
     windows = person.windows(test_set[1][test_set[2]], 6)
     assert misfit(person, fitted(person, 1000), (windows, *test_set[1:]), N_LATENCIES - 1) < 0.02
+
+
+def test_what_a_picture_does_beyond_its_embedding_is_noise_of_its_shape(
+    person: Person, test_set, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beyond = 2 * person.responses[:2].reshape(2, -1)
+    louder = replace(person, noise=person.noise + beyond.T @ beyond)
+    windows = louder.windows(test_set[1][test_set[2]], 6)
+    whole = misfit(louder, fitted(louder, 2000), (windows, *test_set[1:]), N_LATENCIES - 1)
+    monkeypatch.setattr(encoding_model, "_TRIALS_AN_AXIS", 2000)
+    alike = misfit(louder, fitted(louder, 2000), (windows, *test_set[1:]), N_LATENCIES - 1)
+    assert whole < 0.5 * alike
+
+
+@pytest.mark.parametrize("n_dims", [1, 2])
+def test_embeddings_of_one_number_or_two_can_be_fitted(person: Person, n_dims: int) -> None:
+    shown = np.random.default_rng(1).integers(2, size=(300, N_DIMS)).astype(float)
+    windows = person.windows(shown, 2)
+    readout = fit_encoding_model(windows, shown[:, :n_dims], SCHEDULE, N_LATENCIES)
+    assert len(readout.tuning) == n_dims
+    assert np.isfinite(readout.embed(windows[:10])).all()
 
 
 @pytest.mark.parametrize("k", [3, 5, 7])
