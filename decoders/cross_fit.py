@@ -19,7 +19,7 @@ from .epochs import TrialSet, grown, sharing
 from .evidence import Calibration
 from .fit_options import FitOptions
 from .novelty import Familiar, fit_familiar
-from .recipe import Fit, Gallery, Recipe, Trained, cut, scaled
+from .recipe import CATEGORIES, Fit, Gallery, Recipe, Trained, cut, scaled
 from .scoring.scores import Scores, TrialScore, hits
 
 __all__ = ["HeldOut", "cross_fit", "distances", "similarities"]
@@ -163,7 +163,7 @@ def cross_fit(
     Raises
     ------
     RecordingError
-        If no run has a trial that could be decoded.
+        If no run has a trial that could be decoded, or a category is shown in one run alone.
     """
     folds = _by_recording(recipe, recordings) if parts is None else _by_part(recipe, recordings[0], parts)
     held, left_out = list[HeldOut](), set[str]()
@@ -172,7 +172,7 @@ def cross_fit(
         if not len(fold.held.labels):
             options.report(f"{fold.name} has no trial to hold out")
             continue
-        _check_left(fold.training, f"without {fold.name}", left_out)
+        _check_left(fold, recipe.gallery, left_out)
         if fold.note:
             options.report(fold.note)
         options.report(f"fitting without {fold.name}")
@@ -227,10 +227,17 @@ def _by_part(recipe: Recipe, recording: Recording, parts: Parts) -> Iterator[_Fo
         yield _Fold(name, fold, trials.where(~own & ~shared), trials.where(own), {*trials.left_out}, note)
 
 
-def _check_left(trials: TrialSet, where: str, left_out: set[str]) -> None:
-    """Refuse to fit on nothing."""
-    if not len(trials.labels):
-        raise RecordingError(_nothing(where, left_out))
+def _check_left(fold: _Fold, gallery: Gallery, left_out: set[str]) -> None:
+    """Refuse to fit on nothing, and to decode categories that were never seen: embeddings may be new, these not."""
+    if not len(fold.training.labels):
+        raise RecordingError(_nothing(f"without {fold.name}", left_out))
+    unseen = np.setdiff1d(fold.held.labels, fold.training.labels)
+    if len(unseen) and gallery.space.model == CATEGORIES:
+        names = ", ".join(repr(gallery.names[i]) for i in unseen[:10])
+        raise RecordingError(
+            f"Without {fold.name} no trial of {names} is left to train on: each is held out once, so every category "
+            "must be shown in two runs, or in two fifths of a single recording. Mix the categories within the runs."
+        )
 
 
 def _nothing(where: str, left_out: set[str]) -> str:

@@ -23,6 +23,7 @@ from .scaling import robust_scale
 from .trial_spec import TrialSpec, trial_schedule, trial_window
 
 __all__ = [
+    "CATEGORIES",
     "Fit",
     "Gallery",
     "Recipe",
@@ -36,6 +37,9 @@ __all__ = [
 
 # Of thousands of voxels, one at an edge goes far out whenever the head moves: that withholds no trial.
 _VOLUMES = WindowSpec(clamp=5.0)
+
+#: What the embeddings of a gallery of categories are said to be made by.
+CATEGORIES = "categories"
 
 #: Takes trials to train on and returns what decodes.
 Fit = Callable[["TrialSet", "Recipe", "FitOptions"], "Trained"]
@@ -175,7 +179,7 @@ def category_gallery(recordings: Sequence[Recording], events: dict[str, str] | N
             f"Decoding needs at least two categories; the markers name {len(names)} ({', '.join(names) or 'none'}). "
             "Name the codes with --events CODE=NAME,..."
         )
-    space = EmbeddingSpace("categories", "one-hot", len(names), "none")
+    space = EmbeddingSpace(CATEGORIES, "one-hot", len(names), "none")
     return Gallery(names, np.eye(len(names), dtype=np.float32), space, dict(events), {})
 
 

@@ -47,9 +47,10 @@ def robust_scale(
     RecordingError
         If the recordings hold no sound sample.
     """
-    kept = []
+    kept, settle_s = [], 0.0
     for recording in recordings:
         ingest = Ingest(stream_info(recording), chain, hold_s=4 * BLOCK_S)
+        settle_s = ingest.chain.settle_samples / recording.sfreq_hz
         cursor = ingest.ring.reader()
         # Every n-th sample is plenty for a quantile and bounds the memory.
         n_out = recording.n_samples * len(recordings) / ingest.chain.decimation
@@ -68,8 +69,8 @@ def robust_scale(
     if not len(values):
         names = ", ".join(recording.name for recording in recordings)
         raise RecordingError(
-            f"{names}: every sample lies in a gap, is not finite, or falls to the settling of the filters. "
-            "Give longer recordings."
+            f"{names}: every sample lies in a gap, is not finite, or falls to the settling of the filters, "
+            f"which takes {settle_s:.1f} s. Give longer recordings."
         )
     low, center, high = np.quantile(values, [0.25, 0.5, 0.75], axis=0)
     scale = (high - low) / 1.349

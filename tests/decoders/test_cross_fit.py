@@ -10,7 +10,8 @@ from decode_stream.decoders.cross_fit import HeldOut, cross_fit
 from decode_stream.decoders.epochs import TrialSet
 from decode_stream.decoders.fit_options import FitOptions
 from decode_stream.decoders.hold_out import N_PARTS, fit_on_runs
-from decode_stream.decoders.recipe import Recipe, Trained, category_gallery, cut, design, scaled
+from decode_stream.decoders.manifest import EmbeddingSpace
+from decode_stream.decoders.recipe import Gallery, Recipe, Trained, category_gallery, cut, design, scaled
 from decode_stream.decoders.trial_spec import TrialSpec
 from decode_stream.replay_data.arrays import ArrayRecording
 from decode_stream.stream.errors import RecordingError
@@ -120,3 +121,19 @@ def test_recordings_without_a_sound_trial_are_refused() -> None:
         cross_fit(recipe, [good, bad], Watched(), FitOptions())
     with pytest.raises(RecordingError, match=r"No trial is left in these recordings: .*not finite"):
         cross_fit(recipe, [bad, worse], Watched(), FitOptions())
+
+
+def test_a_category_that_is_shown_in_one_run_alone_is_refused() -> None:
+    first, second = block(), block(seed=1)
+    first = replace(first, markers=tuple((at, "a") for at, _ in first.markers))
+    recipe = design([first, second], "eeg", None, category_gallery([first, second], None))
+    with pytest.raises(
+        RecordingError, match=r"Without block-1 no trial of 'b' is left .* Mix the categories"
+    ):
+        cross_fit(recipe, [first, second], Watched(), FitOptions())
+    assert cross_fit(replace(recipe, gallery=pictures_like(recipe)), [first, second], Watched(), FitOptions())
+
+
+def pictures_like(recipe: Recipe) -> Gallery:
+    """Return the gallery as one of embeddings, where new entries can be decoded."""
+    return replace(recipe.gallery, space=EmbeddingSpace("m", "l", 2))

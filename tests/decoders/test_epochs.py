@@ -247,5 +247,7 @@ def test_a_flat_channel_gets_the_scale_one() -> None:
 
 
 def test_recordings_without_a_sound_sample_are_refused() -> None:
-    with pytest.raises(RecordingError, match=r"run-0: every sample .* Give longer recordings"):
+    with pytest.raises(
+        RecordingError, match=r"run-0: every sample .* takes \d\.\d s\. Give longer recordings"
+    ):
         robust_scale([recording(20)], chain(highpass_hz=1.0))

@@ -29,6 +29,7 @@ from decode_stream.decoders.novelty import fit_novelty
 from decode_stream.decoders.recipe import Gallery, check_alike, design
 from decode_stream.stream.recording import Recording
 
+from .exhaustion import exhaustion_told
 from .models import check_config, check_network, check_starts, default_model, fitter, known_model, trial_spec
 from .progress import TrainingProgress
 from .start import check_early, read_start, start_channels
@@ -227,7 +228,7 @@ def train_bundle(paths: Sequence[Path], config: TrainConfig) -> int:
     start = replace(start, person=config.subject or "")
     channels = start_channels(begun, config.channel_names)
     protocol = config.protocol or ("runs" if config.target is None else "concepts")
-    with TrainingProgress(console) as progress:
+    with TrainingProgress(console) as progress, exhaustion_told(model):
         check = partial(
             check_early,
             config=config,

@@ -1,0 +1,81 @@
+"""A block of five minutes at the start of a session becomes a bundle by one command."""
+
+import errno
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from decode_stream.cli import app
+from decode_stream.decoders.bundle import load_bundle
+from decode_stream.replay_data.stored import store
+from decode_stream.stream.errors import DecodeStreamError
+
+from .simulated_runs import simulated_runs
+
+N_TRIALS = 290
+
+
+@pytest.fixture(scope="module")
+def block(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return five minutes of two kinds of pictures, one a second, at 250 Hz."""
+    kinds = np.array([[1.0, -1.0], [-1.0, 1.0]])
+    settings = {"n_trials": N_TRIALS, "n_channels": 8, "soa_s": 1.0, "seed": 1}
+    (run,) = simulated_runs(kinds, ["house", "face"], n_runs=1, **settings)  # type: ignore[arg-type]
+    assert 290 < run.n_samples / run.sfreq_hz < 300
+    path = tmp_path_factory.mktemp("session") / "block.recording"
+    store(run, path)
+    return path
+
+
+#: LDA filters from 1 Hz on; NICE, as published, from 0.1 Hz on: that settles for many seconds, but once.
+MODELS = (("lda", (), 5.0), ("nice", ("--windows", "whole", "--epochs", 1, "--batch-size", 64), 35.0))
+
+
+@pytest.mark.parametrize(("model", "more", "settling_s"), MODELS, ids=["lda", "nice"])
+def test_a_block_of_five_minutes_becomes_a_bundle(
+    block: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    model: str,
+    more: tuple[object, ...],
+    settling_s: float,
+) -> None:
+    torch.set_num_threads(1)
+    out = tmp_path / "block.bundle"
+    tokens = ("train", block, "--modality", "eeg", "--model", model, *more, "--out", out)
+    assert app([str(token) for token in tokens], result_action="return_value") == 0
+    training = load_bundle(out).manifest.training
+    assert N_TRIALS - settling_s < training.n_trials <= N_TRIALS
+    assert training.scores["n"] == training.n_trials
+    assert training.protocol.startswith("leave one of 5 parts out")
+    # A pass or two of a network over five minutes tells nothing yet.
+    assert model != "lda" or training.scores["top1"] > 0.9
+    told = capsys.readouterr()
+    stages = [line for line in told.err.splitlines() if "without part" in line and "epoch" not in line]
+    assert [int(number) for number in re.findall(r"part (\d) of 5", " ".join(stages))] == [1, 2, 3, 4, 5]
+    assert f"{training.n_trials} trials of 5 parts of run-01" in told.out
+    assert [path.name for path in tmp_path.iterdir()] == ["block.bundle"]
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (MemoryError(), r"memory of this machine is too small to train --model lda .*--channels"),
+        (OSError(errno.ENOSPC, "No space left on device"), r"no room left at .* set TMPDIR"),
+    ],
+    ids=["memory", "disk"],
+)
+def test_a_machine_that_is_too_small_is_told_and_leaves_nothing(
+    block: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, told: str
+) -> None:
+    def full(*given: object) -> None:
+        raise error
+
+    monkeypatch.setattr("decode_stream.training.train.fitter", lambda model: full)
+    tokens = ("train", block, "--modality", "eeg", "--model", "lda", "--out", tmp_path / "block.bundle")
+    with pytest.raises(DecodeStreamError, match=told):
+        app([str(token) for token in tokens], result_action="return_value")
+    assert not any(tmp_path.iterdir())
