@@ -1,6 +1,7 @@
 """Every decoder on one simulated person, beside the ideal observer.
 
-``python -m benchmarks.decoders FOLDER eeg|meg [--models a,b] [--trials N] [--epochs N] [--seed S]``. All decoders see
+``python -m benchmarks.decoders FOLDER eeg|meg [--models a,b] [--trials N] [--epochs N] [--seed S] [--loudness X]
+[--showings N]``. All decoders see
 the same trials of 600 ms through the same chain, at the published channel counts, and are trained without the
 concepts of the 200 test images: 200-way exact image, chance .005, single trials and several showings of an image put
 together. FOLDER holds the trials that were drawn. Each row is printed, and added to FOLDER/MODALITY.jsonl, as soon as
@@ -34,6 +35,7 @@ from decode_stream.decoders.scoring.intervals import wilson
 from decode_stream.decoders.scoring.scores import hits
 from decode_stream.replay_data.simulation.forward import ForwardModel
 from decode_stream.replay_data.simulation.schedules import PictureSet
+from decode_stream.replay_data.simulation.subjects import enlarged
 from decode_stream.stream.types import FloatArray, IntArray, Modality
 from decode_stream.stream.window_chain import WindowSpec
 from decode_stream.stream.windows import WindowSchedule
@@ -44,8 +46,6 @@ __all__ = ["main"]
 _LENGTH = Fraction(3, 5)
 _N_LATENCIES = 21
 _HELD_CONCEPTS = 50
-#: Showings of each test image: as many as published, and for MEG so many that 2,000 sets of four can be scored.
-_N_TEST = {"eeg": 80, "meg": 40}
 _TIMED = 200
 
 
@@ -75,20 +75,22 @@ class _Drawn:
     seen: Sufficient
 
 
-def _draw(folder: Path, modality: str, n_trials: int, seed: int) -> _Drawn:
+def _draw(folder: Path, modality: str, n_trials: int, n_showings: int, seed: int, loudness: float) -> _Drawn:
     protocol = PROTOCOLS[modality]
     pictures, forward = simulated_person(modality, seed)
+    if loudness != 1:
+        forward = enlarged(forward, loudness)
     lab = Lab(forward, pictures, protocol, seed)
     train, test = zero_shot(pictures)
     rng = np.random.default_rng(seed)
     # As many pictures as there are to be trials of, all of their showings: a shorter experiment.
     some = rng.permutation(train)[: max(1, n_trials // protocol.n_train)]
     shown = rng.permutation(np.repeat(some, protocol.n_train))
-    order = np.tile(np.arange(len(test)), _N_TEST[modality])
+    order = np.tile(np.arange(len(test)), n_showings)
     n_values = (lab.observer.n_times, len(forward.channels))
     drawn, seen = {}, None
     for name, which in (("train", shown), ("test", test[order])):
-        stem = folder / f"{modality}-{seed}-{n_trials}-{name}"
+        stem = folder / f"{modality}-{name}"
         drawn[name] = np.memmap(stem.with_suffix(".part"), np.float32, "w+", shape=(len(which), *n_values))
         at = 0
         for windows, told in lab.raw(which):
@@ -199,11 +201,12 @@ def _measure(
         "parameters": n_parameters,
         "ms_a_window": round(window_ms, 3),
     }
-    for n_together in PROTOCOLS[modality].averages:
-        n_entries = len(gallery.names)
+    n_entries = len(gallery.names)
+    n_showings = len(drawn.order) // n_entries
+    for n_together in (n for n in PROTOCOLS[modality].averages if n <= n_showings):
         group = drawn.order + n_entries * (np.arange(len(drawn.order)) // n_entries // n_together)
         # Showings left over, too few for one more group, are left out.
-        n_groups = n_entries * (_N_TEST[modality] // n_together)
+        n_groups = n_entries * (n_showings // n_together)
         truth = np.arange(n_groups) % n_entries
         said = np.zeros((int(group.max()) + 1, n_entries))
         np.add.at(said, group, evidence)
@@ -236,17 +239,24 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=8000)
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument(
+        "--loudness", type=float, default=1.0, help="of the responses, against those of people"
+    )
+    parser.add_argument("--showings", type=int, default=40, help="of each test image")
     asked = parser.parse_args()
     asked.folder.mkdir(parents=True, exist_ok=True)
     table = asked.folder / f"{asked.modality}.jsonl"
     made = {json.loads(line)["model"] for line in table.read_text().splitlines()} if table.exists() else set()
     wanted = [model for model in asked.models.split(",") if model not in made]
-    print(f"{machine()}; {asked.modality}, {asked.trials} training trials", flush=True)
-    drawn = _draw(asked.folder, asked.modality, asked.trials, asked.seed)
+    print(
+        f"{machine()}; {asked.modality}, {asked.trials} training trials, responses {asked.loudness:g} times as large as those of people",
+        flush=True,
+    )
+    drawn = _draw(asked.folder, asked.modality, asked.trials, asked.showings, asked.seed, asked.loudness)
     for model in wanted:
         options = FitOptions(
             asked.seed,
-            folder=asked.folder / "training",
+            folder=asked.folder / asked.modality / "training",
             n_epochs=asked.epochs,
             report=lambda text: print(text, flush=True),
             progress=lambda report: print(report, flush=True),
