@@ -1,11 +1,10 @@
 """Every decoder on one simulated person, beside the ideal observer.
 
 ``python -m benchmarks.decoders FOLDER eeg|meg [--models a,b] [--trials N] [--epochs N] [--seed S] [--loudness X]
-[--showings N]``. All decoders see
-the same trials of 600 ms through the same chain, at the published channel counts, and are trained without the
-concepts of the 200 test images: 200-way exact image, chance .005, single trials and several showings of an image put
-together. FOLDER holds the trials that were drawn. Each row is printed, and added to FOLDER/MODALITY.jsonl, as soon as
-it is there; rows that are in the file are not made anew.
+[--showings N]``. All decoders see the same trials of 600 ms through the same chain, at the published channel counts,
+and are trained without the concepts of the 200 test images: 200-way exact image, chance .005, single trials and several
+showings of an image put together. FOLDER holds the trials that were drawn. Each row is printed, and added to
+FOLDER/MODALITY.jsonl, as soon as it is there; rows that are in the file are not made anew.
 """
 
 import argparse
@@ -249,7 +248,8 @@ def main() -> None:
     made = {json.loads(line)["model"] for line in table.read_text().splitlines()} if table.exists() else set()
     wanted = [model for model in asked.models.split(",") if model not in made]
     print(
-        f"{machine()}; {asked.modality}, {asked.trials} training trials, responses {asked.loudness:g} times as large as those of people",
+        f"{machine()}; {asked.modality}, {asked.trials} training trials, "
+        f"responses {asked.loudness:g} times as large as those of people",
         flush=True,
     )
     drawn = _draw(asked.folder, asked.modality, asked.trials, asked.showings, asked.seed, asked.loudness)
