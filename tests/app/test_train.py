@@ -9,10 +9,11 @@ import pytest
 from decode_stream.decoders.bundle import Bundle, load_bundle, save_bundle
 from decode_stream.decoders.cross_fit import HeldOut, cross_fit
 from decode_stream.decoders.decoder import decode_recording
+from decode_stream.decoders.design import design
 from decode_stream.decoders.epochs import TrialSet
 from decode_stream.decoders.evidence import similarity
 from decode_stream.decoders.fit_options import FitOptions
-from decode_stream.decoders.recipe import Gallery, Recipe, Trained, category_gallery, cut, design, scaled
+from decode_stream.decoders.recipe import Gallery, Recipe, Trained, category_gallery, cut, scaled
 from decode_stream.decoders.runtime import Encoder
 from decode_stream.decoders.scaling import robust_scale
 from decode_stream.decoders.scoring.intervals import wilson

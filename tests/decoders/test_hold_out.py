@@ -6,11 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from decode_stream.decoders.design import design
 from decode_stream.decoders.epochs import TrialSet
 from decode_stream.decoders.fit_options import FitOptions
 from decode_stream.decoders.hold_out import fit_on_concepts, fit_others, split_concepts
 from decode_stream.decoders.manifest import EmbeddingSpace
-from decode_stream.decoders.recipe import Gallery, Recipe, Trained, design
+from decode_stream.decoders.recipe import Gallery, Recipe, Trained
 from decode_stream.replay_data.arrays import ArrayRecording
 from decode_stream.stream.errors import RecordingError
 from decode_stream.stream.types import Channel

@@ -5,7 +5,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from decode_stream.decoders.recipe import category_gallery, design
+from decode_stream.decoders.design import design
+from decode_stream.decoders.recipe import category_gallery
 from decode_stream.decoders.trial_spec import TrialSpec
 from decode_stream.replay_data.arrays import ArrayRecording
 from decode_stream.stream.errors import RecordingError

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from decode_stream.config import Model, TrainConfig
 from decode_stream.decoders.bundle import is_bundle, load_bundle
+from decode_stream.decoders.design import design
 from decode_stream.decoders.fit_options import FitOptions, Start
 from decode_stream.decoders.manifest import EmbeddingSpace, Manifest
-from decode_stream.decoders.recipe import Gallery, design
+from decode_stream.decoders.recipe import Gallery
 from decode_stream.stream.errors import UsageError
 from decode_stream.stream.recording import Recording
 

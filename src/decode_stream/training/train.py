@@ -14,6 +14,7 @@ from decode_stream.bundle_path import check_out
 from decode_stream.config import Modality, Model, TrainConfig, TrainingProtocol
 from decode_stream.decoders.bundle import Bundle, save_bundle
 from decode_stream.decoders.cross_fit import HeldOut
+from decode_stream.decoders.design import check_alike, design
 from decode_stream.decoders.evidence import Calibration
 from decode_stream.decoders.fit_options import FitOptions
 from decode_stream.decoders.hold_out import (
@@ -26,7 +27,7 @@ from decode_stream.decoders.hold_out import (
 )
 from decode_stream.decoders.manifest import Manifest, Training
 from decode_stream.decoders.novelty import fit_novelty
-from decode_stream.decoders.recipe import Gallery, check_alike, design
+from decode_stream.decoders.recipe import Gallery
 from decode_stream.stream.recording import Recording
 
 from .exhaustion import exhaustion_told
