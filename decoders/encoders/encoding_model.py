@@ -3,8 +3,8 @@ r"""A generative decoder: what a picture's embedding does to the signal, turned 
 The signal of a trial is taken for the mean trial, plus a response that is linear in the picture's embedding, plus
 Gaussian noise: :math:`x = \mu + B (e - \bar e) + n`. The response is learnt from all trials, under a prior that is
 learnt from all dimensions of the embedding together: first one product of courses and maps (`fit_tuning`), then, where
-there are enough dimensions, maps of its own for each course (`own_map_responses`). The noise is learnt from what
-windows hold. The log-likelihood of an entry of the gallery is then linear in the signal,
+dimensions and trials are many enough for it, maps of its own for each course (`fit_own_maps`). The noise is learnt
+from what windows hold. The log-likelihood of an entry of the gallery is then linear in the signal,
 :math:`(e - \bar e)' B' \Sigma^{-1} (x - \mu) - (e - \bar e)' B' \Sigma^{-1} B (e - \bar e) / 2`, and since noise is
 whitened forward in time (`ForwardWhitening`) each window adds a term of its own. A regression from the signal to the
 embedding has to learn the noise of all its features by heart instead, and needs many times as many trials.
@@ -23,7 +23,7 @@ from decode_stream.stream.windows import WindowSchedule
 
 from .encoding_sums import SOME_TRIALS, Trials, noise_of_windows, some_of, spatial_mixtures, sum_trials
 from .lda import LinearReadout
-from .own_maps import FEWEST_AXES, own_map_responses
+from .own_maps import FEWEST_AXES, fit_own_maps
 from .tuning_prior import Measured, Tuning, fit_tuning, refined_responses, smooth_courses
 from .window_noise import ForwardWhitening, shrunk
 
@@ -214,9 +214,12 @@ def _responses(measured: Measured, whitening: ForwardWhitening, tuning: Tuning) 
     """Return the posterior mean of each response, from a first prior whose courses span all there can be."""
     cautious = replace(measured, precision=measured.precision / _CAUTION)
     product = _fewest_courses(cautious, whitening, tuning)
-    if len(measured.precision) < FEWEST_AXES:
-        return refined_responses(cautious, whitening, product, _STEPS)
-    return own_map_responses(measured, whitening, tuning.courses, product)
+    if len(measured.precision) >= FEWEST_AXES:
+        own = fit_own_maps(measured, whitening, tuning.courses, product)
+        # Of few trials maps of their own are not worth their penalty: nothing would be left of the responses.
+        if own.log_evidence > fit_tuning(measured, whitening, product.courses, product.maps, 0).log_evidence:
+            return own.responses
+    return refined_responses(cautious, whitening, product, _STEPS)
 
 
 def _fewest_courses(measured: Measured, whitening: ForwardWhitening, tuning: Tuning) -> Tuning:

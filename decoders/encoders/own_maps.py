@@ -26,7 +26,7 @@ from decode_stream.stream.types import FloatArray
 from .tuning_prior import Measured, Tuning, whitened_products
 from .window_noise import ForwardWhitening
 
-__all__ = ["FEWEST_AXES", "own_map_responses"]
+__all__ = ["FEWEST_AXES", "OwnMaps", "fit_own_maps"]
 
 #: Fewer axes tell less of each course's maps than a product of two covariances does.
 FEWEST_AXES = 50
@@ -36,6 +36,22 @@ _PENALTY = 40.0
 #: Maps of the product that those of the courses are made of, and how many each course may have.
 _MOST_MAPS, _MAPS_EACH = 64, 24
 _STEPS = 60
+
+
+@dataclass(frozen=True, eq=False)
+class OwnMaps:
+    """What a prior with maps of its own for each course makes of measured responses.
+
+    Attributes
+    ----------
+    responses : array of shape (n_axes, n_numbers), float64
+        Posterior mean of each whitened response.
+    log_evidence : float
+        Of the measured responses, against there being none, less the penalty; nats.
+    """
+
+    responses: npt.NDArray[np.float64]
+    log_evidence: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,10 +132,10 @@ class _Problem:
         return -penalised, -np.concatenate([of_courses.ravel(), of_maps.ravel()])
 
 
-def own_map_responses(
+def fit_own_maps(
     measured: Measured, whitening: ForwardWhitening, span: FloatArray, tuning: Tuning
-) -> npt.NDArray[np.float64]:
-    """Return responses under a prior that is a sum of products, beginning at a product.
+) -> OwnMaps:
+    """Fit a prior that is a sum of products, beginning at a product.
 
     Parameters
     ----------
@@ -127,11 +143,6 @@ def own_map_responses(
         Courses may become any mixture of these.
     tuning : Tuning
         The product: as many courses as it has, in the span, and its maps.
-
-    Returns
-    -------
-    array of shape (n_axes, n_numbers), float64
-        Posterior mean of each whitened response.
     """
     tuning = tuning.ordered()
     span = linalg.qr(span, mode="economic")[0]
@@ -147,11 +158,10 @@ def own_map_responses(
     begin = np.eye(maps.shape[1])[:, :n_each] * (sizes / sizes.mean())[:, None, None]
     start = np.concatenate([(courses / sizes).ravel(), begin.ravel()])
     options = {"maxiter": _STEPS, "maxcor": 20}
-    best = minimize(problem.loss, start, jac=True, method="L-BFGS-B", options=options).x
-    own_courses, _, own_maps = problem.unpacked(best)
+    best = minimize(problem.loss, start, jac=True, method="L-BFGS-B", options=options)
+    own_courses, _, own_maps = problem.unpacked(best.x)
     factor = problem.factor(own_courses, own_maps)
-    responses: npt.NDArray[np.float64] = problem.posterior(factor).mean @ factor.T @ basis
-    return responses
+    return OwnMaps(problem.posterior(factor).mean @ factor.T @ basis, -float(best.fun))
 
 
 def _shortest(courses: FloatArray, n_steps: int = 100) -> npt.NDArray[np.float64]:

@@ -1,6 +1,6 @@
 """Responses whose courses have maps of their own, held against responses that were drawn so."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
@@ -10,7 +10,7 @@ from scipy.special import log_softmax
 
 from decode_stream.decoders.encoders import encoding_model
 from decode_stream.decoders.encoders.encoding_model import fit_encoding_model
-from decode_stream.decoders.encoders.own_maps import FEWEST_AXES, _Problem, own_map_responses
+from decode_stream.decoders.encoders.own_maps import FEWEST_AXES, _Problem, fit_own_maps
 from decode_stream.decoders.encoders.tuning_prior import (
     Measured,
     Tuning,
@@ -58,7 +58,7 @@ def misfit(responses: np.ndarray, truth: np.ndarray) -> float:
 
 
 def test_maps_of_their_own_find_what_one_product_cannot(drawn: Drawn) -> None:
-    own = own_map_responses(drawn.measured, drawn.whitening, drawn.span, drawn.product)
+    own = fit_own_maps(drawn.measured, drawn.whitening, drawn.span, drawn.product).responses
     product = misfit(drawn.product.responses, drawn.truth)
     refined = misfit(refined_responses(drawn.measured, drawn.whitening, drawn.product, 6), drawn.truth)
     assert misfit(own, drawn.truth) < 0.75 * min(product, refined)
@@ -67,7 +67,7 @@ def test_maps_of_their_own_find_what_one_product_cannot(drawn: Drawn) -> None:
 def test_noise_alone_is_shrunk_to_little(drawn: Drawn) -> None:
     noise = np.random.default_rng(4).standard_normal(drawn.truth.shape)
     measured = Measured(noise, drawn.measured.precision)
-    own = own_map_responses(measured, drawn.whitening, drawn.span, drawn.product)
+    own = fit_own_maps(measured, drawn.whitening, drawn.span, drawn.product).responses
     assert (own**2).sum() < 0.02 * (noise**2).sum()
 
 
@@ -75,9 +75,19 @@ def test_courses_with_a_map_to_spare_or_none_too_few_can_be_fitted(drawn: Drawn)
     maps = drawn.product.maps.copy()
     maps[:, 4:] = 0
     few = Tuning(drawn.product.courses[:, :1], maps, drawn.product.responses, 0.0)
-    own = own_map_responses(drawn.measured, drawn.whitening, drawn.span, few)
+    own = fit_own_maps(drawn.measured, drawn.whitening, drawn.span, few).responses
     assert np.isfinite(own).all()
     assert misfit(own, drawn.truth) < 1
+
+
+def test_what_little_tells_of_is_left_to_the_product(drawn: Drawn) -> None:
+    noise = np.random.default_rng(8).standard_normal(drawn.truth.shape)
+    measured = Measured(drawn.truth + noise / np.sqrt(0.1), np.full(N_AXES, 0.1))
+    cautious = replace(measured, precision=measured.precision / 1.5)
+    product = fit_tuning(cautious, drawn.whitening, drawn.product.courses, drawn.product.maps, 6)
+    own = fit_own_maps(measured, drawn.whitening, drawn.product.courses, product).responses
+    chosen = encoding_model._responses(measured, drawn.whitening, drawn.product)
+    assert misfit(chosen, drawn.truth) < 0.95 * misfit(own, drawn.truth)
 
 
 def test_the_gradient_is_that_of_the_evidence() -> None:
