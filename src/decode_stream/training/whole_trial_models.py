@@ -7,13 +7,14 @@ from torch import nn
 
 from decode_stream.config import Model
 from decode_stream.decoders.encoders.atm import Atm, AtmConfig
+from decode_stream.decoders.encoders.categories import Categories
 from decode_stream.decoders.encoders.eegnet import EegNet, EegNetConfig
 from decode_stream.decoders.encoders.electrode_places import standard_places
 from decode_stream.decoders.encoders.nice import Nice, NiceConfig
 from decode_stream.decoders.encoders.projection import Projection, ProjectionConfig
 from decode_stream.decoders.encoders.spatial_attention import SpatialAttention, SpatialAttentionConfig
 from decode_stream.decoders.fit_options import Start
-from decode_stream.decoders.recipe import Recipe
+from decode_stream.decoders.recipe import CATEGORIES, Recipe
 from decode_stream.decoders.training.augmentations import Smoothing
 from decode_stream.decoders.training.loss_spec import PUBLISHED_LOSSES
 from decode_stream.decoders.training.whole_trial_settings import WholeTrialSettings
@@ -22,6 +23,9 @@ from decode_stream.stream.errors import UsageError
 from .network_state import begin
 
 __all__ = ["PUBLISHED", "Published", "told_places", "whole_trial_network"]
+
+#: Dimension of the embedding that categories are told from.
+_CATEGORY_WIDTH = 64
 
 
 @dataclass(frozen=True)
@@ -51,10 +55,13 @@ class Published:
     make : callable
         Takes the size and a seed.
     settings : WholeTrialSettings
+    classifies : bool
+        Whether what it gives can be one number a category; else a layer behind it gives those.
     """
 
     make: Callable[[_Size, int], nn.Module]
     settings: WholeTrialSettings
+    classifies: bool = False
 
 
 def whole_trial_network(
@@ -72,13 +79,23 @@ def whole_trial_network(
     UsageError
         If the encoder cannot be made for these trials, or the weights to begin with are not for it.
     """
-    dimension = recipe.gallery.space.dimension + recipe.gallery.structure_dim
+    published, gallery = PUBLISHED[model], recipe.gallery
+    layered = gallery.space.model == CATEGORIES and not published.classifies
+    if layered and start.public:
+        raise UsageError(
+            "The weights that public code has saved are for embeddings of pictures, and these markers are categories. "
+            "Give --target, or leave out --init-from."
+        )
+    dimension = _CATEGORY_WIDTH if layered else gallery.space.dimension + gallery.structure_dim
     n_channels, n_times = recipe.chain.n_out, recipe.schedule.n_times
     size = _Size(n_channels, n_times, dimension, recipe, start.as_published, n_people)
     try:
-        module = PUBLISHED[model].make(size, seed)
+        module = published.make(size, seed)
     except ValueError as error:
         raise UsageError(f"{error} Give another --model, or other recordings or --channels.") from error
+    if layered:
+        width = module.config.output_dim if isinstance(module, Projection) else dimension
+        module = Categories(module, width, gallery.space.dimension, seed)
     begin(module, start)
     return module
 
@@ -177,7 +194,7 @@ PUBLISHED: dict[Model, Published] = {
         _atm,
         WholeTrialSettings(40, 64, 3e-4, _ADAM, loss=replace(PUBLISHED_LOSSES["atm-s"], text_weight=0.0)),
     ),
-    "eegnet": Published(_eegnet, WholeTrialSettings(100, 64, 1e-3, _ADAM)),
+    "eegnet": Published(_eegnet, WholeTrialSettings(100, 64, 1e-3, _ADAM), classifies=True),
     "projection": Published(
         _projection,
         WholeTrialSettings(50, 1024, 1e-4, _ADAM, 1e-4, loss=PUBLISHED_LOSSES["ubp"], average_repeats=4),
