@@ -63,7 +63,7 @@ class Accuracy:
     low, high : array of shape (n_points,), float
         95 % interval at each point.
     interval : str
-        How the interval was made: ``"Wilson, pointwise"``, ``"Wilson, widened by block bootstrap"``.
+        How the interval was made, in words, as `Scores.interval_name` gives it.
     latency_s : array of shape (n_latencies,), float
         End of each window after stimulus onset, seconds.
     top1_by_latency : array of shape (n_latencies,), float
