@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +11,7 @@ import numpy.typing as npt
 from .epochs import TrialSet
 from .manifest import PublicWeights
 from .training.history import Progress
+from .training.schedules import Schedule
 
 __all__ = ["FitOptions", "Start", "Validation", "Weights"]
 
@@ -36,12 +37,15 @@ class Start:
         Of public weights of several people, whose to take; empty for anyone's.
     origin : PublicWeights or None
         Where `weights` come from in the end, if from public ones.
+    learnt_first : tuple of str
+        In words what `weights` were learnt from.
     """
 
     weights: Weights | None = None
     public: tuple[Path, ...] = ()
     person: str = ""
     origin: PublicWeights | None = None
+    learnt_first: tuple[str, ...] = ()
 
     @property
     def as_published(self) -> bool:
@@ -103,7 +107,7 @@ class FitOptions:
     batch_size: int | None = None
     learning_rate: float | None = None
     loss: str | None = None
-    schedule: Literal["constant", "step", "cosine", "one-cycle"] | None = None
+    schedule: Schedule | None = None
     report: Callable[[str], None] = _silent
     progress: Progress | None = None
 

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import torch
 
 from decode_stream.decoders.encoders.channel_attention import ChannelAttention
+from decode_stream.stream.errors import UsageError
 from decode_stream.stream.types import FloatArray, IntArray
 
 from .batches import TrialArray
@@ -16,7 +17,8 @@ from .checkpoint import Identity, array_digest, load_checkpoint, module_digest, 
 from .history import FitHistory, Progress
 from .loss_spec import LossSpec
 from .losses import TrialLoss
-from .run import Schedule, TrainingRun, out_of_memory_told, rate_schedule
+from .run import TrainingRun, out_of_memory_told, rate_schedule
+from .schedules import Schedule
 from .window_batch import WindowBatch, batch_losses, embed_windows
 from .window_losses import PairedTrialLoss
 
@@ -33,7 +35,7 @@ class FitSettings:
         Passes over the trials, and trials a step.
     learning_rate : float
         The highest.
-    schedule : {"constant", "step", "cosine", "one-cycle"}
+    schedule : Schedule
         How it changes, see `decode_stream.decoders.training.run.rate_schedule`.
     loss : LossSpec or None
         Of embeddings, see `PairedTrialLoss`; None for that of the evidence, `TrialLoss`.
@@ -59,6 +61,11 @@ class FitSettings:
     unknown_rate: float = 0.15
     window_weight: float = 0.3
     keep_best: bool = False
+
+    def __post_init__(self) -> None:
+        # Of batches of two, one could hold a single trial, which has nothing to be told from.
+        if self.batch_size < 3:
+            raise UsageError(f"batch_size is 3 or more; got {self.batch_size}. Give a larger --batch-size.")
 
 
 def embed_trials(

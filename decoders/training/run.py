@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,11 +12,9 @@ from torch import Tensor, nn
 from decode_stream.stream.errors import DecodeStreamError
 
 from .history import EpochReport, FitHistory
+from .schedules import Schedule
 
-__all__ = ["DIVERGED", "Schedule", "TrainingRun", "out_of_memory_told", "rate_schedule"]
-
-#: How the learning rate changes.
-Schedule: TypeAlias = Literal["constant", "step", "cosine", "one-cycle"]
+__all__ = ["DIVERGED", "TrainingRun", "out_of_memory_told", "rate_schedule"]
 
 #: A training has failed when an epoch's mean loss lies so many times above that of the first batch, before any step.
 DIVERGED = 10.0
@@ -179,7 +177,7 @@ def rate_schedule(
 
     Parameters
     ----------
-    schedule : {"constant", "step", "cosine", "one-cycle"}
+    schedule : Schedule
         ``step`` multiplies by `step_factor` every `step_epochs` epochs (Mind Reader: Lin et al. 2022); ``cosine`` falls
         to 0 along half a cosine (Loshchilov and Hutter 2017, without restarts); ``one-cycle`` rises over `rise` of all
         steps and falls to 0 (Smith and Topin 2019).

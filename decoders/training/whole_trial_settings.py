@@ -7,7 +7,7 @@ from decode_stream.stream.errors import UsageError
 
 from .augmentations import Augmentation, Truncation
 from .loss_spec import LossSpec
-from .run import Schedule
+from .schedules import Schedule
 
 __all__ = ["StructuralHead", "WholeTrialSettings"]
 
@@ -51,7 +51,7 @@ class WholeTrialSettings:
         Of AdamW; ``one-cycle`` moves the first between 0.85 and 0.95.
     weight_decay : float
         Decoupled; the scale of a loss does not decay.
-    schedule : {"constant", "step", "cosine", "one-cycle"}
+    schedule : Schedule
         See `decode_stream.decoders.training.run.rate_schedule`, and there `rise`, `step_epochs` and `step_factor`.
     loss : LossSpec
     structure : StructuralHead or None

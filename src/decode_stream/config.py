@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Group, Parameter
 
+from decode_stream.decoders.training.schedules import Schedule
 from decode_stream.stream.errors import UsageError
 from decode_stream.stream.types import Modality
 
@@ -49,7 +50,6 @@ Loss = Literal[
     "clip-mse",
     "atm-reconstruction",
 ]
-Schedule = Literal["constant", "step", "cosine", "one-cycle"]
 TrainingProtocol = Literal["runs", "concepts"]
 Provider = Literal["cpu", "cuda", "tensorrt"]
 
@@ -212,9 +212,13 @@ class TrainConfig(_Reading):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name, value in (("epochs", self.epochs), ("batch-size", self.batch_size)):
-            if value is not None and value < 1:
-                raise UsageError(f"--{name} is {value}; it must be 1 or more.")
+        if self.epochs is not None and self.epochs < 1:
+            raise UsageError(f"--epochs is {self.epochs}; it must be 1 or more.")
+        if self.batch_size is not None and self.batch_size < 3:
+            raise UsageError(
+                f"--batch-size is {self.batch_size}; it must be 3 or more, for a trial alone has nothing to be told "
+                "from. Give --batch-size 3, or leave it out for the paper's."
+            )
         if self.learning_rate is not None and not self.learning_rate > 0:
             raise UsageError(f"--learning-rate is {self.learning_rate:g}; it must be above 0.")
         if self.structure is not None and self.target is None:

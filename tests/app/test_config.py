@@ -32,6 +32,20 @@ def test_captions_belong_to_a_target_of_texts() -> None:
         GalleryConfig(bundle=Path("x"), captions=Path("c"), target=pictures)
 
 
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"batch_size": 1}, "--batch-size is 1; it must be 3 or more.*Give --batch-size 3, or leave it out"),
+        ({"batch_size": 2}, "--batch-size is 2; it must be 3 or more"),
+        ({"epochs": 0}, "--epochs is 0; it must be 1 or more"),
+    ],
+)
+def test_a_training_that_could_learn_nothing_is_refused(settings: dict[str, int], words: str) -> None:
+    TrainConfig(modality="eeg", out=Path("x"), epochs=1, batch_size=3)
+    with pytest.raises(UsageError, match=words):
+        TrainConfig(modality="eeg", out=Path("x"), **settings)  # type: ignore[arg-type]
+
+
 @given(st.dictionaries(NAMES, NAMES, min_size=1))
 def test_events_are_read_as_they_are_written(events: dict[str, str]) -> None:
     assert parse_events(",".join(f"{code}={name}" for code, name in events.items())) == events

@@ -170,6 +170,13 @@ def test_a_fit_that_diverges_says_so() -> None:
         fit(encoder(4, 2), windows, labels, np.eye(2), settings=FitSettings(learning_rate=1e4))
 
 
+@pytest.mark.parametrize("batch_size", [1, 2])
+def test_batches_that_could_hold_a_single_trial_are_refused(batch_size: int) -> None:
+    FitSettings(batch_size=3)
+    with pytest.raises(UsageError, match=f"batch_size is 3 or more; got {batch_size}"):
+        FitSettings(batch_size=batch_size)
+
+
 def test_subjects_have_their_own_tokens() -> None:
     gallery = np.eye(2, dtype=np.float32)
     windows, labels = simulate(gallery, 80)
