@@ -51,12 +51,12 @@ _LEFT_TRIALS, _TRIALS_AN_AXIS = 10_000, 10
 
 @dataclass(frozen=True, eq=False)
 class EncodingReadout:
-    """A linear decoder whose inner products with a gallery are log-likelihoods, but for one factor.
+    """A linear decoder whose inner products with a gallery are log-likelihoods.
 
-    The embedding of a window is what it tells of the response to the picture, in units in which its noise is alike in
-    every direction, and as its last number how much of a whole trial's noise-free difference the window holds. An entry
-    of the gallery stands there with what it is expected to do, and as its last number minus half its square. Their
-    inner product, summed over the windows so far, is the log-likelihood at this latency.
+    The embedding of a window is what it tells of the response to the picture, in units of the noise of a whole trial's
+    sum, which is alike in every direction, and as its last number how much of a whole trial's noise-free difference the
+    window holds. An entry of the gallery stands there with what it is expected to do, and as its last number minus half
+    its square. Their inner product, summed over the windows so far, is the log-likelihood at this latency.
 
     Attributes
     ----------
@@ -66,14 +66,11 @@ class EncodingReadout:
         From how a picture's embedding differs from the mean one to what it is expected to do.
     center : array of shape (target_dim,), float64
         The mean embedding in training.
-    noise : float
-        Variance of the noise of a whole trial's sum, the same in every direction.
     """
 
     linear: LinearReadout
     tuning: npt.NDArray[np.float64]
     center: npt.NDArray[np.float64]
-    noise: float
 
     def embed(self, windows: FloatArray) -> npt.NDArray[np.float64]:
         """Return the embeddings of every window of trials.
@@ -142,10 +139,11 @@ def fit_encoding_model(
         left -= left.mean(axis=0)
         root = linalg.cholesky(shrunk(left.T @ left / len(left), len(left)), lower=True)
         readout, expected = (linalg.solve_triangular(root, rows, lower=True) for rows in (readout, expected))
-        noise = 1.0
+    else:
+        readout, expected = readout / np.sqrt(noise), expected / np.sqrt(noise)
     share = [(spread @ responses[:, part] ** 2).sum() for part in whitening.parts()]
     linear = _linear(trials, whitening.by_window(readout), sums.mean, np.array(share) / np.sum(share))
-    return EncodingReadout(linear, expected, center, noise)
+    return EncodingReadout(linear, expected, center)
 
 
 def _linear(trials: Trials, weights: FloatArray, mean: FloatArray, share: FloatArray) -> LinearReadout:

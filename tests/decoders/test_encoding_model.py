@@ -79,7 +79,7 @@ def told(readout: EncodingReadout, windows: np.ndarray, gallery: np.ndarray, k: 
     """Return the log-likelihood after window `k`, by the rule of a bundle."""
     projector = readout.projector(unit=False)
     so_far = readout.embed(windows)[:, : k + 1].sum(axis=1)
-    return similarity(so_far, projector.project(gallery), projector.norm("unit")) / readout.noise
+    return similarity(so_far, projector.project(gallery), projector.norm("unit"))
 
 
 @pytest.fixture(scope="module")

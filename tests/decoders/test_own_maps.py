@@ -137,5 +137,5 @@ def test_pictures_are_told_apart_by_them(monkeypatch: pytest.MonkeyPatch) -> Non
         monkeypatch.setattr(encoding_model, "FEWEST_AXES", fewest)
         readout = fit_encoding_model(windows, shown, schedule, n_latencies)
         said = readout.embed(unseen).sum(axis=1) @ readout.projector(unit=False).project(gallery).T
-        losses.append(-log_softmax(said / readout.noise, axis=1)[np.arange(len(labels)), labels].mean())
+        losses.append(-log_softmax(said, axis=1)[np.arange(len(labels)), labels].mean())
     assert losses[0] < 0.97 * losses[1]
