@@ -4,7 +4,7 @@
 [--showings N]``. All decoders see the same trials of 600 ms through the same chain, at the published channel counts,
 and are trained without the concepts of the 200 test images: 200-way exact image, chance .005, single trials and several
 showings of an image put together. FOLDER holds the trials that were drawn. Each row is printed, and added to
-FOLDER/MODALITY.jsonl, as soon as it is there; rows that are in the file are not made anew.
+FOLDER/MODALITY.jsonl, as soon as it is there; rows that are there, made with the same settings, are not made anew.
 """
 
 import argparse
@@ -13,6 +13,7 @@ import time
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import numpy as np
 import numpy.typing as npt
@@ -30,7 +31,7 @@ from decode_stream.decoders.ideal.ideal_observer import Sufficient, log_likeliho
 from decode_stream.decoders.manifest import EmbeddingSpace
 from decode_stream.decoders.recipe import Gallery, Recipe, Trained
 from decode_stream.decoders.scoring.fraction_of_ideal import fraction_of_ideal
-from decode_stream.decoders.scoring.intervals import wilson
+from decode_stream.decoders.scoring.intervals import picture_interval
 from decode_stream.decoders.scoring.scores import hits
 from decode_stream.replay_data.simulation.forward import ForwardModel
 from decode_stream.replay_data.simulation.schedules import PictureSet
@@ -118,7 +119,10 @@ def _trials(values: FloatArray, which: IntArray, labels: IntArray, recipe: Recip
     """Return trials as a session would cut them, in a file: windows overlap fourfold."""
     schedule, n_latencies = recipe.schedule, recipe.n_latencies
     shape = (len(which), n_latencies, values.shape[2], schedule.n_times)
-    windows = np.memmap(folder / f"cut-{len(which)}-{n_latencies}.part", np.float32, "w+", shape=shape)
+    # Without a name: it goes with the array.
+    with TemporaryFile(dir=folder) as file:
+        file.truncate(4 * int(np.prod(shape)))
+        windows = np.memmap(file, np.float32, "r+", shape=shape)
     for i, place in enumerate(which):
         for k in range(n_latencies):
             start, stop = schedule.start(k), schedule.stop(k)
@@ -214,7 +218,7 @@ def _measure(
         ideal = log_likelihood(pooled, expected, drawn.forward.specific.astype(np.float64))[:n_groups]
         top1, best = hits(said, truth), hits(ideal, truth)
         fraction = fraction_of_ideal(top1, best, 1 / len(gallery.names), n_training, pictures=truth)
-        low, high = wilson(float(top1.sum()), len(truth))
+        low, high, _ = picture_interval(top1, truth)
         row[f"of {n_together}"] = {
             "n": len(truth),
             "top1": round(float(top1.mean()), 4),
@@ -245,7 +249,9 @@ def main() -> None:
     asked = parser.parse_args()
     asked.folder.mkdir(parents=True, exist_ok=True)
     table = asked.folder / f"{asked.modality}.jsonl"
-    made = {json.loads(line)["model"] for line in table.read_text().splitlines()} if table.exists() else set()
+    settings = {name: getattr(asked, name) for name in ("trials", "showings", "loudness", "seed", "epochs")}
+    rows = [json.loads(line) for line in table.read_text().splitlines()] if table.exists() else []
+    made = {row["model"] for row in rows if row["settings"] == settings}
     wanted = [model for model in asked.models.split(",") if model not in made]
     print(
         f"{machine()}; {asked.modality}, {asked.trials} training trials, "
@@ -261,7 +267,7 @@ def main() -> None:
             report=lambda text: print(text, flush=True),
             progress=lambda report: print(report, flush=True),
         )
-        row = _measure(drawn, asked.modality, model, options, asked.folder)
+        row = _measure(drawn, asked.modality, model, options, asked.folder) | {"settings": settings}
         with table.open("a") as file:
             file.write(json.dumps(row) + "\n")
         print(json.dumps(row), flush=True)

@@ -3,9 +3,9 @@
 ``python -m benchmarks.faces_houses DATA FOLDER [--models a,b] [--epochs N]``, DATA with run-01.csv to run-05.csv.
 Bundles are made and scored by the commands that users type, ``decode-stream train`` on four runs and ``decode-stream
 evaluate`` on the fifth: scaling, weights and calibration come from the other runs, the calibration from a
-leave-one-run-out among them. Decoders are compared on the trials that all of them decided. FOLDER keeps the bundles and
-what they scored; what is there is not made anew. With ``--epochs`` networks train for so long, not for as long as their
-papers say.
+leave-one-run-out among them. Decoders are compared on the trials that all of them decided; a difference is claimed
+where both of its intervals, over trials and over runs, exclude 0. FOLDER keeps the bundles and what they scored; what is
+there is not made anew. With ``--epochs`` networks train for so long, not for as long as their papers say.
 """
 
 import argparse
@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from scipy import stats
 
 from benchmarks.machine import machine
 from decode_stream.decoders.bundle import load_manifest
@@ -30,6 +31,8 @@ __all__ = ["Scored", "common", "main"]
 _RUNS = range(1, 6)
 #: What all others are compared with.
 _REFERENCE = "lda"
+#: What has no epochs.
+_SOLVED = ("encoding", "lda", "linear")
 #: Onsets of one trial lie on the grids of decoders of different rates.
 _SAME_S = 0.02
 
@@ -83,10 +86,11 @@ def _made(command: list[str], out: Path) -> None:
 def _score(data: Path, folder: Path, model: str, epochs: int | None) -> Scored:
     columns = []
     for run in _RUNS:
-        bundle, scored = (folder / f"{model}-without-{run}.{end}" for end in ("bundle", "json"))
+        asked = () if epochs is None or model in _SOLVED else ("--epochs", str(epochs))
+        made = "-".join((model, *asked[1:]))
+        bundle, scored = (folder / f"{made}-without-{run}.{end}" for end in ("bundle", "json"))
         others = [str(data / f"run-{other:02d}.csv") for other in _RUNS if other != run]
         said = ["--modality", "eeg", "--events", "1=house,2=face"]
-        asked = [] if epochs is None or model in ("lda", "linear", "encoding") else ["--epochs", str(epochs)]
         _made(["train", *others, *said, "--model", model, *asked, "--out", str(bundle)], bundle)
         _made(
             ["evaluate", str(data / f"run-{run:02d}.csv"), "--bundle", str(bundle), "--json", str(scored)],
@@ -102,6 +106,15 @@ def _score(data: Path, folder: Path, model: str, epochs: int | None) -> Scored:
             )
     runs, onsets_s, shown, log_odds = (np.array(column) for column in zip(*sorted(columns), strict=True))
     return Scored(runs, onsets_s, shown, log_odds)
+
+
+def _over_runs(ours: Scored, theirs: Scored) -> str:
+    """Return the mean difference of runs with Student's interval: five runs are few."""
+    runs = [theirs.runs == run for run in np.unique(theirs.runs)]
+    each = [auc(ours.log_odds[r], ours.face[r]) - auc(theirs.log_odds[r], theirs.face[r]) for r in runs]
+    half = stats.t.ppf(0.975, len(each) - 1) * np.std(each, ddof=1) / np.sqrt(len(each))
+    mean = np.mean(each)
+    return f"of runs {mean:+.3f} (95 % {mean - half:+.3f} to {mean + half:+.3f}, t)"
 
 
 def _pooled(scores: FloatArray, face: npt.NDArray[np.bool_], seed: int = 0) -> str:
@@ -135,7 +148,8 @@ def main() -> None:
                 trials.log_odds, reference.log_odds, trials.face, trials.runs
             )
             line += (
-                f"; to {_REFERENCE} within runs {difference:+.3f} (95 % {low:+.3f} to {high:+.3f}, bootstrap)"
+                f"; to {_REFERENCE} within runs {difference:+.3f} (95 % {low:+.3f} to {high:+.3f}, bootstrap over "
+                f"trials), {_over_runs(trials, reference)}"
             )
         print(line)
 
