@@ -10,7 +10,7 @@ from safetensors.numpy import load, save
 from decode_stream.stream.errors import BundleError
 from decode_stream.stream.types import FloatArray
 
-__all__ = ["GalleryProjector", "load_projector", "save_projector"]
+__all__ = ["GalleryProjector", "load_projector", "same_projector", "save_projector"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +80,14 @@ class GalleryProjector:
             half = -0.5 * (projected**2).sum(axis=1, keepdims=True)
             projected = np.concatenate([projected, half], axis=1)
         return projected
+
+
+def same_projector(one: GalleryProjector | None, other: GalleryProjector | None) -> bool:
+    """Return whether two projectors map pictures alike, to the last bit; None is no projector."""
+    if one is None or other is None:
+        return one is other
+    rules = (one.unit, one.gaussian) == (other.unit, other.gaussian)
+    return rules and np.array_equal(one.weight, other.weight) and np.array_equal(one.bias, other.bias)
 
 
 def save_projector(projector: GalleryProjector) -> bytes:

@@ -273,6 +273,30 @@ def test_centres_come_from_other_pictures(
         run(*tokens, "--centres", bundle)
 
 
+def test_centres_of_another_projector_are_refused(
+    run: Callable[..., str], lab: tuple[Path, list[Path]], tmp_path: Path
+) -> None:
+    """Spaces are alike by name, and so are the numbers' shapes: the fits would be wrong without a word."""
+    _, runs = lab
+    names = tuple(f"c{i:02d}_01s" for i in range(N_PICTURES))
+    others = tuple(f"c{i:02d}_02s" for i in range(N_PICTURES))
+    same = np.eye(4, dtype=np.float32)
+    one, again, other = (GalleryProjector(w, np.zeros(4, np.float32)) for w in (same, same, same[::-1]))
+
+    def projected(name: str, pictures: tuple[str, ...], projector: GalleryProjector | None) -> Path:
+        plain, path = picture_bundle(tmp_path / f"plain-{name}", pictures), tmp_path / name
+        save_bundle(replace(load_bundle(plain), projector=projector), path)
+        return path
+
+    tokens = (runs[0], "--bundle", projected("test.bundle", names, one), "--protocol", "concept")
+    assert "centres from small" in run(*tokens, "--centres", projected("same.bundle", others, again))
+    for i, kind in enumerate((other, replace(one, unit=True), None)):
+        with pytest.raises(
+            UsageError, match=r"another bundle's projector has mapped.*same --target and bundle"
+        ):
+            run(*tokens, "--centres", projected(f"other-{i}.bundle", others, kind))
+
+
 def test_what_cannot_be_measured_is_told(
     run: Callable[..., str], lab: tuple[Path, list[Path]], tmp_path: Path
 ) -> None:

@@ -10,7 +10,12 @@ from torch import Tensor
 
 from decode_stream.decoders.encoders.projection import Projection, ProjectionConfig
 from decode_stream.decoders.encoders.public_weights import load_public_weights
-from decode_stream.decoders.gallery_projector import GalleryProjector, load_projector, save_projector
+from decode_stream.decoders.gallery_projector import (
+    GalleryProjector,
+    load_projector,
+    same_projector,
+    save_projector,
+)
 from decode_stream.stream.errors import BundleError, UsageError
 
 from .formula_weights import trials, weight
@@ -129,6 +134,22 @@ def test_a_saved_projector_is_read_as_it_was() -> None:
     with torch.no_grad():
         module.share_pictures.weight.zero_()
     assert projector.weight.any(), "the arrays are a copy: training goes on without them"
+
+
+def test_projectors_are_the_same_only_where_all_of_them_is() -> None:
+    weight, bias = np.ones((2, 4), np.float32), np.zeros(2, np.float32)
+    one = GalleryProjector(weight, bias)
+    assert same_projector(one, load_projector(save_projector(one)))
+    assert same_projector(None, None)
+    others = (
+        None,
+        replace(one, weight=2 * weight),
+        replace(one, weight=weight[:, :3]),
+        replace(one, bias=bias + 1),
+        replace(one, unit=True),
+        replace(one, gaussian=True),
+    )
+    assert not any(same_projector(a, b) for other in others for a, b in ((one, other), (other, one)))
 
 
 def test_a_projector_that_is_none_is_refused() -> None:

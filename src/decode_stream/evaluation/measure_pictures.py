@@ -7,6 +7,7 @@ from scipy.special import log_softmax
 
 from decode_stream.decoders.bundle import Bundle
 from decode_stream.decoders.decoded import similarity_rows, unit_rows
+from decode_stream.decoders.gallery_projector import same_projector
 from decode_stream.decoders.scoring.identification import (
     concept_centres,
     correlations,
@@ -214,6 +215,12 @@ def _other_centres(other: Bundle, bundle: Bundle, names: Sequence[str], *, unit:
             f"--centres {other.manifest.name!r} holds embeddings of {other.manifest.space.model!r}, layer "
             f"{other.manifest.space.layer!r}, and the decoder gives those of {bundle.manifest.space.model!r}, layer "
             f"{bundle.manifest.space.layer!r}. Make it with decode-stream gallery, the same --target and bundle."
+        )
+    if not same_projector(other.projector, bundle.projector):
+        raise UsageError(
+            f"--centres {other.manifest.name!r} holds embeddings that another bundle's projector has mapped, or none, "
+            "and centres must lie where the decoder compares. Make it with decode-stream gallery, the same --target "
+            "and bundle."
         )
     candidates = set(bundle.manifest.gallery)
     kept = [
