@@ -19,7 +19,7 @@ from .epochs import TrialSet, grown, sharing
 from .evidence import Calibration
 from .fit_options import FitOptions
 from .novelty import Familiar, fit_familiar
-from .recipe import CATEGORIES, Fit, Gallery, Recipe, Trained, cut, scaled
+from .recipe import Fit, Gallery, Recipe, Trained, cut, scaled
 from .scoring.scores import Scores, TrialScore, hits
 
 __all__ = ["HeldOut", "cross_fit", "distances", "similarities"]
@@ -128,7 +128,7 @@ class _Fold:
     training, held : TrialSet
         Trials of the others, and its own.
     left_out : set of str
-        Why trials were not cut.
+        Why trials were not cut, or not trained on.
     note : str
         What is to be told of it.
     """
@@ -224,7 +224,8 @@ def _by_part(recipe: Recipe, recording: Recording, parts: Parts) -> Iterator[_Fo
         trial = "1 trial that shares" if shared.sum() == 1 else f"{shared.sum()} trials that share"
         note = f"leaving out {trial} samples with part {part + 1}" if shared.any() else ""
         name = f"part {part + 1} of {parts.n} of {recording.name}"
-        yield _Fold(name, fold, trials.where(~own & ~shared), trials.where(own), {*trials.left_out}, note)
+        left_out = {*trials.left_out, *(["sharing samples with what is held out"] if shared.any() else [])}
+        yield _Fold(name, fold, trials.where(~own & ~shared), trials.where(own), left_out, note)
 
 
 def _check_left(fold: _Fold, gallery: Gallery, left_out: set[str]) -> None:
@@ -232,7 +233,7 @@ def _check_left(fold: _Fold, gallery: Gallery, left_out: set[str]) -> None:
     if not len(fold.training.labels):
         raise RecordingError(_nothing(f"without {fold.name}", left_out))
     unseen = np.setdiff1d(fold.held.labels, fold.training.labels)
-    if len(unseen) and gallery.space.model == CATEGORIES:
+    if len(unseen) and gallery.space.of_categories:
         names = ", ".join(repr(gallery.names[i]) for i in unseen[:10])
         raise RecordingError(
             f"Without {fold.name} no trial of {names} is left to train on: each is held out once, so every category "

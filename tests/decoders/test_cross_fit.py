@@ -92,6 +92,13 @@ def test_trials_that_reach_across_a_border_are_counted() -> None:
     assert told[4] == "fitting without part 5 of 5 of block-0"
 
 
+def test_trials_that_all_reach_into_what_is_held_out_are_the_reason_that_none_is_left() -> None:
+    with pytest.raises(
+        RecordingError, match=r"No trial is left without part 1 .*: sharing samples with what is"
+    ):
+        parted(block(n_trials=5, soa=25))
+
+
 def test_filters_settle_once_in_a_block_that_is_split() -> None:
     """At 0.1 Hz they take 20 s: in each part of a block of one minute that would be all of it."""
     whole = block(n_trials=50, soa=240)
