@@ -253,7 +253,7 @@ def _discriminants_of_few(
     coefficients -= np.linalg.solve(inner, rows @ coefficients.T).T @ scaled
     constants = -0.5 * (means * coefficients).sum(axis=1) + np.log(n_each / n_trials)
     if len(coefficients) == 2:
-        # As of two classes in every other case: half their difference each.
+        # Of two classes, each gets half the difference, as above.
         halves = np.array([-0.5, 0.5])
         return np.outer(halves, coefficients[1] - coefficients[0]), halves * (constants[1] - constants[0])
     return coefficients, constants
