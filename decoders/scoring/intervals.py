@@ -2,7 +2,7 @@
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import norm
+from scipy.stats import norm, t
 
 from decode_stream.stream.types import FloatArray, IntArray
 
@@ -12,13 +12,17 @@ __all__ = [
     "block_bootstrap",
     "bootstrap_interval",
     "bootstrap_means",
-    "picture_bootstrap",
+    "few_drawn",
     "picture_interval",
+    "picture_means",
+    "picture_spread",
     "wilson",
 ]
 
 #: Trials that are drawn together where they overlap in time.
 SHORTEST_BLOCK, _LONGEST_BLOCK = 2, 20
+#: As many runs are drawn as wholes; of fewer, blocks of trials are.
+_LEAST_RUNS = 5
 #: With fewer pictures than this, drawing pictures says nothing about others.
 LEAST_PICTURES = 8
 
@@ -54,8 +58,29 @@ def bootstrap_interval(values: FloatArray, level: float = 0.95) -> tuple[float, 
 def block_bootstrap(
     values: FloatArray, runs: IntArray, *, n_resamples: int = 2000, seed: int = 0
 ) -> tuple[float, float]:
-    """Return a 95 % interval of the mean over trials that overlap in time; see `bootstrap_means`."""
-    return bootstrap_interval(bootstrap_means(values, runs, n_resamples=n_resamples, seed=seed))
+    """Return a 95 % interval of the mean over trials that overlap in time; see `bootstrap_means` and `few_drawn`."""
+    means = bootstrap_means(values, runs, n_resamples=n_resamples, seed=seed)
+    mean = values.mean()
+    return bootstrap_interval(mean + few_drawn(runs) * (means - mean))
+
+
+def few_drawn(runs: IntArray) -> float:
+    """Return how many times farther than in `bootstrap_means` replicates should lie from the estimate.
+
+    A bootstrap of few runs is too narrow: the spread of G drawn ones is ``sqrt((G - 1) / G)`` of what it should be, and
+    the normal's quantile stands where Student's of G - 1 degrees of freedom belongs. The factor is 1.58 for 5 runs,
+    1.10 for 20, and fades to 1. It is 1 where blocks are drawn, of which there are many.
+
+    Parameters
+    ----------
+    runs : array of shape (n_trials,), int
+    """
+    n_runs = len(np.unique(runs))
+    return _student(n_runs) if n_runs >= _LEAST_RUNS else 1.0
+
+
+def _student(n_groups: int) -> float:
+    return float(t.ppf(0.975, n_groups - 1) / norm.ppf(0.975) * np.sqrt(n_groups / (n_groups - 1)))
 
 
 def bootstrap_means(
@@ -80,13 +105,8 @@ def bootstrap_means(
     """
     rng = np.random.default_rng(seed)
     groups = [np.flatnonzero(runs == run) for run in np.unique(runs)]
-    if len(groups) >= 5:
-        sums = np.array([values[g].sum(axis=0) for g in groups])
-        sizes = np.array([len(g) for g in groups])
-        drawn = rng.integers(len(groups), size=(n_resamples, len(groups)))
-        n_drawn = sizes[drawn].sum(axis=1)
-        means: npt.NDArray[np.float64] = (sums[drawn].sum(axis=1).T / n_drawn).T
-        return means
+    if len(groups) >= _LEAST_RUNS:
+        return _group_means(values, runs, n_resamples, rng)
     total = np.zeros((n_resamples, *values.shape[1:]))
     for group in groups:
         x = values[group]
@@ -103,27 +123,63 @@ def bootstrap_means(
     return total / len(values)
 
 
-def picture_bootstrap(
+def _group_means(
+    values: FloatArray, groups: IntArray, n_resamples: int, rng: np.random.Generator
+) -> npt.NDArray[np.float64]:
+    """Return replicates of the mean of groups drawn with replacement, each with all its trials."""
+    _, of = np.unique(groups, return_inverse=True)
+    sizes = np.bincount(of).astype(np.float64)
+    columns = values.reshape(len(values), -1)
+    sums = np.stack([np.bincount(of, column) for column in columns.T], axis=1)
+    n = len(sizes)
+    # How often each group is drawn in each resample: many times quicker than numpy's multinomial.
+    places = rng.integers(n, size=(n_resamples, n)) + n * np.arange(n_resamples)[:, None]
+    drawn = np.bincount(places.ravel(), minlength=n_resamples * n).reshape(n_resamples, n).astype(np.float64)
+    means: npt.NDArray[np.float64] = (drawn @ sums) / (drawn @ sizes)[:, None]
+    return means.reshape(n_resamples, *values.shape[1:])
+
+
+def picture_means(
     values: FloatArray, pictures: IntArray, *, n_resamples: int = 2000, seed: int = 0
-) -> tuple[float, float]:
-    """Return a 95 % interval of the mean of `values`, of pictures drawn with replacement, each with all its trials.
+) -> npt.NDArray[np.float64]:
+    """Return bootstrap replicates of the mean over pictures drawn with replacement, each with all its trials.
+
+    Parameters
+    ----------
+    values : array of shape (n,) or (n, n_values)
+    pictures : array of shape (n,), int
+
+    Returns
+    -------
+    array of shape (n_resamples,) or (n_resamples, n_values), float64
+    """
+    return _group_means(values, pictures, n_resamples, np.random.default_rng(seed))
+
+
+def picture_spread(values: FloatArray, pictures: IntArray) -> tuple[float, float]:
+    """Return a 95 % interval of the mean of `values` from its cluster-robust variance, a cluster a picture.
+
+    With the sum d_g over the trials of each of G pictures of how far they lie from the mean, the variance of the mean
+    is ``G / (G - 1) sum_g d_g**2 / n**2`` (Liang and Zeger 1986, Biometrika 73:13), and the quantile Student's of G - 1
+    degrees of freedom: what `picture_means` would give, without drawing, so that a window may ask for it at any time.
 
     Parameters
     ----------
     values : array of shape (n,)
     pictures : array of shape (n,), int
+        At least two different ones.
     """
-    _, group = np.unique(pictures, return_inverse=True)
-    sums, sizes = np.bincount(group, values), np.bincount(group)
-    n = len(sizes)
-    drawn = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=n_resamples)
-    return bootstrap_interval((drawn @ sums) / (drawn @ sizes))
+    _, of = np.unique(pictures, return_inverse=True)
+    mean = float(values.mean())
+    from_mean = np.bincount(of, values - mean)
+    half = float(norm.ppf(0.975) * _student(len(from_mean)) * np.sqrt((from_mean**2).sum()) / len(values))
+    return mean - half, mean + half
 
 
 def picture_interval(values: FloatArray, pictures: IntArray, *, seed: int = 0) -> tuple[float, float, str]:
     """Return a 95 % interval of the mean of `values`, and how it was made.
 
-    That of `picture_bootstrap`, since trials of one picture are right or wrong together. Where there are fewer than
+    That of `picture_means`, since trials of one picture are right or wrong together. Where there are fewer than
     eight pictures that would say nothing: then it is Wilson's over trials.
 
     Parameters
@@ -135,4 +191,4 @@ def picture_interval(values: FloatArray, pictures: IntArray, *, seed: int = 0) -
     if len(np.unique(pictures)) < LEAST_PICTURES:
         low, high = wilson(float(values.sum()), len(values))
         return float(low), float(high), "Wilson, over trials"
-    return *picture_bootstrap(values, pictures, seed=seed), "bootstrap over pictures"
+    return *bootstrap_interval(picture_means(values, pictures, seed=seed)), "bootstrap over pictures"

@@ -14,7 +14,7 @@ from .intervals import (
     SHORTEST_BLOCK,
     block_bootstrap,
     bootstrap_interval,
-    picture_bootstrap,
+    picture_spread,
     wilson,
 )
 
@@ -25,6 +25,8 @@ __all__ = [
     "hits",
     "paired_auc_difference",
 ]
+
+_OVER_PICTURES = "cluster-robust variance over pictures"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -152,12 +154,16 @@ class Scores:
         Whether trials share samples; intervals are then widened by a block bootstrap.
     caveat : str
         What keeps the score from being a held-out one; told wherever the score is.
+    pictures : bool
+        Whether the gallery is a sample, of pictures that could have been others. Categories are fixed: no others are
+        spoken of, and that they differ widens nothing.
     """
 
     n_entries: int
     overlapping: bool = False
     caveat: str = ""
     trials: list[TrialScore] = field(default_factory=list)
+    pictures: bool = True
 
     def add(self, trial: TrialScore) -> None:
         """Count one more decided trial."""
@@ -189,28 +195,28 @@ class Scores:
     def design_effect(self, hits: FloatArray) -> float:
         """Return how many times more trials are needed than if they were independent, at least 1.
 
-        This is the squared ratio of a bootstrap's interval to Wilson's, of the bootstrap over blocks of trials where
-        trials overlap, of that over pictures where these are shown again, and the larger one where both. Dividing n by
-        it gives an interval as wide as the bootstrap's, but never narrower than that of independent trials.
+        This is the squared ratio of a wider interval to Wilson's: of the bootstrap over blocks of trials where trials
+        overlap, of the cluster-robust one over pictures where these are shown again, and the larger one where both.
+        Dividing n by it gives an interval as wide as that, but never narrower than that of independent trials.
         """
-        widths = [np.subtract(*interval[::-1]) for interval in self._bootstraps(hits)]
+        widths = [np.subtract(*interval[::-1]) for interval in self._wider(hits)]
         if not widths:
             return 1.0
         low, high = wilson(float(hits.sum()), self.n)
         return max(1.0, float(max(widths) / (high - low)) ** 2)
 
-    def _bootstraps(self, hits: FloatArray) -> list[tuple[float, float]]:
+    def _wider(self, hits: FloatArray) -> list[tuple[float, float]]:
         intervals = []
         if self.overlapping and self.n >= 2 * SHORTEST_BLOCK:
             intervals.append(block_bootstrap(hits, np.array([trial.run for trial in self.trials])))
         if self.repeating:
-            intervals.append(picture_bootstrap(hits, self.truth()))
+            intervals.append(picture_spread(hits, self.truth()))
         return intervals
 
     @property
     def repeating(self) -> bool:
-        """Whether pictures, enough of them to tell how they differ, are shown again."""
-        return LEAST_PICTURES <= len(np.unique(self.truth())) < self.n
+        """Whether pictures, enough of them to tell how they differ, are shown again; never of categories."""
+        return self.pictures and LEAST_PICTURES <= len(np.unique(self.truth())) < self.n
 
     def interval(self, hits: FloatArray) -> tuple[float, float]:
         """Return the 95 % interval of the mean of `hits`; (0, 1) without trials."""
@@ -223,7 +229,7 @@ class Scores:
     @property
     def interval_name(self) -> str:
         """How the interval is made."""
-        ways = ["block bootstrap"] * self.overlapping + ["bootstrap over pictures"] * self.repeating
+        ways = ["block bootstrap"] * self.overlapping + [_OVER_PICTURES] * self.repeating
         if len(ways) == 2:
             return f"Wilson, widened by the wider of {' and '.join(ways)}"
         return f"Wilson, widened by {ways[0]}" if ways else "Wilson, pointwise"

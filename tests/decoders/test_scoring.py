@@ -4,7 +4,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from decode_stream.decoders.scoring.intervals import block_bootstrap, wilson
+from decode_stream.decoders.scoring.intervals import (
+    block_bootstrap,
+    bootstrap_interval,
+    few_drawn,
+    picture_means,
+    picture_spread,
+    wilson,
+)
 from decode_stream.decoders.scoring.scores import Scores, TrialScore, auc, hits, paired_auc_difference
 
 
@@ -118,7 +125,52 @@ def test_intervals_of_pictures_shown_again_cover_what_others_would_give(n_pictur
         covered_plain += plain_low <= 0.5 <= plain_high
     assert covered >= 52
     assert covered_plain < 40
-    assert scores.interval_name == "Wilson, widened by bootstrap over pictures"
+    assert scores.interval_name == "Wilson, widened by cluster-robust variance over pictures"
+
+
+@pytest.mark.parametrize("n_runs", [5, 8, 19])
+def test_intervals_of_few_runs_cover_what_others_would_give(n_runs: int) -> None:
+    rng = np.random.default_rng(n_runs)
+    n, covered = 400, 0
+    for i in range(n):
+        # Each run has a level of its own, which others would not share.
+        level = np.repeat(rng.normal(0.5, 0.1, n_runs), 20)
+        right = (rng.random(len(level)) < level).astype(float)
+        low, high = block_bootstrap(right, np.repeat(np.arange(n_runs), 20), n_resamples=400, seed=i)
+        covered += low <= 0.5 <= high
+    assert 0.92 * n <= covered <= 0.985 * n
+
+
+def test_the_factor_of_few_runs_fades_and_is_for_runs_alone() -> None:
+    factors = [few_drawn(np.repeat(np.arange(n), 3)) for n in (4, 5, 20, 1000)]
+    assert factors == pytest.approx(
+        [1, 2.776 / 1.96 * np.sqrt(5 / 4), 2.093 / 1.96 * np.sqrt(20 / 19), 1], abs=2e-3
+    )
+
+
+def test_the_spread_over_pictures_is_that_of_drawn_ones() -> None:
+    rng = np.random.default_rng(5)
+    pictures = rng.integers(0, 300, 4000)
+    right = (rng.random(4000) < rng.random(300)[pictures]).astype(float)
+    assert picture_spread(right, pictures) == pytest.approx(
+        bootstrap_interval(picture_means(right, pictures)), abs=0.003
+    )
+    both = picture_means(np.stack([right, 2 * right], axis=1), pictures)
+    assert both == pytest.approx(picture_means(right, pictures)[:, None] * [1, 2])
+
+
+def test_categories_shown_again_widen_nothing() -> None:
+    scores = Scores(9, pictures=False)
+    for i in range(180):
+        # Three of the nine are never found.
+        scores.add(TrialScore(i, i, i % 9, np.eye(9)[max(i % 9, 3)], np.array([1.0])))
+    assert not scores.repeating
+    assert scores.interval_name == "Wilson, pointwise"
+    low, high = scores.interval(scores.hits())
+    assert (low, high) == pytest.approx(wilson(scores.hits().sum(), 180))
+    scores.pictures = True
+    assert scores.repeating
+    assert scores.interval(scores.hits())[0] < low - 0.1
 
 
 def test_an_interval_says_what_widened_it() -> None:
@@ -130,11 +182,11 @@ def test_an_interval_says_what_widened_it() -> None:
     assert scores.interval(scores.hits())[0] == pytest.approx(wilson(9, 9)[0])
     for i in range(9):
         scores.add(TrialScore(9 + i, 9 + i, i, np.eye(9)[i // 3], np.array([1.0])))
-    assert scores.interval_name == "Wilson, widened by bootstrap over pictures"
+    assert scores.interval_name == "Wilson, widened by cluster-robust variance over pictures"
     alone = scores.interval(scores.hits())
     scores.overlapping = True
     assert scores.interval_name == (
-        "Wilson, widened by the wider of block bootstrap and bootstrap over pictures"
+        "Wilson, widened by the wider of block bootstrap and cluster-robust variance over pictures"
     )
     both = scores.interval(scores.hits())
     assert both[0] <= alone[0] < alone[1] <= both[1]

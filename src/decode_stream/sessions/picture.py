@@ -79,8 +79,8 @@ class AccuracyTrace:
     ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         """Return the interval at each point of the trace.
 
-        The design effect of overlapping trials is that of all so far, for every point; it is worked out anew when a
-        twentieth more trials are in.
+        The design effect of trials that overlap or show a picture again is that of all so far, for every point; it is
+        worked out anew when a twentieth more trials are in.
         """
         n, effect = self._design_effect
         if scores.n >= 1.05 * n:
