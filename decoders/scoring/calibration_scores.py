@@ -11,7 +11,7 @@ from scipy.stats import norm
 
 from decode_stream.stream.types import FloatArray, IntArray
 
-from .intervals import bootstrap_interval, bootstrap_means
+from .intervals import bootstrap_interval, bootstrap_means, few_drawn, picture_means
 from .scores import hits
 
 __all__ = [
@@ -94,12 +94,19 @@ class CalibrationScores:
 
 
 def calibration_scores(
-    log_evidence: FloatArray, truth: IntArray, runs: IntArray, *, n_resamples: int = 2000, seed: int = 0
+    log_evidence: FloatArray,
+    truth: IntArray,
+    runs: IntArray,
+    *,
+    repeating: bool = False,
+    n_resamples: int = 2000,
+    seed: int = 0,
 ) -> CalibrationScores:
     """Score the posteriors of trials.
 
-    Intervals are those of `bootstrap_means`, over runs or blocks of trials; each resample's slope and intercept is one
-    Newton step from the estimate of all trials (Moulton and Zeger 1991, Comput. Stat. Data Anal. 11:53).
+    Intervals are those of `bootstrap_means`, over runs or blocks of trials, widened by `few_drawn`; where pictures are
+    shown again those of `picture_means` if they are wider. Each resample's slope and intercept is one Newton step from
+    the estimate of all trials (Moulton and Zeger 1991, Comput. Stat. Data Anal. 11:53).
 
     Parameters
     ----------
@@ -107,6 +114,8 @@ def calibration_scores(
         Its softmax is the posterior. In order of onset.
     truth : array of shape (n_trials,), int
     runs : array of shape (n_trials,), int
+    repeating : bool
+        Whether the truths are pictures shown again, as `Scores.repeating` tells.
 
     Raises
     ------
@@ -118,14 +127,15 @@ def calibration_scores(
         raise ValueError(f"There is nothing to calibrate in {n} trials among {n_entries} entries.")
     log_p, brier, confidence = _posterior_scores(log_evidence, truth)
     right = hits(log_evidence, truth)
+    draws = _Draws(runs, truth if repeating else None, n_resamples, seed)
     if n_entries == 2:
         odds = log_evidence[:, 1] - log_evidence[:, 0]
         design = np.stack([np.ones(n), odds], axis=1)
-        intercept, slope = _logistic(design, truth.astype(np.float64), np.zeros(n), runs, n_resamples, seed)
+        intercept, slope = _logistic(design, truth.astype(np.float64), np.zeros(n), draws)
     else:
-        slope = _slope(log_evidence, truth, runs, n_resamples, seed)
+        slope = _slope(log_evidence, truth, draws)
         odds = logit(np.clip(confidence, 1e-12, 1 - 1e-12))
-        (intercept,) = _logistic(np.ones((n, 1)), right, odds, runs, n_resamples, seed)
+        (intercept,) = _logistic(np.ones((n, 1)), right, odds, draws)
     diagram = reliability(confidence, right)
     error = debiased_error(diagram) if n >= _LEAST_TRIALS else None
     return CalibrationScores(n, float(-log_p.mean()), float(brier.mean()), error, slope, intercept, diagram)
@@ -197,21 +207,34 @@ def _posterior_scores(log_evidence: FloatArray, truth: IntArray) -> tuple[npt.ND
 _Sums = Callable[[FloatArray], tuple[FloatArray, FloatArray]]
 
 
-def _logistic(
-    x: FloatArray, y: FloatArray, offset: FloatArray, runs: IntArray, n_resamples: int, seed: int
-) -> list[Estimate]:
+@dataclass(frozen=True, eq=False)
+class _Draws:
+    """What is drawn for the intervals: runs or blocks of trials and, where they are given, pictures."""
+
+    runs: IntArray
+    pictures: IntArray | None
+    n_resamples: int
+    seed: int
+
+    def means(self, columns: FloatArray) -> Iterator[tuple[npt.NDArray[np.float64], float]]:
+        """Yield replicates of the means of columns (n, p), and how many times farther out they should lie."""
+        n, seed = self.n_resamples, self.seed
+        yield bootstrap_means(columns, self.runs, n_resamples=n, seed=seed), few_drawn(self.runs)
+        if self.pictures is not None:
+            yield picture_means(columns, self.pictures, n_resamples=n, seed=seed), few_drawn(self.pictures)
+
+
+def _logistic(x: FloatArray, y: FloatArray, offset: FloatArray, draws: _Draws) -> list[Estimate]:
     """Return the coefficients of a logistic regression of y on x, (n, p)."""
 
     def sums(beta: FloatArray) -> tuple[FloatArray, FloatArray]:
         p = expit(offset + x @ beta)
         return x * (y - p)[:, None], x[:, :, None] * x[:, None] * (p * (1 - p))[:, None, None]
 
-    return _newton(sums, np.sqrt((x**2).mean(axis=0)), runs, n_resamples, seed)
+    return _newton(sums, np.sqrt((x**2).mean(axis=0)), draws)
 
 
-def _slope(
-    log_evidence: FloatArray, truth: IntArray, runs: IntArray, n_resamples: int, seed: int
-) -> Estimate:
+def _slope(log_evidence: FloatArray, truth: IntArray, draws: _Draws) -> Estimate:
     """Return the factor on the log-evidence under which the truth is the most likely."""
 
     def sums(beta: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -225,10 +248,10 @@ def _slope(
         return np.concatenate(slopes)[:, None], np.concatenate(curvatures)[:, None, None]
 
     spread = np.sqrt(sums(np.zeros(1))[1].mean(axis=0)[0])
-    return _newton(sums, spread, runs, n_resamples, seed)[0]
+    return _newton(sums, spread, draws)[0]
 
 
-def _newton(sums: _Sums, spread: FloatArray, runs: IntArray, n_resamples: int, seed: int) -> list[Estimate]:
+def _newton(sums: _Sums, spread: FloatArray, draws: _Draws) -> list[Estimate]:
     """Return the coefficients of most likelihood, with intervals; NaNs where there is no finite or no single one.
 
     Parameters
@@ -253,13 +276,23 @@ def _newton(sums: _Sums, spread: FloatArray, runs: IntArray, n_resamples: int, s
         return unknown
     slope, curvature = sums(beta)
     columns = np.concatenate([slope, curvature.reshape(len(slope), -1)], axis=1)
-    means = bootstrap_means(columns, runs, n_resamples=n_resamples, seed=seed)
+    intervals = [_stepped(beta, spread, means, factor) for means, factor in draws.means(columns)]
+    if np.isnan(intervals).any():
+        return unknown
+    widest = np.argmax([high - low for low, high in intervals], axis=0)
+    return [
+        Estimate(float(value), *(float(end) for end in intervals[which][:, i]))
+        for i, (value, which) in enumerate(zip(beta, widest, strict=True))
+    ]
+
+
+def _stepped(
+    beta: FloatArray, spread: FloatArray, means: FloatArray, factor: float
+) -> npt.NDArray[np.float64]:
+    """Return the interval, (2, p), of a Newton step from beta with each replicate; NaNs if all are singular."""
     totals = means[:, len(beta) :].reshape(-1, len(beta), len(beta))
     sound = np.linalg.cond(totals / np.outer(spread, spread)) < _SINGULAR
     if not sound.any():
-        return unknown
-    drawn = beta + np.linalg.solve(totals[sound], means[sound, : len(beta), None])[:, :, 0]
-    return [
-        Estimate(float(value), *bootstrap_interval(column))
-        for value, column in zip(beta, drawn.T, strict=True)
-    ]
+        return np.full((2, len(beta)), nan)
+    steps = np.linalg.solve(totals[sound], means[sound, : len(beta), None])[:, :, 0]
+    return np.array([bootstrap_interval(column) for column in (beta + factor * steps).T]).T

@@ -39,7 +39,7 @@ def accuracy_summary(scores: Scores) -> dict[str, Any]:
         summary["auc"] = scores.auc()
     runs = np.array([trial.run for trial in scores.trials], np.int64)
     summary["calibration"] = (
-        calibration_scores(scores.log_evidence(), scores.truth(), runs)
+        calibration_scores(scores.log_evidence(), scores.truth(), runs, repeating=scores.repeating)
         if n and scores.n_entries > 1
         else None
     )

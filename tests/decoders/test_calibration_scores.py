@@ -104,6 +104,44 @@ def test_overlapping_trials_widen_the_intervals() -> None:
     assert copied.high - copied.low > 0.6 * (alone.high - alone.low)
 
 
+def test_intervals_of_pictures_shown_again_cover_what_others_would_give() -> None:
+    n_pictures, n_sets = 40, 40
+    rng = np.random.default_rng(0)
+    truth = np.tile(np.arange(n_pictures), 25)
+    told = []
+    for seed in range(n_sets):
+        # Pictures are easier or harder, by errors of their own that the evidence does not know of.
+        e = rng.standard_normal((len(truth), n_pictures))
+        e[np.arange(len(truth)), truth] += 1.0 + rng.normal(0, 0.7, n_pictures)[truth]
+        of = {
+            repeating: calibration_scores(
+                e, truth, runs_of(len(truth)), repeating=repeating, n_resamples=200, seed=seed
+            )
+            for repeating in (False, True)
+        }
+        assert of[True].slope.value == of[False].slope.value
+        told.append(of)
+    for name in ("slope", "intercept"):
+        value = np.mean([getattr(of[True], name).value for of in told])
+        covered = {
+            repeating: sum(
+                getattr(of[repeating], name).low <= value <= getattr(of[repeating], name).high for of in told
+            )
+            for repeating in (False, True)
+        }
+        assert covered[True] >= 0.88 * n_sets, covered
+        assert covered[False] < 0.7 * n_sets, covered
+
+
+def test_of_two_intervals_the_wider_is_kept() -> None:
+    e, truth = drawn(400, 12, 6)
+    runs = np.arange(400) // 40
+    plain, repeated = (calibration_scores(e, truth, runs, repeating=r) for r in (False, True))
+    for name in ("slope", "intercept"):
+        one, other = getattr(plain, name), getattr(repeated, name)
+        assert other.high - other.low >= one.high - one.low
+
+
 def test_showings_are_told_by_their_number() -> None:
     scores = Scores(2)
     for i in range(6):
