@@ -10,9 +10,12 @@ from uuid import uuid4
 import pytest
 
 from decode_stream.config import SessionConfig
-from decode_stream.sessions.source import Source
+from decode_stream.replay_data.player_config import PlayerConfig
+from decode_stream.replay_data.player_process import PlayerProcess, play_in_process
+from decode_stream.sessions.source import _LONGEST_READ_S, Source
 from decode_stream.stream.errors import RecordingError
 from decode_stream.stream.lsl import MarkerInlet, StreamQuery, open_marker_outlet, resolve_stream
+from decode_stream.stream.types import StreamInfo
 from tests.app.recordings import write_csv
 
 pytestmark = pytest.mark.lsl
@@ -47,7 +50,14 @@ def test_what_is_played_before_anyone_asks_is_kept(tmp_path: Path) -> None:
         source.close()
 
 
-def test_a_replay_stays_until_all_of_it_is_read(tmp_path: Path) -> None:
+def test_a_replay_stays_until_all_of_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    orders: list[PlayerConfig] = []
+
+    def play(path: Path, config: PlayerConfig, **reading: str | None) -> PlayerProcess:
+        orders.append(config)
+        return play_in_process(path, config, **reading)
+
+    monkeypatch.setattr("decode_stream.sessions.source.play_in_process", play)
     path = write_csv(tmp_path / "run.csv")
     source = Source(SessionConfig(modality="eeg", replay=path, speed=20.0), path)
     told: list[str] = []
@@ -56,9 +66,9 @@ def test_a_replay_stays_until_all_of_it_is_read(tmp_path: Path) -> None:
         info = source.connect(threading.Event())
         assert info is not None
         assert info.n_samples is not None
+        assert [config.linger_s for config in orders] == [_LONGEST_READ_S]
         # Far behind, as on a machine that is busy: the replay has long been sent.
         until(lambda: source._player is not None and source._player.sent == info.n_samples)
-        time.sleep(6.0)
         assert source._player is not None
         assert source._player.poll() is None
         assert not source.at_end
@@ -68,12 +78,22 @@ def test_a_replay_stays_until_all_of_it_is_read(tmp_path: Path) -> None:
         source.info = replace(info, n_samples=info.n_samples + 7)
         assert not source.at_end
         until(lambda: len(source.pull(64, 0.05)[0]) == 0 and source.at_end)
-        assert [text.split(";")[0] for text in told] == [
-            f"incomplete: 7 of {info.n_samples + 7} samples of the replay never arrived"
-        ]
+        lost = f"7 of {info.n_samples + 7} samples of the replay never arrived"
+        assert told == [f"incomplete: {lost}; try a lower --speed"]
     finally:
         source.close()
     assert source._player.poll() == 0
+
+
+@pytest.mark.parametrize(("speed", "way"), [(0.5, ""), (1.0, ""), (2.0, "; try a lower --speed")])
+def test_samples_that_never_came_are_counted_and_only_haste_is_blamed(speed: float, way: str) -> None:
+    source = Source(SessionConfig(), None)
+    source.info = StreamInfo("run", "EEG", "", "", (), 100.0, speed=speed, n_samples=40)
+    told: list[str] = []
+    source.tell = lambda kind, text: told.append(text)
+    for now_s in (1.0, 2.0, 4.0):
+        source._end_incomplete(now_s)
+    assert told == [f"40 of 40 samples of the replay never arrived{way}"]
 
 
 def test_a_recording_that_cannot_be_played_is_told_by_whoever_asks(tmp_path: Path) -> None:

@@ -222,10 +222,10 @@ class Source:
         self._silent_s = self._silent_s or now_s
         if now_s - self._silent_s > _DRAINED_S and self.info.n_samples is not None:
             self._drained = True
+            n_lost = self.info.n_samples - self._pulled
+            way = "; try a lower --speed" if self.info.speed > 1 else ""
             self.tell(
-                "incomplete",
-                f"{self.info.n_samples - self._pulled} of {self.info.n_samples} samples of the replay never arrived; "
-                f"this machine does not keep up with {self.info.speed:g} times the speed",
+                "incomplete", f"{n_lost} of {self.info.n_samples} samples of the replay never arrived{way}"
             )
 
     def pull_markers(self, timeout_s: float) -> list[Marker]:
