@@ -18,6 +18,7 @@ from decode_stream.stream.windows import WindowSchedule, exact_sfreq
 from .evidence import NORMS, Calibration
 
 __all__ = [
+    "CATEGORIES",
     "MANIFEST_FILE",
     "MIGRATIONS",
     "SCHEMA",
@@ -30,6 +31,9 @@ __all__ = [
 
 #: Name of the manifest in a bundle.
 MANIFEST_FILE = "bundle.json"
+
+#: What the embeddings of a gallery of categories are said to be made by.
+CATEGORIES = "categories"
 
 #: Version of the manifest that this program writes.
 SCHEMA = 2
@@ -82,6 +86,11 @@ class EmbeddingSpace:
             raise ValueError(f"A shape of {self.shape} has {prod(self.shape)} numbers, not {self.dimension}.")
         if self.clamp is not None and not 0 < self.clamp < inf:
             raise ValueError(f"A clamp lies above 0; got {self.clamp}.")
+
+    @property
+    def of_categories(self) -> bool:
+        """Whether the entries are categories, not pictures."""
+        return self.model == CATEGORIES
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,10 @@ from decode_stream.stream.windows import WindowSchedule
 from .epochs import TrialSet, cut_trials, whole_windows
 from .fit_options import FitOptions, Weights
 from .gallery_projector import GalleryProjector
-from .manifest import EmbeddingSpace
+from .manifest import CATEGORIES, EmbeddingSpace
 from .scaling import robust_scale
 
 __all__ = [
-    "CATEGORIES",
     "Fit",
     "Gallery",
     "Recipe",
@@ -30,9 +29,6 @@ __all__ = [
     "cut",
     "scaled",
 ]
-
-#: What the embeddings of a gallery of categories are said to be made by.
-CATEGORIES = "categories"
 
 #: Takes trials to train on and returns what decodes.
 Fit = Callable[["TrialSet", "Recipe", "FitOptions"], "Trained"]

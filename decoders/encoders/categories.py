@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from .whole_trial import KnowsPeople
 
-__all__ = ["Categories"]
+__all__ = ["Categories", "PeoplesCategories"]
 
 _ENCODER = "encoder."
 
@@ -47,10 +47,13 @@ class Categories(nn.Module):
         scores: Tensor = self.scores(self.encoder(epoch, subject))
         return scores
 
+
+class PeoplesCategories(Categories):
+    """The same behind an encoder with a layer of each person, see `KnowsPeople`."""
+
     def for_new_people(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return weights as those of the encoder are for other people; see `KnowsPeople`."""
-        if not isinstance(self.encoder, KnowsPeople):
-            return dict(weights)
+        assert isinstance(self.encoder, KnowsPeople)
         own = {n.removeprefix(_ENCODER): w for n, w in weights.items() if n.startswith(_ENCODER)}
         rest = {n: w for n, w in weights.items() if not n.startswith(_ENCODER)}
         return rest | {_ENCODER + n: w for n, w in self.encoder.for_new_people(own).items()}

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from decode_stream.decoders.encoders.atm import Atm, AtmConfig
-from decode_stream.decoders.encoders.categories import Categories
+from decode_stream.decoders.encoders.categories import Categories, PeoplesCategories
 from decode_stream.decoders.encoders.projection import Projection, ProjectionConfig
 from decode_stream.decoders.encoders.whole_trial import embed_whole
 from decode_stream.decoders.training.loss_spec import LossSpec
@@ -42,7 +42,7 @@ def test_a_network_that_ends_with_a_layer_norm_learns_two_categories() -> None:
 
 def test_somebody_new_begins_at_the_mean_of_the_people_known() -> None:
     size = (N_CHANNELS, 80, WIDTH)
-    known, new = (Categories(Atm(AtmConfig(*size, n_subjects=n), n), WIDTH, 2) for n in (2, 0))
+    known, new = (PeoplesCategories(Atm(AtmConfig(*size, n_subjects=n), n), WIDTH, 2) for n in (2, 0))
     weights = new.for_new_people(known.state_dict())
     new.load_state_dict(weights)
     torch.testing.assert_close(new.scores.weight, known.scores.weight)

@@ -113,7 +113,7 @@ def check_pictures(recording: Recording, bundle: Bundle) -> None:
         name in the gallery is the picture of that name.
     """
     table, manifest = recording.stimuli, bundle.manifest
-    if table.split is None or table.id is None or manifest.space.model == "categories":
+    if table.split is None or table.id is None or manifest.space.of_categories:
         return
     named = [
         (row, manifest.labels[str(number)])

@@ -74,7 +74,7 @@ def measure_repeats(evaluation: Evaluation, says: str) -> Measured:
 
 
 def _of_categories(evaluation: Evaluation) -> tuple[str, ...]:
-    if evaluation.bundle.manifest.space.model != "categories":
+    if not evaluation.bundle.manifest.space.of_categories:
         return ()
     return ("entries of the gallery are categories: showings put together may be of different pictures",)
 

@@ -108,7 +108,7 @@ def _caveat_of_replay(bundle: Bundle, recording: Path, config: SessionConfig) ->
     from decode_stream.evaluation.evaluation import check_pictures
     from decode_stream.replay_data.open import fingerprint, open_recording
 
-    if bundle.manifest.space.model != "categories" and config.events is None:
+    if not bundle.manifest.space.of_categories and config.events is None:
         check_pictures(
             open_recording(recording, marker_column=config.marker_column, mask=config.mask), bundle
         )

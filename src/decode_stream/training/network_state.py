@@ -19,7 +19,7 @@ from decode_stream.decoders.training.loss_spec import LOSSES
 from decode_stream.decoders.training.whole_trial_settings import WholeTrialSettings
 from decode_stream.stream.errors import UsageError
 
-__all__ = ["begin", "origin_of", "state_of", "with_options"]
+__all__ = ["begin", "check_public", "origin_of", "state_of", "with_options"]
 
 #: A network that was trained before learns at this share of its rate: UBP's 1e-5 after 1e-4.
 FINE_TUNING = 0.1
@@ -51,12 +51,22 @@ def begin(module: nn.Module, start: Start) -> None:
         module.load_state_dict(weights)
 
 
-def _begin_as_published(module: nn.Module, start: Start) -> None:
+def check_public(module: nn.Module) -> None:
+    """Refuse a module of which no public weights are known.
+
+    Raises
+    ------
+    UsageError
+    """
     if not hasattr(module, "public_names"):
         raise UsageError(
             f"There are no public weights of {type(module).__name__} that --init-from could take. Give a bundle "
             "that this --model has made."
         )
+
+
+def _begin_as_published(module: nn.Module, start: Start) -> None:
+    check_public(module)
     adapt = None
     if isinstance(module, Atm):
 

@@ -7,20 +7,21 @@ from torch import nn
 
 from decode_stream.config import Model
 from decode_stream.decoders.encoders.atm import Atm, AtmConfig
-from decode_stream.decoders.encoders.categories import Categories
+from decode_stream.decoders.encoders.categories import Categories, PeoplesCategories
 from decode_stream.decoders.encoders.eegnet import EegNet, EegNetConfig
 from decode_stream.decoders.encoders.electrode_places import standard_places
 from decode_stream.decoders.encoders.nice import Nice, NiceConfig
 from decode_stream.decoders.encoders.projection import Projection, ProjectionConfig
 from decode_stream.decoders.encoders.spatial_attention import SpatialAttention, SpatialAttentionConfig
+from decode_stream.decoders.encoders.whole_trial import KnowsPeople
 from decode_stream.decoders.fit_options import Start
-from decode_stream.decoders.recipe import CATEGORIES, Recipe
+from decode_stream.decoders.recipe import Recipe
 from decode_stream.decoders.training.augmentations import Smoothing
 from decode_stream.decoders.training.loss_spec import PUBLISHED_LOSSES
 from decode_stream.decoders.training.whole_trial_settings import WholeTrialSettings
 from decode_stream.stream.errors import UsageError
 
-from .network_state import begin
+from .network_state import begin, check_public
 
 __all__ = ["PUBLISHED", "Published", "told_places", "whole_trial_network"]
 
@@ -80,12 +81,7 @@ def whole_trial_network(
         If the encoder cannot be made for these trials, or the weights to begin with are not for it.
     """
     published, gallery = PUBLISHED[model], recipe.gallery
-    layered = gallery.space.model == CATEGORIES and not published.classifies
-    if layered and start.public:
-        raise UsageError(
-            "The weights that public code has saved are for embeddings of pictures, and these markers are categories. "
-            "Give --target, or leave out --init-from."
-        )
+    layered = gallery.space.of_categories and not published.classifies
     dimension = _CATEGORY_WIDTH if layered else gallery.space.dimension + gallery.structure_dim
     n_channels, n_times = recipe.chain.n_out, recipe.schedule.n_times
     size = _Size(n_channels, n_times, dimension, recipe, start.as_published, n_people)
@@ -94,8 +90,15 @@ def whole_trial_network(
     except ValueError as error:
         raise UsageError(f"{error} Give another --model, or other recordings or --channels.") from error
     if layered:
+        if start.public:
+            check_public(module)
+            raise UsageError(
+                "The weights that public code has saved are for embeddings of pictures, and these markers are "
+                "categories. Give --target, or leave out --init-from."
+            )
         width = module.config.output_dim if isinstance(module, Projection) else dimension
-        module = Categories(module, width, gallery.space.dimension, seed)
+        kind = PeoplesCategories if isinstance(module, KnowsPeople) else Categories
+        module = kind(module, width, gallery.space.dimension, seed)
     begin(module, start)
     return module
 
