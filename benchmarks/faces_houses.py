@@ -4,8 +4,8 @@
 Bundles are made and scored by the commands that users type, ``decode-stream train`` on four runs and ``decode-stream
 evaluate`` on the fifth: scaling, weights and calibration come from the other runs, the calibration from a
 leave-one-run-out among them. Decoders are compared on the trials that all of them decided; a difference is claimed
-where both of its intervals, over trials and over runs, exclude 0. FOLDER keeps the bundles and what they scored; what is
-there is not made anew. With ``--epochs`` networks train for so long, not for as long as their papers say.
+where both of its intervals, over trials and over runs, exclude 0. FOLDER keeps the bundles and what they scored; what
+is there is not made anew. With ``--epochs`` networks train for so long, not for as long as their papers say.
 """
 
 import argparse
