@@ -5,8 +5,8 @@ learns them. Between the two stands the best learner: it knows where every sourc
 and learns from the training trials only how strongly each dimension of an embedding drives each source, by the
 posterior mean under the prior that these weights are drawn from. With :math:`G` what a window tells of the drives of
 the sources (`IdealObserver`), the estimate of the weights of an axis of the embeddings with sum of squares :math:`l`
-has the precision :math:`l M + T^{-1}`, where :math:`M` is :math:`G` with the noise of what embeddings do not tell, and T
-the prior's variances. 200-way exact image, unseen concepts, chance .005; trials are drawn in the space of the drives,
+has the precision :math:`l M + T^{-1}`, where :math:`M` is :math:`G` with the noise of what embeddings do not tell, and
+T the prior's variances. 200-way exact image, unseen concepts, chance .005; trials are drawn in the space of the drives,
 where nothing is lost. Of the learner's two figures the first takes all noise for new at every showing.
 """
 

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-
 from benchmarks.best_learner import learnt_weights
 
 
