@@ -52,6 +52,8 @@ class HeldOut:
         Whether windows grow.
     distances : array of shape (n_trials, n_latencies, 4) or None
         How far each window lies from what was familiar without its run; see `decode_stream.decoders.novelty`.
+    pictures : bool
+        Whether the entries are pictures, not categories; see `Scores`.
     """
 
     known: FloatArray
@@ -61,6 +63,7 @@ class HeldOut:
     overlapping: bool = False
     growing: bool = False
     distances: FloatArray | None = None
+    pictures: bool = True
 
     def where(self, which: npt.NDArray[np.bool_]) -> "HeldOut":
         """Return some of the trials, chosen by a mask."""
@@ -94,7 +97,7 @@ class HeldOut:
         for part in np.unique(parts):
             own = parts == part
             evidence[own] = self.where(~own).calibration().log_evidence(self.known[own])
-        scores = Scores(self.known.shape[2], self.overlapping)
+        scores = Scores(self.known.shape[2], self.overlapping, pictures=self.pictures)
         rows = zip(self.labels, evidence, self.known, self.runs, strict=True)
         for i, (label, log_evidence, similarities, run) in enumerate(rows):
             right = hits(similarities, np.full(len(similarities), label))
@@ -191,6 +194,7 @@ def cross_fit(
         any(p.overlapping for p in held),
         recipe.schedule.first_s is not None,
         np.concatenate([p.distances for p in held if p.distances is not None]),
+        not recipe.gallery.space.of_categories,
     )
 
 

@@ -125,7 +125,7 @@ class Decoder:
         manifest = bundle.manifest
         self.manifest = manifest
         self.cutter = cutter
-        self.scores = Scores(len(manifest.gallery))
+        self.scores = Scores(len(manifest.gallery), pictures=not manifest.space.of_categories)
         self.trial_belief: Belief | None = None
         self.free_belief: Belief | None = None
         self.decided_belief: Belief | None = None

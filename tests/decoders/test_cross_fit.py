@@ -63,6 +63,7 @@ def test_nothing_of_a_held_out_part_reaches_its_fold() -> None:
     whole = block()
     before, held = parted(whole)
     assert held.runs.tolist() == [i // 6 for i in range(30)]
+    assert not held.scores.pictures
     lead, tail = before.given[0][1].reach
     assert (lead, tail) == (20, 120)
     for part in range(N_PARTS):

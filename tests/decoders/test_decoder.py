@@ -1,5 +1,7 @@
 """The decoder on recordings in memory: what is scored, what is withheld, and what a belief speaks of."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -80,6 +82,13 @@ def test_overlap_is_told_exactly_where_trials_share_samples(
     decoder = decode(bundle, recording([300 + soa * i for i in range(12)]))
     assert decoder.scores.n == 12
     assert decoder.scores.overlapping is overlapping
+
+
+def test_scores_know_categories_from_pictures() -> None:
+    bundle, run = small_bundle(), recording([300])
+    space = replace(bundle.manifest.space, model="CLIP")
+    shown = replace(bundle, manifest=replace(bundle.manifest, space=space))
+    assert [in_hand(one, run)[0].scores.pictures for one in (bundle, shown)] == [False, True]
 
 
 def test_a_late_marker_is_no_overlap_with_what_came_after_it() -> None:

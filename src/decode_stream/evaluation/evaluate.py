@@ -84,7 +84,7 @@ def _decode(
     centres = None if config.centres is None else load_bundle(config.centres)
     stimuli = bundle.manifest.stimuli(parse_events(config.events))
     encoder = Encoder(bundle, config.provider)
-    scores = Scores(len(bundle.manifest.gallery))
+    scores = Scores(len(bundle.manifest.gallery), pictures=not bundle.manifest.space.of_categories)
     rows: list[dict[str, Any]] = []
     recordings: list[Recording] = []
     with Keeper(bundle, windows=windows) as keeper:
