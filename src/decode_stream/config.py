@@ -173,7 +173,8 @@ class TrainConfig(_Reading):
     protocol: Annotated[TrainingProtocol | None, Parameter(group=_DECODER)] = None
     """What is held out to calibrate: runs in turn (default for categories) or concepts (default for a target)."""
     subject: Annotated[str | None, Parameter(group=_DECODER)] = None
-    """Whose decoder it is, where recordings are of several: it is fine-tuned to them. Of public ATM-S, whose token."""
+    """Whose decoder it is, where recordings are of several: it is fine-tuned to them. With weights of public ATM-S: the
+    person whose token is taken."""
     init_from: Annotated[tuple[Path, ...], Parameter(group=_DECODER, negative=())] = ()
     """Begin with these weights: a bundle, or the files that the model's public code has saved."""
     lag_s: Annotated[float | None, Parameter(group=_DECODER)] = None
