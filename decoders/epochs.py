@@ -71,7 +71,7 @@ class TrialSet:
     onsets: IntArray | None = None
 
     def where(self, which: npt.NDArray[np.bool_]) -> "TrialSet":
-        """Return some of the trials, in a file of their own.
+        """Return some of the trials, in a file of their own, without the count of those that could not be cut.
 
         Parameters
         ----------

@@ -1,5 +1,6 @@
 """Fit a decoder, and hear what it says of what it was not trained on: runs in turn, or concepts."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -18,7 +19,15 @@ from .novelty import Familiar, fit_familiar
 from .recipe import Fit, Gallery, Recipe, Trained, cut, scaled
 from .targets.selection import best_decoded, decoded_correlation
 
-__all__ = ["N_PARTS", "Fitted", "fit_on_concepts", "fit_on_runs", "fit_others", "split_concepts"]
+__all__ = [
+    "N_PARTS",
+    "Fitted",
+    "fit_on_concepts",
+    "fit_on_runs",
+    "fit_others",
+    "left_out_told",
+    "split_concepts",
+]
 
 #: Into so many parts a single recording is split, to hold each out once.
 N_PARTS = 5
@@ -45,6 +54,8 @@ class Fitted:
     held_out : HeldOut
     familiar : Familiar
         What their windows look like.
+    left_out : Counter of str
+        Number of trials that could not be cut, by reason.
     features : array of shape (structure_dim,), bool, or None
         The numbers of the structure that are decoded best of what was held out.
     """
@@ -54,6 +65,7 @@ class Fitted:
     trials: TrialSet
     held_out: HeldOut
     familiar: Familiar
+    left_out: Counter[str]
     features: npt.NDArray[np.bool_] | None = None
 
 
@@ -86,7 +98,7 @@ def fit_on_runs(recipe: Recipe, recordings: Sequence[Recording], fit: Fit, optio
     recipe = scaled(recipe, recordings)
     trials = cut(recipe, recordings, parts)
     trained = fit(trials, recipe, options.of("all"))
-    return Fitted(trained, recipe, trials, held_out, fit_familiar(trials.windows))
+    return Fitted(trained, recipe, trials, held_out, fit_familiar(trials.windows), trials.left_out)
 
 
 def _parts(recording: Recording) -> Parts:
@@ -119,10 +131,18 @@ def fit_others(
     for name, recordings in others.items():
         options.report(f"reading {name}")
         parts.append(cut(scaled(recipe, recordings), recordings))
+        if left_out := parts[-1].left_out:
+            told = left_out_told(left_out)
+            options.report(f"{name}: {len(parts[-1].labels)} trials read; left out or held out: {told}")
     people = "another person" if len(others) == 1 else f"{len(others)} other people"
     options.report(f"fitting on {people} first")
     trained = fit(TrialSet.joined(parts), recipe, options.of("others"))
     return Start(trained.weights)
+
+
+def left_out_told(left_out: Counter[str]) -> str:
+    """Return how many trials were left out for what, the most frequent reason first."""
+    return ", ".join(f"{n} {reason}" for reason, n in left_out.most_common())
 
 
 def _marked(recordings: Sequence[Recording], gallery: Gallery) -> IntArray:
@@ -209,7 +229,7 @@ def fit_on_concepts(recipe: Recipe, recordings: Sequence[Recording], fit: Fit, o
     if trained.structure is not None and shown.structure is not None:
         told = decoded_correlation(trained.structure(held.windows), shown.structure[held.labels])
         features = best_decoded(told)
-    return Fitted(trained, recipe, training, held_out, familiar, features)
+    return Fitted(trained, recipe, training, held_out, familiar, trials.left_out, features)
 
 
 def _among(trials: TrialSet, places: IntArray) -> TrialSet:

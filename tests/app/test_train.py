@@ -1,5 +1,6 @@
 """Training from end to end on short simulated runs."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -170,6 +171,28 @@ def test_trials_that_overlap_get_no_wilson_interval(categories: tuple[Runs, Gall
 def test_lda_refuses_a_gallery_of_embeddings(pictures: tuple[Runs, Gallery]) -> None:
     with pytest.raises(UsageError, match="--model channel-attention"):
         trained(pictures, "lda")
+
+
+def test_trials_that_are_left_out_are_told_where_concepts_are_held_out(
+    pictures: tuple[Runs, Gallery], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("decode_stream.decoders.hold_out._LEAST_TRIALS", 4)
+    runs, gallery = pictures
+    data = runs[2].data.copy()
+    data[runs[2].markers[20][0] + 30] = np.nan
+    told: list[str] = []
+    runs = [*runs[:2], replace(runs[2], data=data)]
+    train(
+        runs,
+        name="short",
+        modality="eeg",
+        model="linear",
+        gallery=gallery,
+        protocol="concepts",
+        options=FitOptions(report=told.append),
+    )
+    (line,) = (text for text in told if "trials fitted" in text)
+    assert re.fullmatch(r"\d+ trials fitted; left out: .*\b\d+ not finite\b.*", line)
 
 
 def test_runs_of_different_rates_are_refused(categories: tuple[Runs, Gallery]) -> None:

@@ -139,6 +139,22 @@ def test_a_held_out_concept_is_only_chosen_and_calibrated_by() -> None:
     assert fitted.features.tolist() == [True, False, False, False]
 
 
+def test_trials_that_cannot_be_cut_are_counted_of_everybody() -> None:
+    gallery, fit, told = pictures_of_concepts(), Watched(), list[str]()
+    runs = [recording(seed, gallery) for seed in range(3)]
+    recipe, options = design(runs, "eeg", None, gallery), FitOptions(seed=4, report=told.append)
+    assert fit_on_concepts(recipe, runs, fit, options).left_out == Counter()
+    for onset in (3000, 3000 + 160 * 7):
+        runs[2].data[onset + 5] = np.nan
+    (n,) = {sum(fit_on_concepts(recipe, runs, fit, options).left_out.values())}
+    assert n >= 2
+    told.clear()
+    fit_others(recipe, {"sub-01": runs[:2], "sub-02": runs[2:]}, fit, options)
+    assert told[:2] == ["reading sub-01", "reading sub-02"]
+    assert told[2] == f"sub-02: {40 - n} trials read; left out or held out: {n} not finite"
+    assert len(told) == 4
+
+
 def test_other_people_are_scaled_each_by_themselves_and_told_apart() -> None:
     gallery, fit = pictures_of_concepts(), Watched()
     others = {

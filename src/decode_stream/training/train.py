@@ -23,6 +23,7 @@ from decode_stream.decoders.hold_out import (
     fit_on_concepts,
     fit_on_runs,
     fit_others,
+    left_out_told,
     split_concepts,
 )
 from decode_stream.decoders.manifest import Manifest, Training
@@ -128,9 +129,8 @@ def train(
     hold_out = fit_on_runs if protocol == "runs" else fit_on_concepts
     fitted = hold_out(recipe, recordings, fit, options)
     calibration = fitted.held_out.calibration()
-    if left_out := fitted.trials.left_out:
-        told = ", ".join(f"{n} {reason}" for reason, n in left_out.most_common())
-        options.report(f"{len(fitted.trials.labels)} trials fitted; left out: {told}")
+    if left_out := fitted.left_out:
+        options.report(f"{len(fitted.trials.labels)} trials fitted; left out: {left_out_told(left_out)}")
     options.report("exporting")
     training = Training(
         model=model,
