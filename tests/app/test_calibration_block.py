@@ -3,13 +3,14 @@
 import errno
 import re
 from pathlib import Path
+from tempfile import gettempdir
 
 import numpy as np
 import pytest
 import torch
 
 from decode_stream.cli import app
-from decode_stream.decoders.bundle import load_bundle
+from decode_stream.decoders.bundle import Bundle, load_bundle
 from decode_stream.replay_data.stored import store
 from decode_stream.stream.errors import DecodeStreamError
 
@@ -64,9 +65,17 @@ def test_a_block_of_five_minutes_becomes_a_bundle(
     ("error", "told"),
     [
         (MemoryError(), r"memory of this machine is too small to train --model lda .*--channels"),
-        (OSError(errno.ENOSPC, "No space left on device"), r"no room left at .* set TMPDIR"),
+        (OSError(errno.ENOSPC, "No space left on device"), r"no room left at .* or at --out; .* set TMPDIR"),
+        (
+            OSError(errno.ENOSPC, "No space left on device", f"{gettempdir()}/x"),
+            r"/x; the windows .* set TMPDIR",
+        ),
+        (
+            OSError(errno.ENOSPC, "No space left on device", "/cache/x"),
+            r"no room left at /cache/x\. Make room there\.$",
+        ),
     ],
-    ids=["memory", "disk"],
+    ids=["memory", "a disk", "the disk of the windows", "another disk"],
 )
 def test_a_machine_that_is_too_small_is_told_and_leaves_nothing(
     block: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, told: str
@@ -79,3 +88,17 @@ def test_a_machine_that_is_too_small_is_told_and_leaves_nothing(
     with pytest.raises(DecodeStreamError, match=told):
         app([str(token) for token in tokens], result_action="return_value")
     assert not any(tmp_path.iterdir())
+
+
+def test_a_disk_that_is_full_when_the_bundle_is_saved_is_told(
+    block: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "block.bundle"
+
+    def full(bundle: Bundle, path: Path, **given: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "/full/block.bundle")
+
+    monkeypatch.setattr("decode_stream.training.train.save_bundle", full)
+    tokens = ("train", block, "--modality", "eeg", "--model", "lda", "--out", out)
+    with pytest.raises(DecodeStreamError, match=r"no room left at /full/block\.bundle\. Make room there\.$"):
+        app([str(token) for token in tokens], result_action="return_value")

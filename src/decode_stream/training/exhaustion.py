@@ -4,6 +4,7 @@ import errno
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from decode_stream.config import Model
 from decode_stream.stream.errors import DecodeStreamError
@@ -30,8 +31,15 @@ def exhaustion_told(model: Model) -> Iterator[None]:
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
-        where = error.filename or tempfile.gettempdir()
-        raise DecodeStreamError(
-            f"There is no room left at {where}; the windows of all trials are kept in {tempfile.gettempdir()} while "
-            "training. Make room, or set TMPDIR to a folder with more."
-        ) from error
+        raise DecodeStreamError(_no_room(error.filename)) from error
+
+
+def _no_room(where: str | None) -> str:
+    """Return what to do about a full disk; a file that was open already has no name in its error."""
+    temporary = Path(tempfile.gettempdir())
+    if where is not None and not Path(where).resolve().is_relative_to(temporary.resolve()):
+        return f"There is no room left at {where}. Make room there."
+    return (
+        f"There is no room left at {where or f'{temporary} or at --out'}; the windows of all trials are kept in "
+        f"{temporary} while training. Make room, or set TMPDIR to a folder with more."
+    )

@@ -275,8 +275,8 @@ def train_bundle(paths: Sequence[Path], config: TrainConfig) -> int:
             fingerprints=given.fingerprints,
             options=options,
         )
-    bundle = replace(bundle, thumbnails=given.thumbnails(bundle.manifest.gallery))
-    bundle = save_bundle(bundle, out, overwrite=config.overwrite)
+        bundle = replace(bundle, thumbnails=given.thumbnails(bundle.manifest.gallery))
+        bundle = save_bundle(bundle, out, overwrite=config.overwrite)
     shutil.rmtree(state, ignore_errors=True)
     scores, numbers = held_out.scores, bundle.manifest.training.scores
     low, high = scores.interval(scores.hits())
