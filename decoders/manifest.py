@@ -132,8 +132,8 @@ class Training:
     recordings : tuple of str
         Names of the recordings, one a run.
     fingerprints : tuple of str
-        What tells each of them from other recordings, whatever its name: `decode_stream.replay_data.open.fingerprint`.
-        Empty where they were never files.
+        What tells each recording that was learnt from from others, whatever its name, those that were learnt from
+        first as well: `decode_stream.replay_data.open.fingerprint`. Empty where they were never files.
     n_trials : int
         Trials it was trained on.
     seed : int
@@ -144,6 +144,9 @@ class Training:
         the responses to them may have been learnt, too.
     scores : dict of str to float
         Held-out scores: ``top1``, ``auc``, ``log_loss``, ``n``, ``chance``.
+    learnt_first : tuple of str
+        In words what the encoder learnt from before these recordings: those of other people, and a bundle that it
+        began with, after what that had learnt from first.
     public : PublicWeights or None
         Where the weights come from that the encoder began with, or that an encoder did which it goes on from.
     asked : dict of str to str
@@ -160,6 +163,7 @@ class Training:
     target: str = ""
     subjects: tuple[str, ...] = ()
     knows_gallery: bool = False
+    learnt_first: tuple[str, ...] = ()
     public: PublicWeights | None = None
     asked: dict[str, str] = field(default_factory=dict)
 

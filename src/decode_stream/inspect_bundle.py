@@ -36,6 +36,7 @@ def inspect_bundle(path: Path) -> Inspection:
         ("gallery", f"{len(manifest.gallery)} entries"),
         ("subject", ", ".join(training.subjects)),
         ("trained on", f"{training.n_trials} trials of {', '.join(training.recordings) or 'nothing named'}"),
+        ("learnt first from", "; ".join(training.learnt_first)),
         ("began with", "" if training.public is None else str(training.public)),
         ("asked for", ", ".join(f"--{name} {value}" for name, value in training.asked.items())),
         ("held out", training.protocol),

@@ -150,7 +150,9 @@ def test_a_training_that_fails_half_way_leaves_no_bundle(dataset: Path, tmp_path
     assert "nice.bundle" not in left_behind(tmp_path)
 
 
-def test_a_training_goes_on_from_a_bundle(dataset: Path, nice: Path, tmp_path: Path) -> None:
+def test_a_training_goes_on_from_a_bundle(
+    dataset: Path, nice: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """At a rate of next to nothing and for one epoch, the weights are those of the bundle."""
     quiet = (*QUICK[:-1], 1e-9, "--epochs", 1, "--init-from", nice)
     out = tmp_path / "tuned.bundle"
@@ -163,6 +165,17 @@ def test_a_training_goes_on_from_a_bundle(dataset: Path, nice: Path, tmp_path: P
     assert "the weights that it began with may know" in after.manifest.training.protocol
 
     assert after.manifest.training.model == "nice"
+    # What its ancestor was trained on is no test of it, and nothing to go on with.
+    first, training = before.manifest.training, after.manifest.training
+    assert set(first.fingerprints) < set(training.fingerprints)
+    assert "preprocessed_eeg_training" in training.learnt_first[0]
+    assert before.sha256[:12] in training.learnt_first[0]
+    capsys.readouterr()
+    assert run("inspect", out) == 0
+    assert "learnt first from" in capsys.readouterr().out
+    grandchild = (*quiet[:-1], out, "--out", tmp_path / "grandchild.bundle")
+    with pytest.raises(UsageError, match=r"was trained on preprocessed_eeg_training\.npy.*no test"):
+        run("train", trials(dataset), *grandchild)
     new = ("--out", tmp_path / "new.bundle")
     with pytest.raises(UsageError, match=r"was made by --model nice.*Train with --model nice"):
         run("train", trials(dataset, 2), *quiet, *new, "--model", "eegnet")
@@ -205,6 +218,7 @@ def test_two_heads_learn_from_other_people_first(
     assert features.shape == (structure.dimension,) == (12,)
     assert features.sum() == 3  # a quarter
     assert (training.subjects, len(training.recordings), len(training.fingerprints)) == (("sub-02",), 1, 2)
+    assert training.learnt_first == ("preprocessed_eeg_training.npy of sub-01",)
     # What was learnt from first is no test either.
     result = tmp_path / "one.json"
     assert run("evaluate", trials(dataset), "--bundle", out, "--json", result) == 0

@@ -64,7 +64,10 @@ def read_start(paths: Sequence[Path], model: Model | None) -> tuple[Start, Manif
             f"{bundles[0]} was made by --model {made_by}, and its weights are of no use to --model {model}. Train with "
             f"--model {made_by}, or leave out --init-from."
         )
-    return Start(weights=bundle.weights, origin=bundle.manifest.training.public), bundle.manifest
+    training = bundle.manifest.training
+    told = f"{', '.join(training.recordings)} (bundle {bundle.manifest.name}, SHA-256 {bundle.sha256[:12]})"
+    start = Start(weights=bundle.weights, origin=training.public, learnt_first=(*training.learnt_first, told))
+    return start, bundle.manifest
 
 
 def start_channels(begun: Manifest | None, asked: tuple[str, ...] | None) -> tuple[str, ...] | None:

@@ -84,7 +84,8 @@ def train(
     lag_s, width_s : float or None
         fMRI: when the window of a trial begins after its onset, and how long it is; see `volume_schedule`.
     fingerprints : sequence of str
-        What tells each recording from others, where they come from files; those of other people as well.
+        What tells each recording from others, where they come from files; those of other people as well, and those
+        that a bundle knows which it begins with.
     options : FitOptions, optional
 
     Returns
@@ -100,7 +101,7 @@ def train(
         If the recordings do not go together or hold too little, or training fails.
     """
     options = options or FitOptions()
-    begun = options.start.given
+    begun, learnt_first = options.start.given, options.start.learnt_first
     recipe = design(
         recordings,
         modality,
@@ -143,6 +144,10 @@ def train(
         protocol=_sentence(protocol, recordings, fitted.recipe.gallery, begun=begun),
         scores=fitted.held_out.numbers(),
         knows_gallery=protocol == "runs",
+        learnt_first=(
+            *learnt_first,
+            *(f"{', '.join(r.name for r in runs)} of {person}" for person, runs in (others or {}).items()),
+        ),
         public=origin,
         asked=options.asked,
     )
@@ -272,7 +277,7 @@ def train_bundle(paths: Sequence[Path], config: TrainConfig) -> int:
             onset_channel=config.onset_channel,
             lag_s=config.lag_s,
             width_s=config.width_s,
-            fingerprints=given.fingerprints,
+            fingerprints=(*given.fingerprints, *(begun.training.fingerprints if begun is not None else ())),
             options=options,
         )
         bundle = replace(bundle, thumbnails=given.thumbnails(bundle.manifest.gallery))
