@@ -12,9 +12,7 @@ from .embedding_losses import Mixture, Sides, bimixco, clip_mse, info_nce, mse_c
 
 __all__ = ["LOSSES", "PUBLISHED_LOSSES", "EmbeddingLoss", "LossName", "LossSpec", "make_loss"]
 
-LossName: TypeAlias = Literal[
-    "info-nce", "soft-clip", "bimixco", "mse-cosine", "clip-mse", "atm-reconstruction"
-]
+LossName: TypeAlias = Literal["info-nce", "bimixco", "mse-cosine", "clip-mse", "atm-reconstruction"]
 
 
 @dataclass(frozen=True)
@@ -24,8 +22,8 @@ class LossSpec:
     Attributes
     ----------
     name : str
-        ``info-nce``; ``soft-clip``; ``bimixco``, followed by SoftCLIP; ``mse-cosine``; ``clip-mse``; or
-        ``atm-reconstruction``, ``10 (w MSE + (1 - w) InfoNCE)`` (Li et al. 2024).
+        ``info-nce``; ``bimixco``, followed by SoftCLIP; ``mse-cosine``; ``clip-mse``; or ``atm-reconstruction``,
+        ``10 (w MSE + (1 - w) InfoNCE)`` (Li et al. 2024).
     temperature : float
         Of the contrastive part; with a scale that is learnt, the one it begins at.
     scale : {"exp", "raw", "softplus"}
@@ -154,8 +152,6 @@ class EmbeddingLoss(nn.Module):
         """
         spec = self.spec
         regressed = predicted if regressed is None else regressed
-        if spec.name == "soft-clip":
-            return soft_clip(predicted, target, spec.temperature)
         if spec.name == "mse-cosine":
             mixed = mse_cosine(predicted, target, spec.weight)
             # In evaluation mode both parts count throughout, so that its epochs compare.

@@ -197,7 +197,7 @@ def test_gradients_are_those_of_the_loss(name: str) -> None:
 @pytest.mark.parametrize(
     ("numbers", "message"),
     [
-        ({"name": "nce"}, "There is no loss 'nce'; losses are info-nce, soft-clip"),
+        ({"name": "nce"}, "There is no loss 'nce'; losses are info-nce, bimixco"),
         ({"temperature": 0.0}, "Temperatures are above 0"),
         ({"soft_temperatures": (0.1, -0.1)}, "Temperatures are above 0"),
         ({"weight": 1.5}, "between 0 and 1"),
