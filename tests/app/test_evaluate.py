@@ -197,20 +197,6 @@ def test_protocols_compare_embeddings_as_the_session_does(
         run(*lab[1], "--bundle", "likely.bundle", "--transductive", "standardise")
 
 
-def test_pictures_shown_again_widen_the_interval_and_categories_do_not(
-    run: Callable[..., str], lab: tuple[Path, list[Path]], tmp_path: Path
-) -> None:
-    bundle = load_bundle(lab[0])
-    space = replace(bundle.manifest.space, model="categories")
-    save_bundle(replace(bundle, manifest=replace(bundle.manifest, space=space)), tmp_path / "kinds.bundle")
-    told = []
-    for path in (lab[0], "kinds.bundle"):
-        run(*lab[1], "--bundle", path, "--json", "x.json")
-        told.append(json.loads(Path("x.json").read_text())["accuracy"])
-    assert [one["interval"].endswith("over pictures") for one in told] == [True, False]
-    assert np.ptp(told[0]["top1_interval"]) > np.ptp(told[1]["top1_interval"])
-
-
 def test_transductive_numbers_are_made_only_when_asked_for_and_labelled(
     run: Callable[..., str], lab: tuple[Path, list[Path]]
 ) -> None:
