@@ -135,8 +135,12 @@ def test_what_a_picture_does_beyond_its_embedding_is_noise_of_its_shape(
     windows = louder.windows(test_set[1][test_set[2]], 6)
     whole = misfit(louder, fitted(louder, 2000), (windows, *test_set[1:]), N_LATENCIES - 1)
     monkeypatch.setattr(encoding_model, "_TRIALS_AN_AXIS", 2000)
-    alike = misfit(louder, fitted(louder, 2000), (windows, *test_set[1:]), N_LATENCIES - 1)
-    assert whole < 0.5 * alike
+    readout = fitted(louder, 2000)
+    assert whole < 0.5 * misfit(louder, readout, (windows, *test_set[1:]), N_LATENCIES - 1)
+    # Of too few trials for its shape, the noise is at least as loud as evidence takes it for: 1, on average.
+    _, gallery, labels = test_set
+    left = readout.embed(windows).sum(axis=1)[:, :-1] - gallery[labels] @ readout.tuning.T
+    assert left.var(axis=0).mean() == pytest.approx(1, rel=0.15)
 
 
 @pytest.mark.parametrize("n_dims", [1, 2])
