@@ -166,7 +166,7 @@ def test_evidence_does_not_depend_on_the_blocks(
     if troubled:
         run.data[[1001, 1002, 2000, 4567]] = np.nan
     whole = decode(bundle, run)
-    monkeypatch.setattr(epochs, "_BLOCK_S", block_s)
+    monkeypatch.setattr(epochs, "BLOCK_S", block_s)
     blocks = decode(bundle, run)
     assert [t.onset for t in blocks.scores.trials] == [t.onset for t in whole.scores.trials]
     assert blocks.scores.log_evidence() == pytest.approx(whole.scores.log_evidence(), abs=1e-5)

@@ -69,7 +69,7 @@ def test_a_trial_grows_live_as_it_was_trained_on(
 ) -> None:
     run = recording(troubled=troubled)
     offline = cut_trials([run], CHAIN, WINDOW, SCHEDULE, N_LATENCIES, STIMULI)
-    monkeypatch.setattr(epochs, "_BLOCK_S", block_s)
+    monkeypatch.setattr(epochs, "BLOCK_S", block_s)
     windows, cutter = cut_live(run)
     whole = {n: of for n, of in by_trial(windows).items() if all(window.data is not None for window in of)}
     assert offline.windows.shape == (len(whole), 1, 2, 50)
@@ -98,7 +98,7 @@ def test_what_is_withheld_of_a_trial_is_what_had_met_the_trouble() -> None:
 
 
 def test_what_comes_later_changes_nothing_that_was_handed_on_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(epochs, "_BLOCK_S", 0.02)
+    monkeypatch.setattr(epochs, "BLOCK_S", 0.02)
     run = recording(n_samples=2400)
     before, _ = cut_live(run)
     at = 1600
