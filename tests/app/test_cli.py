@@ -286,7 +286,7 @@ def test_training_that_cannot_work_is_refused(run: Run, tmp_path: Path) -> None:
     other = write_csv(tmp_path / "other.csv", channels=("O1", "Pz", "Cz"))
     tokens = ("--modality", "eeg", "--model", "lda", "--out", "new.bundle")
     events = ("--events", "1=house,2=face")
-    few = write_csv(tmp_path / "few.csv", n_samples=1000)
+    few = write_csv(tmp_path / "few.csv", n_samples=1200)
     refused(
         run,
         "train",
