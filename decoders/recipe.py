@@ -17,10 +17,11 @@ from decode_stream.stream.windows import WindowSchedule
 from .epochs import TrialSet, cut_trials, whole_windows
 from .fit_options import FitOptions, Weights
 from .gallery_projector import GalleryProjector
-from .manifest import CATEGORIES, EmbeddingSpace
+from .manifest import CATEGORIES, EmbeddingSpace, PublicWeights
 from .scaling import robust_scale
 
 __all__ = [
+    "Check",
     "Fit",
     "Gallery",
     "Recipe",
@@ -32,6 +33,8 @@ __all__ = [
 
 #: Takes trials to train on and returns what decodes.
 Fit = Callable[["TrialSet", "Recipe", "FitOptions"], "Trained"]
+#: Makes a network as it begins, so that what does not fit is refused at once; returns where its weights are from.
+Check = Callable[["Recipe", "FitOptions"], PublicWeights | None]
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,7 +13,7 @@ from decode_stream.decoders.encoders.whole_trial import KnowsPeople, WholeTrial,
 from decode_stream.decoders.epochs import TrialSet, grown
 from decode_stream.decoders.fit_options import FitOptions
 from decode_stream.decoders.manifest import PublicWeights
-from decode_stream.decoders.recipe import Fit, Recipe, Trained
+from decode_stream.decoders.recipe import Check, Fit, Recipe, Trained
 from decode_stream.decoders.runtime import UNKNOWN_LATENCY
 from decode_stream.decoders.training.augmentations import Truncation
 from decode_stream.decoders.training.loss_spec import LossSpec
@@ -22,7 +22,6 @@ from decode_stream.decoders.training.whole_trial_settings import StructuralHead,
 from decode_stream.decoders.training.whole_trials import fit_whole_trials
 from decode_stream.export.onnx import export_encoder
 
-from .models import Check
 from .network_state import origin_of, state_of, with_options
 from .whole_trial_models import PUBLISHED, told_places, whole_trial_network
 

@@ -7,14 +7,13 @@ from typing import Literal, TypeVar
 from decode_stream.config import Model, TrainConfig
 from decode_stream.decoders.fit_options import FitOptions
 from decode_stream.decoders.manifest import PublicWeights
-from decode_stream.decoders.recipe import Fit, Recipe
+from decode_stream.decoders.recipe import Check, Fit, Recipe
 from decode_stream.decoders.trial_spec import TrialSpec
 from decode_stream.stream.errors import UsageError
 from decode_stream.stream.types import Modality
 
 __all__ = [
     "MODELS",
-    "Check",
     "ModelEntry",
     "check_config",
     "check_network",
@@ -48,9 +47,6 @@ _AT_128_HZ = {
 _REGRESSIONS = ("mse-cosine", "mse-cosine-contrast", "clip-mse", "atm-reconstruction")
 
 _Loaded = TypeVar("_Loaded")
-
-#: Makes a network as it begins, so that what does not fit is refused at once; returns where its weights are from.
-Check = Callable[[Recipe, FitOptions], PublicWeights | None]
 
 
 @dataclass(frozen=True)
