@@ -31,8 +31,6 @@ __all__ = ["Scored", "common", "main"]
 _RUNS = range(1, 6)
 #: What all others are compared with.
 _REFERENCE = "lda"
-#: What has no epochs.
-_SOLVED = ("encoding", "lda", "linear")
 #: Onsets of one trial lie on the grids of decoders of different rates.
 _SAME_S = 0.02
 
@@ -86,7 +84,7 @@ def _made(command: list[str], out: Path) -> None:
 def _score(data: Path, folder: Path, model: str, epochs: int | None) -> Scored:
     columns = []
     for run in _RUNS:
-        asked = () if epochs is None or model in _SOLVED else ("--epochs", str(epochs))
+        asked = () if epochs is None or MODELS[model].check is None else ("--epochs", str(epochs))
         made = "-".join((model, *asked[1:]))
         bundle, scored = (folder / f"{made}-without-{run}.{end}" for end in ("bundle", "json"))
         others = [str(data / f"run-{other:02d}.csv") for other in _RUNS if other != run]

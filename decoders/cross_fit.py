@@ -107,8 +107,7 @@ class HeldOut:
     def numbers(self) -> dict[str, float]:
         """Return the scores as the numbers that a bundle keeps."""
         scores = self.scores
-        evidence = np.stack([trial.log_evidence for trial in scores.trials])
-        log_p = log_softmax(evidence, axis=1)[np.arange(scores.n), self.labels]
+        log_p = log_softmax(scores.log_evidence(), axis=1)[np.arange(scores.n), self.labels]
         numbers = {
             "top1": float(scores.hits().mean()),
             "chance": 1 / scores.n_entries,

@@ -117,7 +117,8 @@ def fit_encoding_model(
     _check(windows, embeddings, schedule, n_latencies)
     trials = Trials(windows, schedule, n_latencies, spatial_mixtures(windows, schedule))
     center = embeddings.mean(axis=0, dtype=np.float64)
-    sums = sum_trials(trials, embeddings - center)
+    shown = embeddings - center
+    sums = sum_trials(trials, shown)
     spread, axes = linalg.eigh(sums.products)
     kept = spread > 1e-6 * spread[-1]
     spread, axes = spread[kept], axes[:, kept]
@@ -127,7 +128,6 @@ def fit_encoding_model(
     measured = Measured(whitening.whiten(found), spread)
     tuning = _courses(measured, whitening, window, float(schedule.sfreq_hz))
     readout, expected = _directions(axes, tuning.responses, spread / len(windows))
-    shown = embeddings - center
     left = _left(trials, whitening.by_window(readout), sums.mean, shown @ expected.T, SOME_TRIALS)
     # It would be 1 if noise had no memory longer than a window.
     noise = float(left.var(axis=0).mean())
