@@ -117,3 +117,14 @@ def ramp() -> Iterator[Callable[..., Child]]:
     yield start
     for child in children:
         child.end()
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Compute with one thread: small networks gain nothing from more, and the tests beside lose by them."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

@@ -1,11 +1,10 @@
 """Where the network that attends to places gets them from."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
 
 import numpy as np
 import pytest
-import torch
 
 from decode_stream.decoders.encoders.electrode_places import standard_places
 from decode_stream.decoders.encoders.spatial_attention import SpatialAttention
@@ -20,13 +19,7 @@ from decode_stream.stream.windows import WindowSchedule
 from decode_stream.training.models import check_network
 from decode_stream.training.whole_trial_models import whole_trial_network
 
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def recipe(

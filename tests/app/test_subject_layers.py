@@ -1,6 +1,5 @@
 """Networks with a layer or a token of each person: learnt from several, then tuned to one who is new."""
 
-from collections.abc import Iterator
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -45,12 +44,7 @@ LAYERS = {
 ALONE = {"atm-s": "shared_subject", "spatial-attention": "subject_layers", "channel-attention": "subjects"}
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def recipe(model: Model, *, sfreq_hz: int = 80, dimension: int = 4) -> Recipe:

@@ -1,6 +1,6 @@
 """The losses and schedules that a user may choose, for encoders of whole trials and of windows."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import get_args
@@ -27,12 +27,7 @@ N_EPOCHS = 4
 Progress = Callable[[EpochReport], None]
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def whole_trials(

@@ -1,5 +1,3 @@
-from collections.abc import Iterator
-
 import numpy as np
 import onnxruntime as ort
 import pytest
@@ -17,12 +15,7 @@ LATENCIES_S = np.array([0, -1, 0, 0.1, 0, -0.3, 0], np.float32)
 KNOWN = LATENCIES_S >= 0
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 class SideBySide(nn.Module):
