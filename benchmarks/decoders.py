@@ -170,7 +170,7 @@ def _fit(
 def _encoded(
     trained: Trained, recipe: Recipe, sample: npt.NDArray[np.float32], folder: Path
 ) -> tuple[int, float]:
-    """Return the parameters of the exported network, and the milliseconds that it takes for a window."""
+    """Return the parameters of the exported network, and the milliseconds of one core that a window takes."""
     import onnxruntime as ort
 
     model = trained.export(sample)
@@ -182,9 +182,9 @@ def _encoded(
     given = {"window": sample[0, -1:], "latency_s": np.zeros(1, np.float32)}
     took_ms = []
     for _ in range(_TIMED):
-        began_ns = time.perf_counter_ns()
+        began_ns = time.thread_time_ns()
         session.run(["embedding"], given)
-        took_ms.append((time.perf_counter_ns() - began_ns) / 1e6)
+        took_ms.append((time.thread_time_ns() - began_ns) / 1e6)
     return n_parameters, float(np.median(took_ms))
 
 
