@@ -50,6 +50,9 @@ class TrialScore:
     repeated_right, repeated_log_loss : float
         Whether all these showings together put the truth first, as in `hits`, and minus the logarithm of the
         probability that they give it; NaN where not told.
+    above, ties : float
+        How many entries have more evidence than the truth, and how many as much, itself among them; `above` is NaN
+        where the evidence holds one. Counted once: a window may ask at any time how many of all trials were right.
     """
 
     number: int
@@ -62,6 +65,13 @@ class TrialScore:
     showing: int = 1
     repeated_right: float = nan
     repeated_log_loss: float = nan
+    above: float = field(init=False)
+    ties: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        above, ties = _placed(self.log_evidence[None], np.array([self.stimulus]))
+        object.__setattr__(self, "above", float(above[0]))
+        object.__setattr__(self, "ties", float(ties[0]))
 
 
 def hits(evidence: FloatArray, truth: IntArray, top: int = 1) -> npt.NDArray[np.float64]:
@@ -78,10 +88,20 @@ def hits(evidence: FloatArray, truth: IntArray, top: int = 1) -> npt.NDArray[np.
     -------
     array of shape (n,), float64
     """
+    return _share(*_placed(evidence, truth), top)
+
+
+def _placed(evidence: FloatArray, truth: IntArray) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return how many entries of each row are above the truth, NaN for a row with a NaN, and how many as high."""
     own = evidence[np.arange(len(truth)), truth][:, None]
-    above, ties = (evidence > own).sum(1), (evidence == own).sum(1)
+    above = np.where(np.isnan(evidence).any(1), nan, (evidence > own).sum(1))
+    return above, (evidence == own).sum(1).astype(np.float64)
+
+
+def _share(above: FloatArray, ties: FloatArray, top: int) -> npt.NDArray[np.float64]:
+    """Return the truth's share of the best `top` places; NaN where `above` is."""
     share: npt.NDArray[np.float64] = np.clip((top - above) / np.maximum(ties, 1), 0.0, 1.0)
-    return np.where(np.isnan(evidence).any(1), np.nan, share)
+    return share
 
 
 def auc(scores: FloatArray, positive: npt.NDArray[np.bool_]) -> float:
@@ -190,7 +210,8 @@ class Scores:
 
     def hits(self, top: int = 1) -> npt.NDArray[np.float64]:
         """Return for each trial whether the truth is among the best `top`: 1, 0, or the share of a tie."""
-        return hits(self.log_evidence(), self.truth(), top)
+        above = np.array([trial.above for trial in self.trials])
+        return _share(above, np.array([trial.ties for trial in self.trials]), top)
 
     def design_effect(self, hits: FloatArray) -> float:
         """Return how many times more trials are needed than if they were independent, at least 1.

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -59,8 +61,59 @@ def test_scores_count_hits_ties_and_latencies() -> None:
     assert scores.interval(scores.hits())[0] < 0.5 < scores.interval(scores.hits())[1]
 
 
+def counted(scores: Scores, top: int) -> list[float]:
+    """Count from the evidence of each trial, entry by entry, whether the truth is among the best."""
+    right = []
+    for trial in scores.trials:
+        own = trial.log_evidence[trial.stimulus]
+        above = sum(value > own for value in trial.log_evidence)
+        ties = sum(value == own for value in trial.log_evidence)
+        known = not any(np.isnan(value) for value in trial.log_evidence)
+        right.append(min(1.0, max(0.0, (top - above) / ties)) if known else np.nan)
+    return right
+
+
+@pytest.mark.parametrize("n_entries", [2, 3, 7])
+def test_hits_are_those_of_the_trials_as_they_stand(n_entries: int) -> None:
+    rng = np.random.default_rng(n_entries)
+    scores = Scores(n_entries)
+
+    def same() -> None:
+        for top in (1, 2, n_entries):
+            assert np.array_equal(scores.hits(top), counted(scores, top), equal_nan=True)
+            straight = hits(scores.log_evidence(), scores.truth(), top)
+            assert np.array_equal(scores.hits(top), straight, equal_nan=True)
+
+    for i in range(60):
+        # Few values, so that there are ties; now and then one that is none.
+        evidence = rng.integers(0, 3, n_entries).astype(float)
+        evidence[rng.random(n_entries) < 0.03] = rng.choice([np.nan, np.inf, -np.inf])
+        scores.add(TrialScore(i, i, int(rng.integers(n_entries)), evidence, np.ones(1), showing=i // 9 + 1))
+        same()
+    before = scores.hits()
+    assert len(set(before[np.isfinite(before)])) > 2
+    assert np.isnan(before).any()
+    worse = np.arange(n_entries)[::-1].astype(float)
+    last = n_entries - 1
+    scores.trials[7] = replace(scores.trials[7], log_evidence=worse, stimulus=last)
+    scores.trials[9] = replace(scores.trials[9], log_evidence=worse, stimulus=0)
+    scores.trials.pop(30)
+    same()
+    assert scores.hits()[[7, 9]].tolist() == [0.0, 1.0]
+    assert scores.hits(n_entries)[7] == 1.0
+
+
+def test_hits_do_not_go_through_the_evidence_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    scores = Scores(3)
+    for i in range(4):
+        scores.add(TrialScore(i, i, i % 3, np.eye(3)[0], np.ones(1)))
+    monkeypatch.setattr(Scores, "log_evidence", lambda scores: pytest.fail("looked at all evidence"))
+    assert scores.hits().tolist() == [1.0, 0.0, 0.0, 1.0]
+
+
 def test_no_trials_say_nothing() -> None:
     scores = Scores(2)
+    assert scores.hits().shape == scores.hits(5).shape == (0,)
     assert scores.interval(scores.hits()) == (0.0, 1.0)
     assert scores.auc() is None
 

@@ -10,6 +10,7 @@ from decode_stream.decoders.decoder import Decoder, decode_recording
 from decode_stream.decoders.epochs import stream_info
 from decode_stream.decoders.evidence import Calibration
 from decode_stream.decoders.runtime import Encoder
+from decode_stream.decoders.scoring.scores import hits
 from decode_stream.replay_data.arrays import ArrayRecording
 from decode_stream.stream.cutter import WindowCutter
 from decode_stream.stream.filters import ChainSpec
@@ -115,6 +116,9 @@ def test_a_slow_encoder_decides_every_trial_in_time_and_tells_what_it_passed_ove
         assert decoded[-1]
         assert np.array_equal(ours.right_by_latency[decoded], theirs.right_by_latency[decoded])
         passed_over += int((~decoded).sum())
+    # Windows took the place of others, and each stimulus came again: what was right is what the evidence says now.
+    for scores in (decoder.scores, offline.scores):
+        assert np.array_equal(scores.hits(), hits(scores.log_evidence(), scores.truth()))
     # The others are those of the trials that were withheld.
     assert 0 <= windows["superseded"] - passed_over <= N_LATENCIES * decoder.withheld
     assert decoder.scores.by_latency()[-1] == offline.scores.by_latency()[-1]
