@@ -74,6 +74,10 @@ class LossSpec:
         if not all(0 <= share <= 1 for share in shares):
             raise ValueError(f"Weights and shares lie between 0 and 1; got {shares}.")
 
+    def n_mixed(self, n_epochs: int) -> int:
+        """Return for how many epochs, the first of a training, the inputs are mixed."""
+        return int(self.mix_share * n_epochs) if self.name == "bimixco" else 0
+
 
 class EmbeddingLoss(nn.Module):
     """A loss with its scale, and with the epoch it is at where it changes with time.
@@ -111,7 +115,7 @@ class EmbeddingLoss(nn.Module):
             self.contrasts, self.begins = epoch > n_plain, 0 < n_plain == epoch - 1
         if self.spec.name != "bimixco":
             return
-        n_mixed = int(self.spec.mix_share * n_epochs)
+        n_mixed = self.spec.n_mixed(n_epochs)
         self.mixes, self.begins = epoch <= n_mixed, epoch == n_mixed + 1
         first, last = self.spec.soft_temperatures
         done = (epoch - n_mixed - 1) / max(1, n_epochs - n_mixed - 1)

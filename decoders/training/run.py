@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from decode_stream.stream.errors import DecodeStreamError
 
 from .history import EpochReport, FitHistory
-from .schedules import Schedule
+from .schedules import STEP_EPOCHS, Schedule
 
 __all__ = ["DIVERGED", "TrainingRun", "out_of_memory_told", "rate_schedule"]
 
@@ -170,7 +170,7 @@ def rate_schedule(
     n_steps: int,
     *,
     rise: float = 0.2,
-    step_epochs: int = 10,
+    step_epochs: int = STEP_EPOCHS,
     step_factor: float = 0.8,
 ) -> torch.optim.lr_scheduler.LRScheduler:
     """Return how the learning rate of an optimizer changes, step by step.

@@ -7,7 +7,7 @@ from decode_stream.stream.errors import UsageError
 
 from .augmentations import Augmentation, Truncation
 from .loss_spec import LossSpec
-from .schedules import Schedule
+from .schedules import STEP_EPOCHS, Schedule
 
 __all__ = ["StructuralHead", "WholeTrialSettings"]
 
@@ -79,7 +79,7 @@ class WholeTrialSettings:
     weight_decay: float = 0.0
     schedule: Schedule = "constant"
     rise: float = 0.2
-    step_epochs: int = 10
+    step_epochs: int = STEP_EPOCHS
     step_factor: float = 0.8
     loss: LossSpec = field(default_factory=LossSpec)
     structure: StructuralHead | None = None

@@ -18,13 +18,15 @@ from decode_stream.decoders.training.losses import MAX_GALLERY
 from decode_stream.decoders.training.selection import choose_prior
 from decode_stream.export.onnx import export_encoder
 
-from .network_state import begin, origin_of, state_of, with_options
+from .network_state import begin, origin_of, state_of, told_too_few, with_options
 
 __all__ = ["check_channel_attention", "fit_channel_attention"]
 
 
 def check_channel_attention(recipe: Recipe, options: FitOptions) -> PublicWeights | None:
     """Make a channel-attention encoder as it begins."""
+    for note in told_too_few(with_options(FitSettings(), options)):
+        options.report(note)
     return origin_of(_network(recipe, options.start, options.seed), options.start)
 
 

@@ -22,7 +22,7 @@ from decode_stream.decoders.training.whole_trial_settings import StructuralHead,
 from decode_stream.decoders.training.whole_trials import fit_whole_trials
 from decode_stream.export.onnx import export_encoder
 
-from .network_state import origin_of, state_of, with_options
+from .network_state import origin_of, state_of, told_too_few, with_options
 from .whole_trial_models import PUBLISHED, told_places, whole_trial_network
 
 __all__ = ["whole_trial_check", "whole_trial_fit"]
@@ -37,6 +37,8 @@ def whole_trial_check(model: Model) -> Check:
     def check(recipe: Recipe, options: FitOptions) -> PublicWeights | None:
         module = whole_trial_network(model, recipe, options.start, options.seed)
         if note := told_places(model, recipe):
+            options.report(note)
+        for note in told_too_few(_asked(model, recipe, options)):
             options.report(note)
         return origin_of(module, options.start)
 
@@ -71,7 +73,7 @@ def _fit(model: Model, trials: TrialSet, recipe: Recipe, options: FitOptions) ->
         subjects=people if isinstance(module, KnowsPeople) else None,
         people=people,
         settings=_settings(
-            PUBLISHED[model].settings, recipe, options, structure_dim, validated=valid is not None
+            _asked(model, recipe, options), recipe, structure_dim, options.seed, validated=valid is not None
         ),
         valid=valid,
         checkpoint=options.folder,
@@ -89,25 +91,26 @@ def _targets(
     return np.concatenate([embeddings, structure], axis=1), structure.shape[1]
 
 
+def _asked(model: Model, recipe: Recipe, options: FitOptions) -> WholeTrialSettings:
+    """Return how the model's paper trains it, with what is asked for in its place."""
+    published = PUBLISHED[model].settings
+    if recipe.gallery.space.norm == "none":
+        published = replace(published, loss=_CATEGORIES)
+    return with_options(published, options)
+
+
 def _settings(
-    published: WholeTrialSettings,
-    recipe: Recipe,
-    options: FitOptions,
-    structure_dim: int,
-    *,
-    validated: bool,
+    asked: WholeTrialSettings, recipe: Recipe, structure_dim: int, seed: int, *, validated: bool
 ) -> WholeTrialSettings:
     schedule, norm = recipe.schedule, recipe.gallery.space.norm
     stops = tuple(schedule.stop(k) - schedule.start(k) for k in range(recipe.n_latencies))
-    if norm == "none":
-        published = replace(published, loss=_CATEGORIES)
     return replace(
-        with_options(published, options),
+        asked,
         structure=StructuralHead(structure_dim) if structure_dim else None,
         norm="none" if norm == "none" else "unit",
         truncate=Truncation(stops) if recipe.n_latencies > 1 else None,
-        patience=published.patience if validated else None,
-        seed=options.seed,
+        patience=asked.patience if validated else None,
+        seed=seed,
     )
 
 

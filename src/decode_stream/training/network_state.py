@@ -16,10 +16,11 @@ from decode_stream.decoders.fit_options import FitOptions, Start
 from decode_stream.decoders.manifest import PublicWeights
 from decode_stream.decoders.training.fitting import FitSettings
 from decode_stream.decoders.training.loss_spec import LOSSES
+from decode_stream.decoders.training.schedules import STEP_EPOCHS
 from decode_stream.decoders.training.whole_trial_settings import WholeTrialSettings
 from decode_stream.stream.errors import UsageError
 
-__all__ = ["begin", "check_public", "origin_of", "state_of", "with_options"]
+__all__ = ["begin", "check_public", "origin_of", "state_of", "told_too_few", "with_options"]
 
 #: A network that was trained before learns at this share of its rate: UBP's 1e-5 after 1e-4.
 FINE_TUNING = 0.1
@@ -119,3 +120,20 @@ def with_options(settings: _Settings, options: FitOptions) -> _Settings:
         schedule=options.schedule or settings.schedule,
         loss=settings.loss if options.loss is None else LOSSES[options.loss],
     )
+
+
+def told_too_few(settings: FitSettings | WholeTrialSettings) -> list[str]:
+    """Return in sentences what of the settings never comes about in as few epochs."""
+    n_epochs, loss = settings.n_epochs, settings.loss
+    step_epochs = settings.step_epochs if isinstance(settings, WholeTrialSettings) else STEP_EPOCHS
+    has = f"and this training has {n_epochs}"
+    told = []
+    if settings.schedule == "step" and n_epochs <= step_epochs:
+        told.append(
+            f"--schedule step leaves the learning rate as it is: it lowers it after every {step_epochs} epochs, {has}"
+        )
+    if loss is not None and loss.name == "bimixco" and loss.mix_share and not loss.n_mixed(n_epochs):
+        told.append(
+            f"--loss bimixco mixes no trials: it mixes in the first {100 * loss.mix_share:.0f} % of the epochs, {has}"
+        )
+    return told
