@@ -250,6 +250,46 @@ def test_seeds_and_people_are_joined(
         run("0.json", "broken.json")
 
 
+def test_a_decoder_of_somebody_else_is_told_and_scored_all_the_same(
+    run: Callable[..., str], lab: tuple[Path, list[Path]], tmp_path: Path
+) -> None:
+    unknown = load_bundle(lab[0])
+    training = replace(unknown.manifest.training, subjects=("sub-01",))
+    known = replace(unknown, manifest=replace(unknown.manifest, training=training))
+    save_bundle(known, tmp_path / "known.bundle")
+    paths = []
+    for seed, folder in enumerate(("sub-01", "sub-02", "sub-02", "anybody")):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        paths.append(write_run(tmp_path / folder / f"run-{seed}.csv", seed))
+
+    def said(bundle: Path | str, *runs: Path) -> tuple[str, dict[str, Any]]:
+        text = run(*runs, "--bundle", bundle, "--json", "x.json")
+        return " ".join(text.split()), json.loads(Path("x.json").read_text())
+
+    text, told = said("known.bundle", *paths)
+    note = "the decoder was made for sub-01, and is scored on somebody else: sub-02 (run-1.csv, run-2.csv)"
+    assert f"- {note}" in text
+    assert told["notes"] == [note]
+    assert told["training"]["subjects"] == ["sub-01"]
+    assert [row["subject"] for row in told["recordings"]] == ["sub-01", "sub-02", "sub-02", ""]
+    assert told["accuracy"]["n"] == 4 * 36
+    assert "NOT HELD OUT" not in text
+    # Of whom a recording is, or whom the decoder was made for, may be unknown.
+    for bundle, runs in (("known.bundle", (paths[0], paths[3])), (lab[0], paths)):
+        text, told = said(bundle, *runs)
+        assert "somebody else" not in text
+        assert told["notes"] == []
+    for number in (1, 3):
+        run(paths[number], "--bundle", "known.bundle", "--protocol", "exact", "--json", f"{number}.json")
+    summary = json.loads(Path("3.json").read_text())
+    del summary["notes"]  # as versions before wrote it
+    Path("3.json").write_text(json.dumps(summary))
+    text = " ".join(run("1.json", "3.json", "--json", "all.json").split())
+    note = "1.json: the decoder was made for sub-01, and is scored on somebody else: sub-02 (run-1.csv)"
+    assert f"- {note}" in text
+    assert json.loads(Path("all.json").read_text())["notes"] == [note]
+
+
 def test_centres_come_from_other_pictures(
     run: Callable[..., str], lab: tuple[Path, list[Path]], tmp_path: Path
 ) -> None:

@@ -12,6 +12,7 @@ from decode_stream.config import EvaluateConfig, parse_events
 from decode_stream.decoders.bundle import Bundle, load_bundle
 from decode_stream.decoders.decoded import Decoded, Keeper
 from decode_stream.decoders.decoder import Decoder, decode_recording
+from decode_stream.decoders.manifest import Training
 from decode_stream.decoders.runtime import Encoder
 from decode_stream.decoders.scoring.measured import Measured
 from decode_stream.decoders.scoring.scores import Scores
@@ -25,7 +26,7 @@ from .evaluation import Evaluation, check_pictures
 from .figure import check_figure, draw_figure
 from .join import is_summary, join_summaries
 from .protocols import PROTOCOLS, TRANSDUCTIVE, chosen, list_protocols
-from .table import print_measured
+from .table import print_measured, print_notes
 
 __all__ = ["evaluate_bundle"]
 
@@ -63,12 +64,14 @@ def evaluate_bundle(paths: Sequence[Path], config: EvaluateConfig) -> int:
     measured = {name: PROTOCOLS[name].measure(evaluation, PROTOCOLS[name].says) for name in asked}
     beyond = {name: TRANSDUCTIVE[name].measure(evaluation, TRANSDUCTIVE[name].says) for name in transductive}
     accuracy = accuracy_summary(evaluation.scores)
+    notes = _other_people(rows, evaluation.bundle.manifest.training)
     _print_scores(evaluation.scores, accuracy)
+    print_notes(notes)
     for name, one in (measured | beyond).items():
         if name != "exact":
             print_measured(one)
     if config.json is not None:
-        write_json(_summary(evaluation, rows, accuracy, measured, beyond), config.json)
+        write_json(_summary(evaluation, rows, notes, accuracy, measured, beyond), config.json)
     if config.figure is not None:
         caveat = evaluation.scores.caveat
         draw_figure([*measured.values(), *beyond.values()], _title(evaluation, rows), caveat, config.figure)
@@ -148,6 +151,7 @@ def _decoded_recording(
 def _summary(
     evaluation: Evaluation,
     rows: list[dict[str, Any]],
+    notes: list[str],
     accuracy: dict[str, Any],
     measured: dict[str, Measured],
     beyond: dict[str, Measured],
@@ -156,14 +160,33 @@ def _summary(
     return {
         "version": __version__,
         "bundle": bundle_summary(evaluation.bundle),
-        "training": {"model": training.model, "seed": training.seed, "n_trials": training.n_trials},
+        "training": {
+            "model": training.model,
+            "subjects": training.subjects,
+            "seed": training.seed,
+            "n_trials": training.n_trials,
+        },
         "provider": evaluation.encoder.provider,
         "recordings": rows,
+        "notes": notes,
         "accuracy": accuracy,
         "protocols": measured,
         "transductive": beyond,
         "per_trial": trial_rows(evaluation.scores),
     }
+
+
+def _other_people(rows: list[dict[str, Any]], training: Training) -> list[str]:
+    """Return a note where recordings are known to be of others than the decoder is known to be made for."""
+    others = dict[str, list[str]]()
+    for row in rows:
+        if training.subjects and row["subject"] and row["subject"] not in training.subjects:
+            others.setdefault(row["subject"], []).append(row["recording"])
+    if not others:
+        return []
+    found = ", ".join(f"{subject} ({', '.join(names)})" for subject, names in others.items())
+    made_for = ", ".join(training.subjects)
+    return [f"the decoder was made for {made_for}, and is scored on somebody else: {found}"]
 
 
 def _title(evaluation: Evaluation, rows: list[dict[str, Any]]) -> str:

@@ -14,7 +14,7 @@ from decode_stream.stream.errors import UsageError
 from decode_stream.summary import write_json
 
 from .figure import draw_figure
-from .table import print_measured
+from .table import print_measured, print_notes
 
 __all__ = ["is_summary", "join_summaries"]
 
@@ -31,6 +31,7 @@ class _Summary(msgspec.Struct):
     recordings: list[_Recording]
     protocols: dict[str, Measured]
     transductive: dict[str, Measured]
+    notes: list[str] = msgspec.field(default_factory=list)
 
 
 def is_summary(path: Path) -> bool:
@@ -65,6 +66,8 @@ def join_summaries(paths: Sequence[Path], config: EvaluateConfig) -> int:
     n_people = len(set(people))
     title = f"{len(paths)} evaluations of {n_people} subject{'s' * (n_people > 1)}"
     print(f"{title}; those of one subject's recordings are decoders of that subject")
+    notes = [f"{path.name}: {note}" for path, one in zip(paths, summaries, strict=True) for note in one.notes]
+    print_notes(notes)
     measured = [one for part in parts.values() for one in part.values()]
     if not measured:
         raise UsageError(
@@ -80,6 +83,7 @@ def join_summaries(paths: Sequence[Path], config: EvaluateConfig) -> int:
                 "joined": [path.name for path in paths],
                 "bundles": [summary.bundle for summary in summaries],
                 "subjects": people,
+                "notes": notes,
                 **parts,
             },
             config.json,

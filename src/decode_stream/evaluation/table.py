@@ -8,7 +8,7 @@ from decode_stream.decoders.scoring.significance import ALPHA
 
 from .evaluation import p_text
 
-__all__ = ["NOT_LIVE", "print_measured"]
+__all__ = ["NOT_LIVE", "print_measured", "print_notes"]
 
 #: How numbers are labelled, wherever they are told, that use the whole test set.
 NOT_LIVE = "TRANSDUCTIVE: not possible live"
@@ -34,7 +34,12 @@ def print_measured(measured: Measured) -> None:
         print(
             f"  above chance: {sum(map(sum, measured.matrix.significant))} of {_n_points(measured.matrix)} points"
         )
-    for note in measured.notes:
+    print_notes(measured.notes)
+
+
+def print_notes(notes: Sequence[str]) -> None:
+    """Print what must be known beside the numbers above."""
+    for note in notes:
         print(fill(f"- {note}", 118, initial_indent="  ", subsequent_indent="    "))
 
 
