@@ -22,11 +22,11 @@ from .novelty import Familiar, fit_familiar
 from .recipe import Fit, Gallery, Recipe, Trained, cut, scaled
 from .scoring.scores import Scores, TrialScore, hits
 
-__all__ = ["HeldOut", "cross_fit", "distances", "similarities"]
+__all__ = ["N_PARTS", "HeldOut", "cross_fit", "distances", "similarities"]
 
 _BATCH = 128
-#: A single run is scored in so many parts.
-_N_PARTS = 5
+#: Into so many parts a single run is split, to hold each out once.
+N_PARTS = 5
 
 
 def similarities(trained: Trained, trials: TrialSet, gallery: Gallery, *, known: bool) -> FloatArray:
@@ -93,7 +93,7 @@ class HeldOut:
         evidence = np.empty((len(self.labels), self.known.shape[2]))
         names, parts = np.unique(self.runs, return_inverse=True)
         if len(names) < 2:
-            parts = np.arange(len(parts)) * _N_PARTS // len(parts)
+            parts = np.arange(len(parts)) * N_PARTS // len(parts)
         for part in np.unique(parts):
             own = parts == part
             evidence[own] = self.where(~own).calibration().log_evidence(self.known[own])

@@ -12,7 +12,7 @@ from decode_stream.stream.parts import Parts, split
 from decode_stream.stream.recording import Recording
 from decode_stream.stream.types import IntArray
 
-from .cross_fit import HeldOut, cross_fit, distances, similarities
+from .cross_fit import N_PARTS, HeldOut, cross_fit, distances, similarities
 from .epochs import TrialSet
 from .fit_options import FitOptions, Start, Validation
 from .novelty import Familiar, fit_familiar
@@ -20,7 +20,6 @@ from .recipe import Fit, Gallery, Recipe, Trained, cut, scaled
 from .targets.selection import best_decoded, decoded_correlation
 
 __all__ = [
-    "N_PARTS",
     "Fitted",
     "fit_on_concepts",
     "fit_on_runs",
@@ -29,8 +28,6 @@ __all__ = [
     "split_concepts",
 ]
 
-#: Into so many parts a single recording is split, to hold each out once.
-N_PARTS = 5
 #: Of the concepts so many are held out; a tenth of them would cost more training than it tells.
 _SHARE = 0.05
 #: Held-out pictures that the calibration chooses among: as many as the test sets of the field have.

@@ -6,11 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from decode_stream.decoders.cross_fit import HeldOut, cross_fit
+from decode_stream.decoders.cross_fit import N_PARTS, HeldOut, cross_fit
 from decode_stream.decoders.design import design
 from decode_stream.decoders.epochs import TrialSet
 from decode_stream.decoders.fit_options import FitOptions
-from decode_stream.decoders.hold_out import N_PARTS, fit_on_runs
+from decode_stream.decoders.hold_out import fit_on_runs
 from decode_stream.decoders.manifest import EmbeddingSpace
 from decode_stream.decoders.recipe import Gallery, Recipe, Trained, category_gallery, cut, scaled
 from decode_stream.decoders.trial_spec import TrialSpec

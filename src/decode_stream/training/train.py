@@ -13,12 +13,11 @@ from rich.console import Console
 from decode_stream.bundle_path import check_out
 from decode_stream.config import Modality, Model, TrainConfig, TrainingProtocol
 from decode_stream.decoders.bundle import Bundle, save_bundle
-from decode_stream.decoders.cross_fit import HeldOut
+from decode_stream.decoders.cross_fit import N_PARTS, HeldOut
 from decode_stream.decoders.design import check_alike, design
 from decode_stream.decoders.evidence import Calibration
 from decode_stream.decoders.fit_options import FitOptions
 from decode_stream.decoders.hold_out import (
-    N_PARTS,
     Fitted,
     fit_on_concepts,
     fit_on_runs,
