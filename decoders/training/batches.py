@@ -30,12 +30,18 @@ class TrialArray(Protocol):
 
 
 def plan_rows(
-    labels: IntArray, subjects: IntArray | None, average_repeats: int, generator: np.random.Generator | None
+    labels: IntArray,
+    subjects: IntArray | None,
+    average_repeats: int,
+    generator: np.random.Generator | None,
+    *,
+    one_repeat: bool = False,
 ) -> IntArray:
     """Return which trials are averaged to each row of an epoch.
 
-    Every trial has its part in one row. Repeats of a picture are dealt anew in every epoch, in portions as equal as
-    can be: of five repeats averaged by four, three and two. NICE and UBP average all four repeats of a picture.
+    Every trial has its part in one row, unless one repeat is asked for. Repeats of a picture are dealt anew in every
+    epoch, in portions as equal as can be: of five repeats averaged by four, three and two. NICE and UBP average all
+    four repeats of a picture, MindEye takes one of three.
 
     Parameters
     ----------
@@ -47,6 +53,8 @@ def plan_rows(
         At most so many trials to a row.
     generator : numpy Generator or None
         Shuffles trials and rows; without it both stay in order.
+    one_repeat : bool
+        Take one trial of each picture and person, whichever comes first, and leave out the others.
 
     Returns
     -------
@@ -54,9 +62,12 @@ def plan_rows(
         Places of trials, -1 where a row has fewer.
     """
     order = np.arange(len(labels)) if generator is None else generator.permutation(len(labels))
+    people = np.zeros_like(labels) if subjects is None else subjects
+    if one_repeat:
+        _, first = np.unique(np.stack([people, labels], axis=1)[order], axis=0, return_index=True)
+        order = order[np.sort(first)]
     if average_repeats == 1:
         return order[:, None]
-    people = np.zeros_like(labels) if subjects is None else subjects
     by_picture = order[np.lexsort((labels[order], people[order]))]
     changes = (np.diff(labels[by_picture]) != 0) | (np.diff(people[by_picture]) != 0)
     portions = [

@@ -53,11 +53,15 @@ class WholeTrialSettings:
         Decoupled; the scale of a loss does not decay.
     schedule : Schedule
         See `decode_stream.decoders.training.run.rate_schedule`, and there `rise`, `step_epochs` and `step_factor`.
+    rise_epochs : int or None
+        ``one-cycle``: it rises for so many epochs, and for the share `rise` of all steps at most.
     loss : LossSpec
     structure : StructuralHead or None
     augmentations : tuple of Augmentation
     average_repeats : int
         So many repeats of a picture are averaged, dealt anew in every epoch; 1 for single trials.
+    one_repeat : bool
+        An epoch takes one repeat of each picture and person, drawn anew every time, and not all trials.
     truncate : Truncation or None
         For an encoder that is to decode growing windows. Validation trials are truncated, too, alike in every epoch.
     patience : int or None
@@ -79,12 +83,14 @@ class WholeTrialSettings:
     weight_decay: float = 0.0
     schedule: Schedule = "constant"
     rise: float = 0.2
+    rise_epochs: int | None = None
     step_epochs: int = STEP_EPOCHS
     step_factor: float = 0.8
     loss: LossSpec = field(default_factory=LossSpec)
     structure: StructuralHead | None = None
     augmentations: tuple[Augmentation, ...] = ()
     average_repeats: int = 1
+    one_repeat: bool = False
     truncate: Truncation | None = None
     patience: int | None = None
     keep: Literal["best", "last"] = "best"
@@ -96,6 +102,10 @@ class WholeTrialSettings:
         for name in ("n_epochs", "average_repeats", "step_epochs"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name} is 1 or more; got {getattr(self, name)}.")
+        if self.one_repeat and self.average_repeats > 1:
+            raise UsageError("One repeat of each picture is taken, or several are averaged, but not both.")
+        if self.rise_epochs is not None and self.rise_epochs < 1:
+            raise UsageError(f"rise_epochs is 1 or more; got {self.rise_epochs}.")
         if not 0 < self.rise < 1:
             raise UsageError(f"rise lies between 0 and 1; got {self.rise:g}.")
         if self.patience is not None and self.patience < 1:

@@ -134,7 +134,7 @@ class _Fit:
         self.device = next(module.parameters()).device
         self.generator = np.random.default_rng(settings.seed)
         self.objective = Objective(settings, data.targets, data.text_targets, self.device)
-        n_rows = len(plan_rows(data.labels, data.whose, settings.average_repeats, None))
+        n_rows = len(self._rows(None))
         optimizer, schedule = _optimizer(module, self.objective, settings, -(-n_rows // settings.batch_size))
         in_float16 = self.objective.dtype is torch.float16
         self.run = TrainingRun(
@@ -163,7 +163,7 @@ class _Fit:
         self.objective.train()
         if self.objective.begin_epoch(self.run.epoch, settings.n_epochs):
             self.run.first_loss = None
-        rows = plan_rows(data.labels, data.whose, settings.average_repeats, self.generator)
+        rows = self._rows(self.generator)
         total = 0.0
         for batch in batches(rows, settings.batch_size):
             trials = row_trials(batch)
@@ -174,6 +174,12 @@ class _Fit:
             self.run.step(loss)
             total += float(loss.detach()) * len(batch)
         return total / len(rows)
+
+    def _rows(self, generator: np.random.Generator | None) -> IntArray:
+        """Return the rows of an epoch, see `plan_rows`."""
+        data, settings = self.data, self.settings
+        one = settings.one_repeat
+        return plan_rows(data.labels, data.whose, settings.average_repeats, generator, one_repeat=one)
 
     def _drawn(self, epochs: Tensor, trials: IntArray) -> tuple[Tensor, Mixture | None]:
         """Augment, mix and truncate trials: what has not happened yet is in no mixture either."""
@@ -224,14 +230,16 @@ def _optimizer(
     groups = [{"params": [p for p in module.parameters() if p.requires_grad]}]
     if scales:
         groups.append({"params": scales, "weight_decay": 0.0})  # type: ignore[dict-item]
-    rate = settings.learning_rate
+    rate, rise = settings.learning_rate, settings.rise
+    if settings.rise_epochs is not None:
+        rise = min(rise, settings.rise_epochs / settings.n_epochs)
     optimizer = torch.optim.AdamW(groups, lr=rate, betas=settings.betas, weight_decay=settings.weight_decay)
     schedule = rate_schedule(
         optimizer,
         settings.schedule,
         settings.n_epochs,
         n_steps,
-        rise=settings.rise,
+        rise=rise,
         step_epochs=settings.step_epochs,
         step_factor=settings.step_factor,
     )

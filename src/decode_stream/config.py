@@ -40,6 +40,9 @@ Model = Literal[
     "projection",
     "neurobridge",
     "spatial-attention",
+    "mind-reader",
+    "mindeye",
+    "mindeye2",
 ]
 Loss = Literal[
     "info-nce",

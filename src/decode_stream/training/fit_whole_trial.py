@@ -29,6 +29,8 @@ __all__ = ["whole_trial_check", "whole_trial_fit"]
 
 #: Categories have no lengths to compare: a softmax over their inner products, as in a classifier.
 _CATEGORIES = LossSpec(temperature=1.0, normalise="none")
+#: Trials that are embedded at once, at most.
+_MOST_AT_ONCE = 256
 
 
 def whole_trial_check(model: Model) -> Check:
@@ -64,6 +66,8 @@ def _fit(model: Model, trials: TrialSet, recipe: Recipe, options: FitOptions) ->
         held = options.valid
         valid = ValidationTrials(held.trials.windows[:, 0], held.trials.labels + len(targets))
         targets = np.concatenate([targets, _targets(held.embeddings, held.structure)[0]])
+    asked = _asked(model, recipe, options)
+    settings = _settings(asked, recipe, structure_dim, options.seed, validated=valid is not None)
     module.to("cuda" if torch.cuda.is_available() else "cpu")
     fit_whole_trials(
         module,
@@ -72,14 +76,12 @@ def _fit(model: Model, trials: TrialSet, recipe: Recipe, options: FitOptions) ->
         targets,
         subjects=people if isinstance(module, KnowsPeople) else None,
         people=people,
-        settings=_settings(
-            _asked(model, recipe, options), recipe, structure_dim, options.seed, validated=valid is not None
-        ),
+        settings=settings,
         valid=valid,
         checkpoint=options.folder,
         progress=options.progress,
     )
-    return _trained(module.to("cpu"), recipe, structure_dim)
+    return _trained(module.to("cpu"), recipe, structure_dim, settings.batch_size)
 
 
 def _targets(
@@ -95,7 +97,8 @@ def _asked(model: Model, recipe: Recipe, options: FitOptions) -> WholeTrialSetti
     """Return how the model's paper trains it, with what is asked for in its place."""
     published = PUBLISHED[model].settings
     if recipe.gallery.space.norm == "none":
-        published = replace(published, loss=_CATEGORIES)
+        # A category is no picture: what shows it again is no repeat.
+        published = replace(published, loss=_CATEGORIES, one_repeat=False)
     return with_options(published, options)
 
 
@@ -114,22 +117,27 @@ def _settings(
     )
 
 
-def _trained(module: nn.Module, recipe: Recipe, structure_dim: int) -> Trained:
+def _trained(module: nn.Module, recipe: Recipe, structure_dim: int, batch_size: int) -> Trained:
     schedule, n_latencies = recipe.schedule, recipe.n_latencies
+    # A network that is trained on small batches may need as small ones to fit into memory.
+    n_at_once = min(batch_size, _MOST_AT_ONCE)
+
+    def seen(windows: npt.NDArray[np.float32], k: int) -> npt.NDArray[np.float32]:
+        return windows[:, k] if schedule.first_s is None else grown(windows, schedule, k)
 
     def embed(windows: npt.NDArray[np.float32], known: bool) -> npt.NDArray[np.float32]:
-        dimension = embed_whole(module, grown(windows[:1], schedule, 0)).shape[1] - structure_dim
+        dimension = embed_whole(module, seen(windows[:1], 0)).shape[1] - structure_dim
         embeddings = np.zeros((len(windows), n_latencies, dimension), np.float32)
         # Of a window without an onset nothing is known.
         for k in range(n_latencies if known else 0):
-            embeddings[:, k] = embed_whole(module, grown(windows, schedule, k))[:, :dimension]
+            embeddings[:, k] = embed_whole(module, seen(windows, k), batch_size=n_at_once)[:, :dimension]
         return embeddings
 
     def structure(windows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        return embed_whole(module, windows[:, 0])[:, -structure_dim:]
+        return embed_whole(module, windows[:, 0], batch_size=n_at_once)[:, -structure_dim:]
 
     def export(windows: npt.NDArray[np.float32]) -> bytes:
-        some = np.concatenate([windows[:, 0], grown(windows, schedule, 0)])
+        some = np.concatenate([windows[:, 0], seen(windows, 0)])
         latencies_s = np.full(len(some), float(schedule.length_s), np.float32)
         latencies_s[1::3] = UNKNOWN_LATENCY
         return export_encoder(WholeTrial(module, structure_dim=structure_dim), some, latencies_s)

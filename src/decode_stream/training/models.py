@@ -68,6 +68,8 @@ class ModelEntry:
         Whether it decodes embeddings, not categories alone.
     regresses : bool
         Whether its embeddings are the target's own, and not of a space that it learns.
+    own_channels : bool
+        Whether people that it learns from may each have channels of their own.
     """
 
     load: Callable[[], Fit]
@@ -77,6 +79,7 @@ class ModelEntry:
     two_heads: bool = False
     embeddings: bool = True
     regresses: bool = True
+    own_channels: bool = False
 
 
 def _channel_attention() -> Fit:
@@ -115,7 +118,14 @@ def _ridge() -> Fit:
     return fit_ridge_encoder
 
 
-def _whole_trial(name: Model, specs: dict[Modality, TrialSpec], *, own_space: bool = False) -> ModelEntry:
+def _volumes(name: Model, *, own_channels: bool = False) -> ModelEntry:
+    """Return a network of fMRI, whose windows are what answers a picture, whatever their length."""
+    return replace(_whole_trial(name, None), modalities=("fmri",), own_channels=own_channels)
+
+
+def _whole_trial(
+    name: Model, specs: dict[Modality, TrialSpec] | None, *, own_space: bool = False
+) -> ModelEntry:
     def load() -> Fit:
         from .fit_whole_trial import whole_trial_fit
 
@@ -144,6 +154,9 @@ MODELS: dict[Model, ModelEntry] = {
     "projection": _whole_trial("projection", _WHOLE_TRIALS),
     "neurobridge": _whole_trial("neurobridge", _WHOLE_TRIALS, own_space=True),
     "spatial-attention": _whole_trial("spatial-attention", _AT_120_HZ),
+    "mind-reader": _volumes("mind-reader"),
+    "mindeye": _volumes("mindeye"),
+    "mindeye2": _volumes("mindeye2", own_channels=True),
 }
 
 

@@ -10,6 +10,9 @@ from decode_stream.decoders.encoders.atm import Atm, AtmConfig
 from decode_stream.decoders.encoders.categories import Categories, PeoplesCategories
 from decode_stream.decoders.encoders.eegnet import EegNet, EegNetConfig
 from decode_stream.decoders.encoders.electrode_places import standard_places
+from decode_stream.decoders.encoders.mind_eye import MindEye, MindEyeConfig
+from decode_stream.decoders.encoders.mind_eye2 import MindEye2, MindEye2Config
+from decode_stream.decoders.encoders.mind_reader import MindReader, MindReaderConfig
 from decode_stream.decoders.encoders.nice import Nice, NiceConfig
 from decode_stream.decoders.encoders.projection import Projection, ProjectionConfig
 from decode_stream.decoders.encoders.spatial_attention import SpatialAttention, SpatialAttentionConfig
@@ -17,10 +20,11 @@ from decode_stream.decoders.encoders.whole_trial import KnowsPeople
 from decode_stream.decoders.fit_options import Start
 from decode_stream.decoders.recipe import Recipe
 from decode_stream.decoders.training.augmentations import Smoothing
-from decode_stream.decoders.training.loss_spec import PUBLISHED_LOSSES
+from decode_stream.decoders.training.loss_spec import LOSSES, PUBLISHED_LOSSES
 from decode_stream.decoders.training.whole_trial_settings import WholeTrialSettings
 from decode_stream.stream.errors import UsageError
 
+from .memory import check_memory
 from .network_state import begin, check_public
 
 __all__ = ["PUBLISHED", "Published", "told_places", "whole_trial_network"]
@@ -58,11 +62,14 @@ class Published:
     settings : WholeTrialSettings
     classifies : bool
         Whether what it gives can be one number a category; else a layer behind it gives those.
+    unit_targets : bool
+        Whether targets are brought to unit length before anything is made of them.
     """
 
     make: Callable[[_Size, int], nn.Module]
     settings: WholeTrialSettings
     classifies: bool = False
+    unit_targets: bool = False
 
 
 def whole_trial_network(
@@ -86,6 +93,8 @@ def whole_trial_network(
     n_channels, n_times = recipe.chain.n_out, recipe.schedule.n_times
     size = _Size(n_channels, n_times, dimension, recipe, start.as_published, n_people)
     try:
+        if recipe.modality == "fmri":
+            check_memory(lambda: published.make(size, seed), model, n_channels, dimension)
         module = published.make(size, seed)
     except ValueError as error:
         raise UsageError(f"{error} Give another --model, or other recordings or --channels.") from error
@@ -162,6 +171,36 @@ def _spatial_attention(size: _Size, seed: int) -> nn.Module:
     return SpatialAttention(config, seed)
 
 
+def _mind_reader(size: _Size, seed: int) -> nn.Module:
+    return MindReader(MindReaderConfig(size.n_channels, size.n_times, size.dimension), seed)
+
+
+def _mind_eye(size: _Size, seed: int) -> nn.Module:
+    return MindEye(MindEyeConfig(size.n_channels, size.n_times, *_tokens(size)), seed)
+
+
+def _mind_eye2(size: _Size, seed: int) -> nn.Module:
+    dimension, n_tokens, structure_dim = _tokens(size)
+    config = MindEye2Config(
+        size.n_channels,
+        size.n_times,
+        dimension,
+        n_tokens,
+        structure_dim,
+        projector_width=dimension // n_tokens,
+        n_subjects=max(1, size.n_people),
+    )
+    return MindEye2(config, seed)
+
+
+def _tokens(size: _Size) -> tuple[int, int, int]:
+    """Return the dimension of all tokens, their number, and the dimension of the second embedding."""
+    space, structure_dim = size.recipe.gallery.space, size.recipe.gallery.structure_dim
+    # What has no tokens is one.
+    n_tokens = space.shape[0] if len(space.shape) == 2 else 1
+    return size.dimension - structure_dim, n_tokens, structure_dim
+
+
 def _places(recipe: Recipe) -> tuple[tuple[float, float, float] | None, ...]:
     """Return where the sensors are: as recorded, or else by the names of electrodes."""
     recorded = tuple(channel.position_m for channel in recipe.channels)
@@ -217,5 +256,31 @@ PUBLISHED: dict[Model, Published] = {
     "spatial-attention": Published(
         _spatial_attention,
         WholeTrialSettings(100, 128, 3e-4, _ADAM, loss=PUBLISHED_LOSSES["benchetrit"], patience=10),
+    ),
+    "mind-reader": Published(
+        _mind_reader,
+        WholeTrialSettings(40, 32, 2e-4, _ADAM, 1e-5, "step", loss=LOSSES["mse-cosine-contrast"]),
+        unit_targets=True,
+    ),
+    # An epoch of its paper shows each picture once, at one of its three repeats.
+    "mindeye": Published(
+        _mind_eye,
+        WholeTrialSettings(
+            240,
+            32,
+            3e-4,
+            _ADAM,
+            1e-2,
+            "one-cycle",
+            rise_epochs=2,
+            loss=PUBLISHED_LOSSES["mind-eye"],
+            one_repeat=True,
+        ),
+    ),
+    "mindeye2": Published(
+        _mind_eye2,
+        WholeTrialSettings(
+            150, 24, 3e-4, _ADAM, 1e-2, "one-cycle", rise_epochs=2, loss=PUBLISHED_LOSSES["mind-eye"]
+        ),
     ),
 }
