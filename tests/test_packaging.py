@@ -33,6 +33,7 @@ ARROWS = {
 #: application.
 ROOMS = {
     "": {
+        "brain": {"evaluation", "pictures"},
         "demos": {"pictures", "training"},
         "evaluation": set(),
         "pictures": set(),
@@ -41,6 +42,7 @@ ROOMS = {
         "training": {"pictures"},
     },
     "decoders": {
+        "brain": {"scoring"},
         "encoders": set(),
         "ideal": set(),
         "scoring": set(),
