@@ -24,10 +24,10 @@ from decode_stream.stream.errors import UsageError
 from decode_stream.stream.types import FloatArray, IntArray
 
 from .evaluation import Evaluation, concept_of
+from .showings import gives_likelihoods
 
 __all__ = [
     "SINGLE",
-    "gives_likelihoods",
     "measure_concept",
     "measure_exact",
     "measure_identification",
@@ -128,15 +128,11 @@ def measure_identification(evaluation: Evaluation, says: str) -> Measured:
         how,
         tuple(numbers),
         notes=(
-            "retrieval is among the pictures shown, every r-th showing a set of its own",
+            "retrieval is among the pictures shown, every r-th showing a set of its own; repeats are averaged after "
+            "the mapper, each of unit length where the space's are",
             *([_LIKELIHOODS] if likelihoods else []),
         ),
     )
-
-
-def gives_likelihoods(bundle: Bundle) -> bool:
-    """Return whether inner products with the gallery are log-likelihoods; embeddings then hold unlike numbers."""
-    return bundle.projector is not None and bundle.projector.gaussian
 
 
 def _beliefs(bundle: Bundle, embeddings: FloatArray) -> FloatArray:

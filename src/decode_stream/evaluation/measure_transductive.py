@@ -9,7 +9,8 @@ from decode_stream.decoders.scoring.transductive import assigned, standardised
 from decode_stream.stream.errors import UsageError
 
 from .evaluation import Evaluation
-from .measure_pictures import SINGLE, gives_likelihoods, scored
+from .measure_pictures import SINGLE, scored
+from .showings import gives_likelihoods
 
 __all__ = ["measure_assigned", "measure_standardised"]
 

@@ -12,6 +12,7 @@ from .measure_control import measure_ideal, measure_shuffled
 from .measure_latency import measure_generalisation, measure_latency, measure_linear_generalisation
 from .measure_pictures import measure_concept, measure_exact, measure_identification, measure_k_way
 from .measure_repeats import measure_repeats
+from .measure_retrieval import measure_mind_reader, measure_mindeye, measure_mindeye2
 from .measure_transductive import measure_assigned, measure_standardised
 
 __all__ = ["PROTOCOLS", "TRANSDUCTIVE", "Protocol", "chosen", "list_protocols"]
@@ -58,6 +59,27 @@ PROTOCOLS: dict[str, Protocol] = {
         "and retrieval from brain to picture and back; single trials and the "
         "mean of all repeats; chance 1/2 and 1 / pictures, n trials or pictures, bootstrap interval over pictures.",
         measure_identification,
+    ),
+    "retrieval-mindeye": Protocol(
+        "Retrieval among 300, as MindEye (Scotti et al. 2023): the signals of a picture's repeats are averaged BEFORE "
+        "the mapper; from brain to picture and back, by the cosine of all tokens laid flat, exact over all draws of "
+        "300 of the pictures shown and as the mean of 30 batches of a shuffled stream; chance 1 / 300, of all pictures "
+        "where there are fewer, n pictures, bootstrap interval over pictures.",
+        measure_mindeye,
+        needs_windows=True,
+    ),
+    "retrieval-mindeye2": Protocol(
+        "Retrieval among 300, as MindEye2 (Scotti et al. 2024): each repeat is decoded and the OUTPUTS are averaged, "
+        "after the mapper; else as retrieval-mindeye, with 30 draws of 300 of all pictures without replacement; chance "
+        "1 / 300, n pictures, bootstrap interval over pictures.",
+        measure_mindeye2,
+    ),
+    "retrieval-mind-reader": Protocol(
+        "Counts in batches, as Mind Reader (Lin et al. 2022): how many of 300 SINGLE trials find their picture among "
+        "those of the batch, and are found by it; another showing of the picture counts as right; mean and best of the "
+        "batches that all trials make; chance the share of the batch that shows the picture, 1 / 300 or a little more, "
+        "n trials, bootstrap interval over pictures.",
+        measure_mind_reader,
     ),
     "latency": Protocol(
         "Time-resolved: exact image from each window alone, and from all windows so far, at every latency; single "
