@@ -11,7 +11,8 @@ A folder, or one ``.zip`` of it::
 and, where training made them::
 
     novelty.safetensors   what training windows look like: `decode_stream.decoders.novelty.Novelty`
-    projector.safetensors `weight`, `bias`: from the target's space into the one where embeddings are compared
+    projector.safetensors `weight`, `bias`: from the target's space into the one where embeddings are compared; and
+                          `rho`, where showings of one picture are weighed for what comes again at each of them
     features.safetensors  `mask`, of the structure's dimensions: those that are decoded well
     weights.safetensors   the network as PyTorch trained it, to train on from; a session does not read it
 
@@ -34,6 +35,7 @@ from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
 from decode_stream.stream.errors import BundleError
+from decode_stream.stream.types import FloatArray
 
 from .gallery_projector import GalleryProjector, load_projector, save_projector
 from .manifest import MANIFEST_FILE, Manifest, parse_manifest
@@ -97,6 +99,15 @@ class Bundle:
         """Rule of similarity: that of the space, or of the projector."""
         norm = self.manifest.space.norm
         return norm if self.projector is None else self.projector.norm(norm)
+
+    @property
+    def weighs_showings(self) -> bool:
+        """Whether showings of one picture are weighed, direction by direction, for what comes again at each of them."""
+        return self.projector is not None and self.projector.rho is not None
+
+    def of_showings(self, n: int) -> FloatArray:
+        """Return the gallery as it is compared with the summed embeddings of `n` showings of one picture."""
+        return self.gallery if self.projector is None else self.projector.of_showings(self.gallery, n)
 
     def __post_init__(self) -> None:
         self._check_parts()

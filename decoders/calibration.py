@@ -1,5 +1,6 @@
 """Calibration: how much each window counts, fitted on trials that the encoder was not trained on."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -161,7 +162,10 @@ def _fit_after(evidence: FloatArray, labels: IntArray, *, anchored: bool) -> npt
 
 
 def fit_repeat_correlation(
-    calibration: Calibration, log_evidence: FloatArray, stimuli: IntArray
+    calibration: Calibration,
+    log_evidence: FloatArray,
+    stimuli: IntArray,
+    of_showings: Mapping[int, FloatArray] | None = None,
 ) -> Calibration:
     """Return the calibration with the correlation that fits held-out showings of the same stimuli.
 
@@ -175,6 +179,9 @@ def fit_repeat_correlation(
         Of held-out trials after their last window.
     stimuli : array of shape (n_trials,), int
         True gallery entry of each trial.
+    of_showings : mapping of int to array of shape (n_trials, n_entries), optional
+        By numbers of showings, what each trial says as one of so many, where that is not its log-evidence: what comes
+        again with the picture was weighed.
 
     Returns
     -------
@@ -184,7 +191,8 @@ def fit_repeat_correlation(
     sets = list[tuple[int, npt.NDArray[np.float64], IntArray]]()
     n_together = 2
     while len(together := _together(stimuli, n_together)) >= _LEAST_SETS:
-        sets.append((n_together, log_evidence[together].sum(axis=1), stimuli[together[:, 0]]))
+        said = log_evidence if of_showings is None else of_showings.get(n_together, log_evidence)
+        sets.append((n_together, said[together].sum(axis=1), stimuli[together[:, 0]]))
         n_together *= 2
     if not sets:
         return replace(calibration, repeat_correlation=None)

@@ -1,7 +1,7 @@
 """What decoders say about runs they were not trained on."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -22,7 +22,7 @@ from .novelty import Familiar, fit_familiar
 from .recipe import Fit, Gallery, Recipe, Trained, cut, scaled
 from .scoring.scores import Scores, TrialScore, hits
 
-__all__ = ["N_PARTS", "HeldOut", "cross_fit", "distances", "similarities"]
+__all__ = ["N_PARTS", "HeldOut", "cross_fit", "distances", "similarities", "similarities_of_showings"]
 
 _BATCH = 128
 #: Into so many parts a single run is split, to hold each out once.
@@ -35,6 +35,32 @@ def similarities(trained: Trained, trials: TrialSet, gallery: Gallery, *, known:
     if trained.projector is not None:
         entries, norm = trained.projector.project(entries), trained.projector.norm(norm)
     return similarity_rows(trained.embed(trials.windows, known), entries, norm)
+
+
+def similarities_of_showings(
+    trained: Trained, trials: TrialSet, gallery: Gallery, most: int
+) -> dict[int, FloatArray]:
+    """Return each window's similarity to the gallery as of one of several showings of its picture.
+
+    Parameters
+    ----------
+    most : int
+        How often a picture is shown.
+
+    Returns
+    -------
+    dict of int to array of shape (n_trials, n_latencies, n_entries)
+        By numbers of showings: 2, 4, 8 and so on up to the most; empty where showings count alike in every direction.
+    """
+    projector = trained.projector
+    if projector is None or projector.rho is None:
+        return {}
+    entries, embeddings = projector.project(gallery.embeddings), trained.embed(trials.windows, True)
+    norm = projector.norm(gallery.space.norm)
+    return {
+        2**power: similarity_rows(embeddings, projector.of_showings(entries, 2**power), norm)
+        for power in range(1, most.bit_length())
+    }
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +80,8 @@ class HeldOut:
         How far each window lies from what was familiar without its run; see `decode_stream.decoders.novelty`.
     pictures : bool
         Whether the entries are pictures, not categories; see `Scores`.
+    of_showings : dict of int to array of shape (n_trials, n_latencies, n_entries)
+        What `similarities_of_showings` returns.
     """
 
     known: FloatArray
@@ -64,6 +92,7 @@ class HeldOut:
     growing: bool = False
     distances: FloatArray | None = None
     pictures: bool = True
+    of_showings: dict[int, FloatArray] = field(default_factory=dict)
 
     def where(self, which: npt.NDArray[np.bool_]) -> "HeldOut":
         """Return some of the trials, chosen by a mask."""
@@ -74,6 +103,7 @@ class HeldOut:
             labels=self.labels[which],
             runs=self.runs[which],
             distances=None if self.distances is None else self.distances[which],
+            of_showings={n: fits[which] for n, fits in self.of_showings.items()},
         )
 
     def calibration(self) -> Calibration:
@@ -81,7 +111,10 @@ class HeldOut:
         # By latency first, so that the labels repeat in step.
         free = self.unknown.transpose(1, 0, 2).reshape(-1, self.unknown.shape[2])
         calibration = fit_calibration(self.known, self.labels, free, growing=self.growing)
-        return fit_repeat_correlation(calibration, calibration.log_evidence(self.known), self.labels)
+        of_showings = {n: calibration.log_evidence(fits) for n, fits in self.of_showings.items()}
+        return fit_repeat_correlation(
+            calibration, calibration.log_evidence(self.known), self.labels, of_showings
+        )
 
     @cached_property
     def scores(self) -> Scores:
@@ -182,7 +215,19 @@ def cross_fit(
         known, unknown = (similarities(trained, fold.held, recipe.gallery, known=k) for k in (True, False))
         out = distances(fit_familiar(fold.training.windows), fold.held, recipe)
         runs = np.full(len(fold.held.labels), run)
-        held.append(HeldOut(known, unknown, fold.held.labels, runs, fold.held.overlapping, distances=out))
+        most = int(np.bincount(np.concatenate([fold.training.labels, fold.held.labels])).max())
+        again = similarities_of_showings(trained, fold.held, recipe.gallery, most)
+        held.append(
+            HeldOut(
+                known,
+                unknown,
+                fold.held.labels,
+                runs,
+                fold.held.overlapping,
+                distances=out,
+                of_showings=again,
+            )
+        )
     if not held:
         raise RecordingError(_nothing("in these recordings", left_out))
     return HeldOut(
@@ -194,6 +239,11 @@ def cross_fit(
         recipe.schedule.first_s is not None,
         np.concatenate([p.distances for p in held if p.distances is not None]),
         not recipe.gallery.space.of_categories,
+        {
+            n: np.concatenate([p.of_showings[n] for p in held])
+            for n in held[0].of_showings
+            if all(n in p.of_showings for p in held)
+        },
     )
 
 

@@ -94,6 +94,26 @@ class Decoded:
         """
         return self.combined(self.embeddings)
 
+    def evidence_of_showings(self, groups: Sequence[IntArray]) -> npt.NDArray[np.float64]:
+        """Return the log-evidence of showings of one picture put together as a session does, up to a factor.
+
+        Parameters
+        ----------
+        groups : sequence of array of int
+            Places of the trials that are put together.
+
+        Returns
+        -------
+        array of shape (n_groups, n_entries), float64
+            Before it is divided for the correlation of repeats, which moves no pick.
+        """
+        if not self.bundle.weighs_showings:
+            evidence = self.scores.log_evidence()
+            return np.array([evidence[group].sum(axis=0) for group in groups])
+        said = self.trial_embeddings()
+        entries = {n: self.bundle.of_showings(n).astype(np.float64) for n in {len(group) for group in groups}}
+        return np.array([entries[len(group)] @ said[group].sum(axis=0) for group in groups])
+
     def combined(self, embeddings: FloatArray) -> npt.NDArray[np.float64]:
         """Return one embedding, (n, dimension), for the windows' embeddings (n, n_latencies, dimension)."""
         weights, norm = self.weights(), self.bundle.norm

@@ -140,7 +140,8 @@ class Decoder:
         self._supersede = supersede
         self._encoder = encoder
         self._gallery, self._norm = bundle.gallery, bundle.norm
-        self._evidence = Evidence(manifest.calibration, len(manifest.gallery))
+        of_showings = bundle.of_showings if bundle.weighs_showings else None
+        self._evidence = Evidence(manifest.calibration, len(manifest.gallery), of_showings)
         self._familiar = bundle.novelty
         self._novelties: dict[int, list[float]] = {}
         self._broken: set[int] = set()
@@ -159,15 +160,15 @@ class Decoder:
         free = self.cutter.free() if free_running else []
         sound = [window for window in (*locked, *free) if window.data is not None]
         began_s = self._clock()
-        similarities = self._similarities(sound)
+        said = self._decoded(sound)
         encoded_s = self._clock()
         self._tell_novelty(locked)
         for window in locked:
-            self._count(window, similarities.get(id(window)))
+            self._count(window, said.get(id(window)))
         self.free_decoded += sum(window.data is not None for window in free)
         for window in free:
             if window.data is not None:
-                p = self._evidence.free_belief(similarities[id(window)])
+                p = self._evidence.free_belief(said[id(window)][1])
                 self.free_belief = Belief(p, window.stop, None, 0.0)
         still_open = {trial.number for trial in self.cutter.trials.open}
         self._evidence.keep(still_open)
@@ -177,7 +178,10 @@ class Decoder:
             self.batch = BatchTimes(oldest, began_s, encoded_s, self._clock())
         return bool(sound)
 
-    def _similarities(self, windows: Iterable[CutWindow]) -> dict[int, npt.NDArray[np.float64]]:
+    def _decoded(
+        self, windows: Iterable[CutWindow]
+    ) -> dict[int, tuple[npt.NDArray[np.float32], npt.NDArray[np.float64]]]:
+        """Return the embedding of each window and its similarity to the gallery."""
         windows = list(windows)
         if not windows:
             return {}
@@ -190,7 +194,7 @@ class Decoder:
                 if window.locked is not None:
                     self._keep(window, embedding)
         rows = similarity(embeddings, self._gallery, self._norm)
-        return {id(window): row for window, row in zip(windows, rows, strict=True)}
+        return {id(w): (embedding, row) for w, embedding, row in zip(windows, embeddings, rows, strict=True)}
 
     def _tell_novelty(self, locked: Sequence[CutWindow]) -> None:
         """Tell of trial-locked windows how unlike the training they are, and keep it with their trials."""
@@ -213,23 +217,26 @@ class Decoder:
         """
         return self._evidence.repeated_belief(label)
 
-    def _count(self, window: CutWindow, similarities: npt.NDArray[np.float64] | None) -> None:
+    def _count(
+        self, window: CutWindow, said: tuple[npt.NDArray[np.float32], npt.NDArray[np.float64]] | None
+    ) -> None:
         """Add one trial-locked window to its trial, and score the trial after its last one."""
         assert window.locked is not None
         trial, k = window.locked.trial, window.locked.k
         if window.reason == "superseded":
             self.windows["superseded"] += 1
             return
-        if similarities is None:
+        if said is None:
             self.windows["withheld"] += 1
             self._broken.add(trial.number)
         else:
             self.windows["decoded"] += 1
-            self._evidence.add(trial.number, k, similarities)
+            embedding, similarities = said
+            self._evidence.add(trial.number, k, similarities, embedding)
             end_s = (window.stop - trial.onset) / float(self.cutter.schedule.sfreq_hz)
             self.trial_belief = Belief(self._evidence.belief(trial.number), window.stop, trial, end_s)
         if k + 1 == self.manifest.n_latencies:
-            if similarities is not None:
+            if said is not None:
                 self.decided_belief = self.trial_belief
             self._score(trial)
 
@@ -249,7 +256,7 @@ class Decoder:
         similarities = self._evidence.by_latency(trial.number)
         right = hits(similarities, np.full(len(similarities), trial.stimulus))
         log_evidence = self._evidence.log_evidence(trial.number)
-        showing = self._evidence.show(trial.label, log_evidence)
+        showing = self._evidence.show(trial.label, trial.number, log_evidence)
         repeated = self._evidence.repeated_log_evidence(trial.label)
         score = TrialScore(
             trial.number,

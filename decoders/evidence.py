@@ -1,6 +1,6 @@
 """From similarities to a posterior over the gallery."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from math import inf
 
@@ -52,6 +52,8 @@ class Calibration:
 
     The log-posterior after n showings of one stimulus is the sum of those after each, divided by
     ``1 + (n - 1) * repeat_correlation``: a decoder's errors are partly those of the picture, and come again with it.
+    Where a bundle tells in which directions they do (`GalleryProjector.rho`), these are weighed first, and the
+    correlation is that of what is left.
 
     Attributes
     ----------
@@ -139,27 +141,46 @@ class Evidence:
         What each window counts.
     n_entries : int
         Size of the gallery.
+    of_showings : callable or None
+        Takes a number of showings and returns the entries, (n_entries, dimension), whose inner product with their
+        summed embeddings is log-evidence; see `GalleryProjector.of_showings`. None where the log-evidence of showings
+        is summed.
     """
 
-    def __init__(self, calibration: Calibration, n_entries: int) -> None:
+    def __init__(
+        self, calibration: Calibration, n_entries: int, of_showings: Callable[[int], FloatArray] | None = None
+    ) -> None:
         self._calibration = calibration
         self._n_entries = n_entries
+        self._of_showings = of_showings
         self._similarities: dict[int, npt.NDArray[np.float64]] = {}
+        self._embeddings: dict[int, npt.NDArray[np.float64]] = {}
         self._newest: dict[int, int] = {}
         self._shown: dict[str, tuple[int, npt.NDArray[np.float64]]] = {}
 
-    def add(self, trial: int, k: int, similarities: FloatArray) -> None:
+    def add(self, trial: int, k: int, similarities: FloatArray, embedding: FloatArray | None = None) -> None:
         """Count window `k` of a trial.
 
         Parameters
         ----------
         similarities : array of shape (n_entries,)
             Similarity of the window's embedding to the gallery.
+        embedding : array of shape (dimension,), or None
+            Needed where the embeddings of showings are summed.
         """
         if trial not in self._similarities:
             shape = (len(self._calibration.weights), self._n_entries)
             self._similarities[trial] = np.full(shape, np.nan)
         self._similarities[trial][k] = similarities
+        if self._of_showings is not None:
+            if embedding is None:
+                raise ValueError(
+                    "What comes again with a picture is told by embeddings; this window has none."
+                )
+            if trial not in self._embeddings:
+                shape = (len(self._calibration.weights), len(embedding))
+                self._embeddings[trial] = np.full(shape, np.nan)
+            self._embeddings[trial][k] = embedding
         self._newest[trial] = max(k, self._newest.get(trial, 0))
 
     def log_evidence(self, trial: int) -> npt.NDArray[np.float64]:
@@ -181,13 +202,14 @@ class Evidence:
         p: npt.NDArray[np.float64] = softmax(self._calibration.free_running * similarities)
         return p
 
-    def show(self, stimulus: str, log_evidence: npt.NDArray[np.float64]) -> int:
+    def show(self, stimulus: str, trial: int, log_evidence: npt.NDArray[np.float64]) -> int:
         """Count a trial, after its last window, as one more showing of a stimulus.
 
         Parameters
         ----------
         stimulus : str
             What its markers say; only ever compared with itself.
+        trial : int
         log_evidence : array of shape (n_entries,), float64
             The trial's. The first is kept as it is, not copied: it must not be changed.
 
@@ -196,8 +218,12 @@ class Evidence:
         int
             How many showings that makes.
         """
+        said = log_evidence
+        if self._of_showings is not None:
+            # The sum of its windows' embeddings, each times what it counts.
+            said = self._calibration.log_evidence(self._embeddings[trial], self._newest[trial])
         n, total = self._shown.get(stimulus, (0, None))
-        self._shown[stimulus] = (n + 1, log_evidence if total is None else total + log_evidence)
+        self._shown[stimulus] = (n + 1, said if total is None else total + said)
         return n + 1
 
     def repeated_log_evidence(self, stimulus: str) -> npt.NDArray[np.float64]:
@@ -205,6 +231,8 @@ class Evidence:
         if stimulus not in self._shown:
             return np.zeros(self._n_entries)
         n, total = self._shown[stimulus]
+        if self._of_showings is not None:
+            total = self._of_showings(n).astype(np.float64) @ total
         return self._calibration.of_repeats(total, n)
 
     def repeated_belief(self, stimulus: str) -> npt.NDArray[np.float64]:
@@ -217,6 +245,7 @@ class Evidence:
         kept = set(trials)
         for trial in [trial for trial in self._similarities if trial not in kept]:
             del self._similarities[trial], self._newest[trial]
+            self._embeddings.pop(trial, None)
 
     def by_latency(self, trial: int) -> npt.NDArray[np.float64]:
         """Return the similarities of each window, shape (n_latencies, n_entries); NaN where none was decoded."""

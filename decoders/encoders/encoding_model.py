@@ -11,6 +11,7 @@ embedding has to learn the noise of all its features by heart instead, and needs
 """
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -18,12 +19,21 @@ from scipy import linalg
 
 from decode_stream.decoders.gallery_projector import GalleryProjector
 from decode_stream.stream.errors import UsageError
-from decode_stream.stream.types import FloatArray
+from decode_stream.stream.types import FloatArray, IntArray
 from decode_stream.stream.windows import WindowSchedule
 
-from .encoding_sums import SOME_TRIALS, Trials, noise_of_windows, some_of, spatial_mixtures, sum_trials
+from .encoding_sums import (
+    SOME_TRIALS,
+    Trials,
+    left_of_trials,
+    noise_of_windows,
+    some_of,
+    spatial_mixtures,
+    sum_trials,
+)
 from .lda import LinearReadout
 from .own_maps import FEWEST_AXES, fit_own_maps
+from .picture_noise import fit_picture_noise, shown_again
 from .tuning_prior import Measured, Tuning, fit_tuning, refined_responses, smooth_courses
 from .window_noise import ForwardWhitening, shrunk
 
@@ -66,11 +76,15 @@ class EncodingReadout:
         From how a picture's embedding differs from the mean one to what it is expected to do.
     center : array of shape (target_dim,), float64
         The mean embedding in training.
+    rho : array of shape (dimension,), float64, or None
+        Which share of the noise in each direction comes again at every showing of a picture; None where too few
+        pictures are shown again in training.
     """
 
     linear: LinearReadout
     tuning: npt.NDArray[np.float64]
     center: npt.NDArray[np.float64]
+    rho: npt.NDArray[np.float64] | None = None
 
     def embed(self, windows: FloatArray) -> npt.NDArray[np.float64]:
         """Return the embeddings of every window of trials.
@@ -88,15 +102,21 @@ class EncodingReadout:
     def projector(self, *, unit: bool) -> GalleryProjector:
         """Return what makes a gallery of pictures' embeddings, brought to unit length first with `unit`."""
         bias = -self.tuning @ self.center
-        return GalleryProjector(self.tuning.astype(np.float32), bias.astype(np.float32), unit, gaussian=True)
+        rho = None if self.rho is None else self.rho.astype(np.float32)
+        return GalleryProjector(self.tuning.astype(np.float32), bias.astype(np.float32), unit, True, rho)
 
 
 def fit_encoding_model(
-    windows: FloatArray, embeddings: FloatArray, schedule: WindowSchedule, n_latencies: int
+    windows: FloatArray,
+    embeddings: FloatArray,
+    schedule: WindowSchedule,
+    n_latencies: int,
+    pictures: IntArray | None = None,
 ) -> EncodingReadout:
     """Fit the model on whole trials. All that is chosen is chosen by the evidence of the training trials.
 
-    Trials are read in blocks, four times; beside a block, only sums over trials are held.
+    Trials are read in blocks, four times, and once more where pictures are shown again; beside a block, only sums over
+    trials are held, and what they tell in the end.
 
     Parameters
     ----------
@@ -107,6 +127,8 @@ def fit_encoding_model(
     schedule : WindowSchedule
         Of windows that slide.
     n_latencies : int
+    pictures : array of shape (n_trials,), int, or None
+        What each trial shows; None where every trial shows a picture of its own.
 
     Raises
     ------
@@ -128,22 +150,25 @@ def fit_encoding_model(
     measured = Measured(whitening.whiten(found), spread)
     tuning = _courses(measured, whitening, window, float(schedule.sfreq_hz))
     readout, expected = _directions(axes, tuning.responses, spread / len(windows))
-    left = _left(trials, whitening.by_window(readout), sums.mean, shown @ expected.T, SOME_TRIALS)
+    left = partial(left_of_trials, trials, whitening, sums.mean, shown)
+    some = left(readout, expected, some_of(len(shown), SOME_TRIALS))
     # It would be 1 if noise had no memory longer than a window.
-    noise = float(left.var(axis=0).mean())
+    noise = float(some.var(axis=0).mean())
     measured = replace(measured, precision=spread / noise)
     responses = _responses(measured, whitening, tuning)
     readout, expected = _directions(axes, responses, spread / len(windows))
+    rho = None
     if len(windows) >= _TRIALS_AN_AXIS * len(spread):
-        left = _left(trials, whitening.by_window(readout), sums.mean, shown @ expected.T, _LEFT_TRIALS)
-        left -= left.mean(axis=0)
-        root = linalg.cholesky(shrunk(left.T @ left / len(left), len(left)), lower=True)
-        readout, expected = (linalg.solve_triangular(root, rows, lower=True) for rows in (readout, expected))
+        some = left(readout, expected, some_of(len(shown), _LEFT_TRIALS))
+        readout, expected = _white(readout, expected, some)
+        if pictures is not None and len(again := shown_again(pictures)):
+            turned, rho = fit_picture_noise(left(readout, expected, again), pictures[again])
+            readout, expected = turned @ readout, turned @ expected
     else:
         readout, expected = readout / np.sqrt(noise), expected / np.sqrt(noise)
     share = [(spread @ responses[:, part] ** 2).sum() for part in whitening.parts()]
     linear = _linear(trials, whitening.by_window(readout), sums.mean, np.array(share) / np.sum(share))
-    return EncodingReadout(linear, expected, center)
+    return EncodingReadout(linear, expected, center, rho)
 
 
 def _linear(trials: Trials, weights: FloatArray, mean: FloatArray, share: FloatArray) -> LinearReadout:
@@ -256,15 +281,11 @@ def _directions(
     return directions, directions @ responses.T @ axes.T
 
 
-def _left(
-    trials: Trials, weights: FloatArray, mean: FloatArray, expected: FloatArray, most: int
-) -> npt.NDArray[np.float64]:
-    """Return what is left of at most so many trials, read out, without what their pictures were expected to do."""
-    left = []
-    for places, epochs in trials.blocks(some_of(len(expected), most)):
-        told = -expected[places]
-        for k, of_window in enumerate(weights):
-            samples = trials.part(epochs - mean, k).reshape(len(epochs), -1)
-            told += samples @ of_window.reshape(len(of_window), -1).T
-        left.append(told)
-    return np.concatenate(left)
+def _white(
+    readout: FloatArray, expected: FloatArray, left: FloatArray
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return directions, and what pictures are expected to do there, in which what was left of trials is white."""
+    left = left - left.mean(axis=0)
+    root = linalg.cholesky(shrunk(left.T @ left / len(left), len(left)), lower=True)
+    white = linalg.solve_triangular(root, readout, lower=True)
+    return white, linalg.solve_triangular(root, expected, lower=True)

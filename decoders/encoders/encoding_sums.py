@@ -12,8 +12,18 @@ from decode_stream.stream.types import FloatArray
 from decode_stream.stream.windows import WindowSchedule
 
 from .lda import join_windows
+from .window_noise import ForwardWhitening
 
-__all__ = ["SOME_TRIALS", "Sums", "Trials", "noise_of_windows", "some_of", "spatial_mixtures", "sum_trials"]
+__all__ = [
+    "SOME_TRIALS",
+    "Sums",
+    "Trials",
+    "left_of_trials",
+    "noise_of_windows",
+    "some_of",
+    "spatial_mixtures",
+    "sum_trials",
+]
 
 _BLOCK = 500
 #: Mixtures of channels that are kept, of the largest variance: behind them lies the noise of the sensors.
@@ -172,3 +182,36 @@ def noise_of_windows(
         explained += rows.T @ rows
     rest: npt.NDArray[np.float64] = (sums.window - explained / len(trials.apart)) / (1 - n_axes / n_trials)
     return rest
+
+
+def left_of_trials(
+    trials: Trials,
+    whitening: ForwardWhitening,
+    mean: FloatArray,
+    shown: FloatArray,
+    readout: FloatArray,
+    expected: FloatArray,
+    which: npt.NDArray[np.int64],
+) -> npt.NDArray[np.float64]:
+    """Return what is left of some trials, read out, without what their pictures were expected to do.
+
+    Parameters
+    ----------
+    mean : array of shape (n_samples, n_out)
+        Mean trial.
+    shown : array of shape (n_trials, target_dim)
+        Centred embedding of each trial's picture.
+    readout, expected : array of shape (dimension, n_numbers), (dimension, target_dim)
+        Directions of whitened trials, and what pictures are expected to do there.
+    which : array of int
+        Places of the trials.
+    """
+    weights, wanted = whitening.by_window(readout), shown @ expected.T
+    left = []
+    for places, epochs in trials.blocks(which):
+        told = -wanted[places]
+        for k, of_window in enumerate(weights):
+            samples = trials.part(epochs - mean, k).reshape(len(epochs), -1)
+            told += samples @ of_window.reshape(len(of_window), -1).T
+        left.append(told)
+    return np.concatenate(left)

@@ -25,7 +25,7 @@ from decode_stream.stream.filters import ChainSpec
 from decode_stream.stream.lsl import StreamLost, lsl_now, open_marker_outlet
 from decode_stream.stream.types import Channel, StreamInfo
 from decode_stream.stream.window_chain import WindowSpec
-from tests.decoders.bundles import small_bundle
+from tests.decoders.bundles import small_bundle, weighing
 
 pytestmark = pytest.mark.lsl
 
@@ -82,7 +82,7 @@ def kinds(session: Session) -> list[str]:
 
 def test_live_scores_are_the_offline_ones(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "run.csv")
-    bundle = filtered_bundle()
+    bundle = weighing(filtered_bundle())
     config = SessionConfig(modality="eeg", replay=path, speed=4.0)
     live = run(make(config, bundle))
     offline = decode_recording(bundle, Encoder(bundle), open_recording(path), bundle.manifest.stimuli())
@@ -91,6 +91,8 @@ def test_live_scores_are_the_offline_ones(tmp_path: Path) -> None:
     for ours, theirs in zip(live.pipeline.decoder.scores.trials, offline.scores.trials, strict=True):
         assert (ours.onset, ours.stimulus) == (theirs.onset, theirs.stimulus)
         assert ours.log_evidence == pytest.approx(theirs.log_evidence, abs=1e-5)
+        assert ours.repeated_log_loss == pytest.approx(theirs.repeated_log_loss, abs=1e-5)
+    assert max(trial.showing for trial in offline.scores.trials) > 2
     summary = session_summary(live, 0)
     assert summary["samples"] == {
         "received": 2048,

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from decode_stream.decoders.bundle import Bundle
 from decode_stream.decoders.evidence import Calibration
+from decode_stream.decoders.gallery_projector import GalleryProjector
 from decode_stream.decoders.manifest import EmbeddingSpace, Manifest, Training
 from decode_stream.stream.filters import ChainSpec
 from decode_stream.stream.window_chain import WindowSpec
@@ -77,6 +79,28 @@ def small_bundle(
         training=Training("linear"),
     )
     return Bundle(manifest, linear_onnx(weights), np.eye(2, dtype=np.float32), {"face": b"\x89PNG"})
+
+
+def weighing(bundle: Bundle) -> Bundle:
+    """Return a small bundle whose showings are weighed for what comes again with a picture."""
+    rng = np.random.default_rng(0)
+    chain, n_times = bundle.manifest.chain, round(0.1 * bundle.manifest.chain.sfreq_hz)
+    weights = 0.1 * rng.standard_normal((chain.n_out * n_times, 3)).astype(np.float32)
+    projector = GalleryProjector(
+        rng.standard_normal((2, 2)).astype(np.float32),
+        rng.standard_normal(2).astype(np.float32),
+        gaussian=True,
+        rho=np.array([0.6, 0.1], np.float32),
+    )
+    weights_by_latency = tuple(np.linspace(0.5, 1.5, bundle.manifest.n_latencies).tolist())
+    calibration = Calibration(weights_by_latency, 1.0, repeat_correlation=0.1)
+    return replace(
+        bundle,
+        manifest=replace(bundle.manifest, calibration=calibration),
+        encoder=linear_onnx(weights),
+        gallery=projector.project(np.eye(2)),
+        projector=projector,
+    )
 
 
 def edit_manifest(path: Path, **changes: object) -> None:

@@ -11,6 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 from scipy.special import softmax
 
 from decode_stream.decoders.bundle import Bundle, load_bundle, save_bundle
+from decode_stream.decoders.decoded import Keeper
 from decode_stream.decoders.decoder import decode_recording
 from decode_stream.decoders.evidence import Calibration, Evidence
 from decode_stream.decoders.gallery_projector import GalleryProjector
@@ -22,7 +23,7 @@ from decode_stream.replay_data.arrays import ArrayRecording
 from decode_stream.stream.errors import BundleError
 from decode_stream.stream.types import Channel
 
-from .bundles import edit_manifest, linear_onnx, small_bundle
+from .bundles import edit_manifest, linear_onnx, small_bundle, weighing
 
 DEMOS = Path(__file__).parents[2] / "replay_data" / "demo-bundles"
 
@@ -250,3 +251,41 @@ def test_wide_encoders_without_a_projector_are_refused() -> None:
     bundle = replace(small_bundle(), encoder=linear_onnx(np.zeros((40, 3), np.float32)))
     with pytest.raises(BundleError, match=r"embeddings of shape \(3,\) and its manifest says \(2,\)"):
         Encoder(bundle)
+
+
+def test_showings_are_weighed_live_as_they_are_afterwards(tmp_path: Path) -> None:
+    bundle = load_bundle(save_and_path(weighing(small_bundle()), tmp_path / "b.bundle"))
+    assert bundle.weighs_showings
+    recording, encoder = showings_recording(), Encoder(bundle)
+    with Keeper(bundle) as keeper:
+        decoder = decode_recording(bundle, encoder, recording, bundle.manifest.stimuli(), keep=keeper)
+        keeper.end(decoder)
+        kept = keeper.decoded(decoder.scores)
+    assert kept.truth.tolist() == [1, 0, 1, 0, 1]
+    faces = kept.evidence_of_showings([np.array([0, 2, 4])])
+    # What is left comes again by a tenth.
+    assert decoder.repeated_belief("2") == pytest.approx(softmax(faces[0] / 1.2), abs=1e-5)
+    assert kept.evidence_of_showings([np.array([3])]) == pytest.approx(decoder.scores.log_evidence()[3:4])
+    summed = decoder.scores.log_evidence()[[0, 2, 4]].sum(axis=0)
+    assert np.abs(np.diff(faces[0]) - np.diff(summed)) > 0.1
+    # The mean of the showings, worked out by hand.
+    weights = np.array(bundle.manifest.calibration.weights)
+    total = np.einsum("nkd,k->d", kept.embeddings[[0, 2, 4]], weights)
+    expected = bundle.gallery[:, :2].astype(float)
+    by_hand = (total[:2] * expected - 0.5 * total[2] * expected**2) / (1 + 2 * np.array([0.6, 0.1]))
+    assert faces[0] == pytest.approx(by_hand.sum(axis=1), abs=1e-5)
+
+
+def test_without_what_comes_again_showings_count_as_they_did() -> None:
+    bundle = weighing(small_bundle())
+    assert bundle.projector is not None
+    plain = replace(bundle, projector=replace(bundle.projector, rho=None))
+    assert not plain.weighs_showings
+    of_plain, of_weighing = (
+        decode_recording(one, Encoder(one), showings_recording(), one.manifest.stimuli())
+        for one in (plain, bundle)
+    )
+    np.testing.assert_array_equal(of_plain.scores.log_evidence(), of_weighing.scores.log_evidence())
+    evidence = of_plain.scores.log_evidence()
+    summed = softmax((evidence[0] + evidence[2] + evidence[4]) / 1.2)
+    np.testing.assert_array_equal(of_plain.repeated_belief("2"), summed)

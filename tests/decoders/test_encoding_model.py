@@ -6,12 +6,14 @@ from fractions import Fraction
 import numpy as np
 import onnxruntime as ort
 import pytest
+from scipy.special import log_softmax
 
 from decode_stream.decoders.encoders import encoding_model
 from decode_stream.decoders.encoders.encoding_model import EncodingReadout, fit_encoding_model
 from decode_stream.decoders.encoders.window_noise import ForwardWhitening, shrunk
 from decode_stream.decoders.evidence import similarity
 from decode_stream.decoders.gallery_projector import load_projector, save_projector
+from decode_stream.decoders.scoring.scores import hits
 from decode_stream.export.linear import export_linear
 from decode_stream.stream.errors import UsageError
 from decode_stream.stream.windows import WindowSchedule
@@ -43,10 +45,12 @@ class Person:
             responses, rng.standard_normal((N_SAMPLES, N_CHANNELS)), np.kron(time, mix @ mix.T + np.eye(4))
         )
 
-    def windows(self, embeddings: np.ndarray, seed: int) -> np.ndarray:
+    def windows(self, embeddings: np.ndarray, seed: int, unsaid: np.ndarray | float = 0.0) -> np.ndarray:
+        """Return windows of trials, with what their pictures do beyond their embeddings."""
         rng = np.random.default_rng(seed)
         noise = rng.standard_normal((len(embeddings), len(self.noise))) @ np.linalg.cholesky(self.noise).T
-        epochs = self.mean + np.tensordot(embeddings, self.responses, 1) + noise.reshape(-1, *self.mean.shape)
+        epochs = self.mean + np.tensordot(embeddings, self.responses, 1) + unsaid
+        epochs = epochs + noise.reshape(-1, *self.mean.shape)
         n_times = SCHEDULE.n_times
         return np.stack(
             [epochs[:, s - n_times : s].transpose(0, 2, 1) for s in STOPS], axis=1, dtype=np.float32
@@ -141,6 +145,37 @@ def test_what_a_picture_does_beyond_its_embedding_is_noise_of_its_shape(
     _, gallery, labels = test_set
     left = readout.embed(windows).sum(axis=1)[:, :-1] - gallery[labels] @ readout.tuning.T
     assert left.var(axis=0).mean() == pytest.approx(1, rel=0.15)
+
+
+def test_showings_of_a_picture_are_weighed_for_what_it_does_at_each_of_them(person: Person) -> None:
+    rng = np.random.default_rng(8)
+    beyond = 3 * person.responses[:2].reshape(2, -1)
+    unsaid = (rng.standard_normal((600 + N_ENTRIES, 2)) @ beyond).reshape(-1, N_SAMPLES, N_CHANNELS)
+    looks = np.concatenate([pictures(600, 1), pictures(N_ENTRIES, 5)])
+    shown = rng.permutation(np.repeat(np.arange(600), 4))
+    windows = person.windows(looks[shown], 2, unsaid[shown])
+    plain = fit_encoding_model(windows, looks[shown], SCHEDULE, N_LATENCIES)
+    assert plain.rho is None
+    once = fit_encoding_model(windows, looks[shown], SCHEDULE, N_LATENCIES, np.arange(len(shown)))
+    np.testing.assert_array_equal(once.embed(windows[:9]), plain.embed(windows[:9]))
+    assert once.rho is None
+    weighed = fit_encoding_model(windows, looks[shown], SCHEDULE, N_LATENCIES, shown)
+    assert weighed.rho is not None
+    assert weighed.rho[0] > 0.3 > 0.1 > weighed.rho[-1]
+
+    tested = np.repeat(np.arange(600, 600 + N_ENTRIES), 16)
+    test, gallery = person.windows(looks[tested], 7, unsaid[tested]), looks[600:]
+    single = told(weighed, test, gallery, N_LATENCIES - 1)
+    # Directions that were turned say of single trials what they said.
+    assert single == pytest.approx(told(plain, test, gallery, N_LATENCIES - 1), abs=1e-3)
+    projector = weighed.projector(unit=False)
+    said = weighed.embed(test).sum(axis=1).reshape(N_ENTRIES, 16, -1).sum(axis=1)
+    together = said @ projector.of_showings(projector.project(gallery), 16).T
+    summed = single.reshape(N_ENTRIES, 16, -1).sum(axis=1)
+    truth = np.arange(N_ENTRIES)
+    log_loss, of_sums = (-log_softmax(one, axis=1)[truth, truth].mean() for one in (together, summed))
+    assert log_loss < 0.5 * of_sums
+    assert hits(together, truth).mean() > hits(summed, truth).mean()
 
 
 @pytest.mark.parametrize("n_dims", [1, 2])

@@ -6,6 +6,7 @@ from scipy.special import log_softmax, softmax
 
 from decode_stream.decoders.calibration import fit_calibration, fit_repeat_correlation
 from decode_stream.decoders.evidence import Calibration, Evidence, similarity
+from decode_stream.decoders.gallery_projector import GalleryProjector
 from decode_stream.decoders.scoring.calibration_scores import calibration_scores
 
 
@@ -165,13 +166,77 @@ def test_a_session_knows_more_of_a_picture_with_each_showing() -> None:
     evidence = Evidence(Calibration((1.0,), 1.0, repeat_correlation=0.25), 3)
     assert evidence.repeated_belief("cat").tolist() == pytest.approx([1 / 3] * 3)
     first, second, other = np.array([1.0, 0, 0]), np.array([0.0, 2, 0]), np.array([0.0, 0, 9])
-    counts = [evidence.show(*shown) for shown in (("cat", first), ("dog", other), ("cat", second))]
+    counts = [evidence.show(*shown) for shown in (("cat", 0, first), ("dog", 1, other), ("cat", 2, second))]
     assert counts == [1, 1, 2]
     assert evidence.repeated_belief("cat") == pytest.approx(softmax((first + second) / 1.25))
     assert evidence.repeated_belief("dog") == pytest.approx(softmax(other))
     assert first.tolist() == [1.0, 0, 0]
     evidence.keep([])
-    assert evidence.show("cat", first) == 3
+    assert evidence.show("cat", 3, first) == 3
+
+
+def of_one_picture(n_showings: int, *, told: bool, n_windows: int = 2) -> tuple[Evidence, np.ndarray]:
+    """Return what showings of one picture say, where it is told what comes again or not, and the exact posterior.
+
+    What the picture does beyond its embedding is correlated between the numbers of a trial; each window tells half.
+    """
+    rng = np.random.default_rng(1)
+    dimension, n_entries = 4, 6
+    axes = np.linalg.qr(rng.standard_normal((dimension, dimension)))[0]
+    rho = np.array([0.9, 0.4, 0.1, 0.0])
+    between = axes.T @ np.diag(rho) @ axes
+    weight = 0.3 * rng.standard_normal((dimension, 3))
+    looks = rng.standard_normal((n_entries, 3)).astype(np.float32)
+    trials = rng.standard_normal((n_showings, dimension))
+    same = np.ones((n_showings, n_showings))
+    joint = np.kron(np.eye(n_showings), np.eye(dimension) - between) + np.kron(same, between)
+    misfits = np.array([(trials - look @ weight.T).ravel() for look in looks])
+    exact = softmax(-0.5 * np.einsum("ci,ij,cj->c", misfits, np.linalg.inv(joint), misfits))
+    projector = GalleryProjector(
+        (axes @ weight).astype(np.float32),
+        np.zeros(dimension, np.float32),
+        gaussian=True,
+        rho=told * rho.astype(np.float32),
+    )
+    entries = projector.project(looks)
+    evidence = Evidence(
+        Calibration((1.0,) * n_windows, 1.0, repeat_correlation=0.0),
+        n_entries,
+        lambda n: projector.of_showings(entries, n),
+    )
+    for i, trial in enumerate(trials):
+        embedding = np.append(axes @ trial, 1.0) / n_windows
+        for k in range(n_windows):
+            evidence.add(i, k, entries @ embedding, embedding)
+        evidence.show("cat", i, evidence.log_evidence(i))
+        evidence.keep([])
+    return evidence, exact
+
+
+@pytest.mark.parametrize("n_showings", [1, 2, 7])
+def test_showings_weighed_for_what_comes_again_give_the_exact_posterior(n_showings: int) -> None:
+    evidence, exact = of_one_picture(n_showings, told=True)
+    assert evidence.repeated_belief("cat") == pytest.approx(exact, abs=1e-6)
+    summed = of_one_picture(n_showings, told=False)[0].repeated_belief("cat")
+    assert np.abs(summed - exact).max() > 0.03 or n_showings == 1
+
+
+def test_showings_cannot_be_weighed_without_embeddings() -> None:
+    evidence = Evidence(Calibration((1.0,), 1.0), 3, lambda n: np.zeros((3, 2)))
+    with pytest.raises(ValueError, match="this window has none"):
+        evidence.add(0, 0, np.zeros(3))
+
+
+def test_the_correlation_of_repeats_is_that_of_what_is_left_where_showings_are_weighed() -> None:
+    evidence, stimuli = repeats(100, 8, 0.3, 0)
+    # As one of n showings each says so much less: nothing is left to be divided by.
+    weighed = {n: evidence / (1 + (n - 1) * 0.3) for n in (2, 4, 8)}
+    one = Calibration((1.0,), 1.0)
+    left = fit_repeat_correlation(one, evidence, stimuli, weighed).repeat_correlation
+    whole = fit_repeat_correlation(one, evidence, stimuli).repeat_correlation
+    assert left is not None
+    assert whole is not None
+    assert left < 0.08 < 0.18 < whole
 
 
 @pytest.mark.parametrize("weights", [(), (-0.1, 1.0), (float("nan"),), (float("inf"),)])

@@ -148,8 +148,36 @@ def test_projectors_are_the_same_only_where_all_of_them_is() -> None:
         replace(one, bias=bias + 1),
         replace(one, unit=True),
         replace(one, gaussian=True),
+        replace(one, gaussian=True, rho=np.zeros(2, np.float32)),
     )
     assert not any(same_projector(a, b) for other in others for a, b in ((one, other), (other, one)))
+
+
+def test_what_comes_again_is_saved_with_a_projector_and_told_apart() -> None:
+    plain = GalleryProjector(np.ones((2, 4), np.float32), np.zeros(2, np.float32), gaussian=True)
+    one = replace(plain, rho=np.array([0.5, 0.0], np.float32))
+    again = load_projector(save_projector(one))
+    assert again.rho is not None
+    assert again.rho.tolist() == [0.5, 0.0]
+    assert same_projector(one, again)
+    assert not same_projector(one, plain)
+    assert not same_projector(one, replace(one, rho=np.array([0.5, 0.1], np.float32)))
+    assert load_projector(save_projector(plain)).rho is None
+    entries = one.project(np.arange(8.0).reshape(2, 4))
+    assert one.of_showings(entries, 1) is plain.of_showings(entries, 9) is entries
+    expected = entries[:, :2] / [1 + 2 * 0.5, 1]
+    half = -0.5 * (entries[:, :2] * expected).sum(axis=1)
+    np.testing.assert_allclose(one.of_showings(entries, 3), np.column_stack([expected, half]))
+    for wrong in (np.zeros(3), np.array([0.5, 1.5]), np.array([np.nan, 0.5])):
+        with pytest.raises(ValueError, match="2 numbers from 0 to 1"):
+            replace(plain, rho=wrong.astype(np.float32))
+    with pytest.raises(ValueError, match="told by a Gaussian projector"):
+        replace(one, gaussian=False)
+    from safetensors.numpy import load, save
+
+    damaged = save(load(save_projector(one)) | {"rho": np.full(2, 7, np.float32)})
+    with pytest.raises(BundleError, match="from 0 to 1"):
+        load_projector(damaged)
 
 
 def test_a_projector_that_is_none_is_refused() -> None:

@@ -17,6 +17,9 @@ __all__ = ["measure_repeats"]
 
 #: Windows that may be decoded anew for means of signals, which take one draw of groups instead of five beyond it.
 _MANY_WINDOWS = 20_000
+_WEIGHED = (
+    "summed evidence is weighed, direction by direction, for what comes again with a picture; means are not"
+)
 
 
 def measure_repeats(evaluation: Evaluation, says: str) -> Measured:
@@ -33,7 +36,7 @@ def measure_repeats(evaluation: Evaluation, says: str) -> Measured:
     ways: list[tuple[str, Callable[[Sequence[IntArray]], FloatArray], tuple[int, ...]]] = [
         ("signals averaged", lambda groups: _of_signals(evaluation, groups), seeds if few else seeds[:1]),
         ("embeddings averaged", lambda groups: _of_embeddings(evaluation, groups), seeds),
-        ("log-evidence summed", lambda groups: _of_evidence(evaluation, groups), seeds),
+        ("log-evidence summed", decoded.evidence_of_showings, seeds),
     ]
     curves, n_pictures = [], np.zeros(len(sizes), np.int64)
     for name, combine, drawn in ways:
@@ -67,6 +70,7 @@ def measure_repeats(evaluation: Evaluation, says: str) -> Measured:
         notes=(
             f"windows are gated for artefacts and clamped before signals are averaged; the correlation of repeats, "
             f"which scales summed evidence and moves no pick, {told}",
+            *([_WEIGHED] if decoded.bundle.weighs_showings else []),
             *_of_categories(evaluation),
         ),
         details={"n_pictures": [int(n) for n in n_pictures], "sizes": list(sizes)},
@@ -77,11 +81,6 @@ def _of_categories(evaluation: Evaluation) -> tuple[str, ...]:
     if not evaluation.bundle.manifest.space.of_categories:
         return ()
     return ("entries of the gallery are categories: showings put together may be of different pictures",)
-
-
-def _of_evidence(evaluation: Evaluation, groups: Sequence[IntArray]) -> FloatArray:
-    evidence = evaluation.scores.log_evidence()
-    return np.array([evidence[group].sum(axis=0) for group in groups])
 
 
 def _of_embeddings(evaluation: Evaluation, groups: Sequence[IntArray]) -> FloatArray:

@@ -26,8 +26,10 @@ def fit_encoding_encoder(trials: TrialSet, recipe: Recipe, options: FitOptions) 
         raise UsageError("An encoding model decodes windows that slide; leave out what makes them grow.")
     norm = recipe.gallery.space.norm
     wanted = targets(recipe.gallery.embeddings, trials.labels, norm)
-    readout = fit_encoding_model(trials.windows, wanted, recipe.schedule, recipe.n_latencies)
+    readout = fit_encoding_model(trials.windows, wanted, recipe.schedule, recipe.n_latencies, trials.labels)
     options.report(f"{len(readout.tuning)} directions of the signal tell pictures apart")
+    if readout.rho is not None:
+        options.report(f"{readout.rho.mean():.1%} of the noise there comes again with the picture")
 
     def embed(windows: npt.NDArray[np.float32], known: bool) -> npt.NDArray[np.float64]:
         # A window of unknown latency tells nothing: what it says depends on when the picture came.
