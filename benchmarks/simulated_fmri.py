@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from decode_stream.decoders.chains import design_chain
-from decode_stream.decoders.encoders.ridge import fit_ridge, targets
+from decode_stream.decoders.encoders.ridge import entries, fit_ridge
 from decode_stream.decoders.evidence import similarity
 from decode_stream.decoders.ideal.ideal_observer import Sufficient, log_likelihood
 from decode_stream.decoders.ideal.ideal_observer_fmri import (
@@ -90,8 +90,8 @@ def report(
     assert table.id is not None
     assert table.session is not None
     held = np.isin(table.id, test)
-    wanted = targets(nsd.embeddings, table.id[~held], "unit")
-    readout = fit_ridge(features[~held], wanted, table.session[~held])
+    wanted = entries(nsd.embeddings, "unit")
+    readout = fit_ridge(features[~held], wanted, table.session[~held], labels=table.id[~held])
     fit_s = time.monotonic() - began_s
     decoded = features[held] @ readout.weights + readout.offset
     truth = np.searchsorted(test, table.id[held])

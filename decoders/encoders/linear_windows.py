@@ -143,7 +143,7 @@ def fit_linear(
     if len(windows) <= max(_FEW_TRIALS, features.n_features):
         x = np.concatenate([np.empty((0, features.n_features)), *(block for _, block in features.blocks())])
         readout = fit_ridge(x, embeddings, folds)
-        weights, center, penalty = readout.weights, x.mean(axis=0), readout.penalty
+        weights, center, penalty = readout.weights, x.mean(axis=0), float(readout.penalties[0])
     else:
         weights, center, penalty = fit_sums(features.blocks(), features.n_features, embeddings, folds)
     return LinearTrials(

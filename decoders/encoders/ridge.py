@@ -1,5 +1,6 @@
 """Ridge regression from volumes to embeddings: the plain decoder of fMRI. Needs no torch."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,11 +9,18 @@ import numpy.typing as npt
 from decode_stream.stream.errors import UsageError
 from decode_stream.stream.types import FloatArray, IntArray
 
-__all__ = ["PENALTIES", "RidgeReadout", "answers", "fit_ridge", "targets"]
+from .ridge_settings import OURS, RidgeSettings
+from .ridge_systems import RidgeSystem, batches, left_out_scores
+from .ridge_trials import RidgeTrials, standardised
+from .ridge_voxels import check_finite, fit_selected
 
-#: Penalties tried, as multiples of the number of voxels: the mean eigenvalue of a trial's standardised voxels.
-PENALTIES = tuple(float(10.0**power) for power in np.arange(-3.0, 4.01, 0.5))
-_N_FOLDS = 5
+__all__ = ["RidgeReadout", "answers", "entries", "fit_ridge", "targets"]
+
+_N_FOLDS, _MOST_FOLDS = 5, 10
+#: Up to here a decomposition of each fold takes seconds: of so many trials where voxels are more, else of voxels.
+_FEW_TRIALS, _FEW_VOXELS = 4000, 1500
+#: Above so many unknowns each penalty is factored for one fold, not for all.
+_MANY = 4000
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,18 +32,21 @@ class RidgeReadout:
 
     Attributes
     ----------
-    weights : array of shape (n_channels, dimension), float64
+    weights : array of shape (n_channels, dimension), float64 or float32
     offset : array of shape (dimension,), float64
         So that the mean answer in training gives no difference.
-    penalty : float
-        The penalty chosen, on voxels of unit spread over trials.
+    penalties : array of shape (dimension,), float64
+        The penalty of each dimension, on voxels of unit spread over trials.
+    notes : tuple of str
+        What is to be said of the fit.
     """
 
-    weights: npt.NDArray[np.float64]
+    weights: FloatArray
     offset: npt.NDArray[np.float64]
-    penalty: float
+    penalties: npt.NDArray[np.float64]
+    notes: tuple[str, ...] = ()
 
-    def embed(self, windows: FloatArray) -> npt.NDArray[np.float64]:
+    def embed(self, windows: FloatArray) -> FloatArray:
         """Return the embeddings of trials of one window each.
 
         Parameters
@@ -44,23 +55,39 @@ class RidgeReadout:
 
         Returns
         -------
-        array of shape (n_trials, 1, dimension), float64
+        array of shape (n_trials, 1, dimension), float64 or float32
         """
-        return (answers(windows) @ self.weights + self.offset)[:, None]
+        return (answers(windows).astype(self.weights.dtype) @ self.weights + self.offset)[:, None]
 
 
-def answers(windows: FloatArray) -> npt.NDArray[np.float64]:
-    """Return the mean volume of each trial's window, shape (n_trials, n_channels), float64.
+def answers(windows: FloatArray) -> npt.NDArray[np.float32]:
+    """Return the mean volume of each trial's window, shape (n_trials, n_channels), float32.
 
     Parameters
     ----------
     windows : array of shape (n_trials, 1, n_channels, n_times)
         May be mapped from a file; it is read trial by trial.
     """
-    means = np.empty((len(windows), windows.shape[2]))
+    means = np.empty((len(windows), windows.shape[2]), np.float32)
     for mean, window in zip(means, windows, strict=True):
-        window[0].mean(axis=1, dtype=np.float64, out=mean)
+        mean[:] = window[0].mean(axis=1, dtype=np.float64)
     return means
+
+
+def entries(gallery: FloatArray, norm: str) -> npt.NDArray[np.float32]:
+    """Return what trials of each entry are to give, shape (n_entries, dimension), float32.
+
+    Parameters
+    ----------
+    gallery : array of shape (n_entries, dimension)
+    norm : {"unit", "none"}
+        Under ``"unit"`` entries are compared by their direction, so that is what is learnt.
+    """
+    wanted = gallery.astype(np.float32)
+    if norm == "unit":
+        for entry in wanted:
+            entry /= max(float(np.linalg.norm(entry.astype(np.float64))), 1e-12)
+    return wanted
 
 
 def targets(gallery: FloatArray, labels: IntArray, norm: str) -> npt.NDArray[np.float64]:
@@ -68,34 +95,44 @@ def targets(gallery: FloatArray, labels: IntArray, norm: str) -> npt.NDArray[np.
 
     Parameters
     ----------
-    gallery : array of shape (n_entries, dimension)
+    gallery, norm
+        As in `entries`.
     labels : array of shape (n_trials,), int64
         Gallery entry of each trial.
-    norm : {"unit", "none"}
-        Under ``"unit"`` entries are compared by their direction, so that is what is learnt.
     """
-    entries = gallery.astype(np.float64)
-    if norm == "unit":
-        entries /= np.maximum(np.linalg.norm(entries, axis=1, keepdims=True), 1e-12)
-    return entries[labels]
+    return entries(gallery, norm).astype(np.float64)[labels]
 
 
-def fit_ridge(features: FloatArray, embeddings: FloatArray, runs: IntArray) -> RidgeReadout:
+def fit_ridge(
+    features: FloatArray,
+    embeddings: FloatArray,
+    runs: IntArray,
+    settings: RidgeSettings = OURS,
+    labels: IntArray | None = None,
+) -> RidgeReadout:
     """Fit a ridge regression whose penalty is chosen by leaving runs out.
 
-    One penalty serves all dimensions, and the best is that whose predictions correlate most with the truth over the
-    trials left out. Evidence asks for directions: with penalties of their own, dimensions would shrink by different
-    factors, and the smallest error asks for more shrinking than the best order of the gallery does. Solved by himalaya
-    (Dupré la Tour et al. 2022, NeuroImage 264:119728).
+    By default one penalty serves all dimensions, and the best is that whose predictions correlate most with the truth
+    over the trials left out. Evidence asks for directions: with penalties of their own, dimensions would shrink by
+    different factors, and the smallest error asks for more shrinking than the best order of the gallery does.
+
+    Solved by himalaya (Dupré la Tour et al. 2022, NeuroImage 264:119728) where a decomposition of each fold is quick:
+    up to 4000 trials that are fewer than the voxels, or 1500 voxels. Above, and where predictions are rescaled, by
+    Cholesky factors, which give the same. Of more than 4000 trials and voxels the penalty is chosen on the last fold
+    alone, and everything is in single precision.
 
     Parameters
     ----------
     features : array of shape (n_trials, n_channels)
         The answer to each picture.
-    embeddings : array of shape (n_trials, dimension)
+    embeddings : array of shape (n_trials, dimension), or (n_entries, dimension) with `labels`
         The embedding of each picture.
     runs : array of shape (n_trials,), int64
-        Run of each trial; each is left out once. Of a single run, each of five successive parts is.
+        Run of each trial; each is left out once, of more than ten in ten groups of successive ones. Of a single run,
+        each of five successive parts is.
+    settings : RidgeSettings
+    labels : array of shape (n_trials,), int64, or None
+        Row of `embeddings` of each trial, so that an embedding shown again is held once.
 
     Returns
     -------
@@ -104,41 +141,136 @@ def fit_ridge(features: FloatArray, embeddings: FloatArray, runs: IntArray) -> R
     Raises
     ------
     UsageError
-        If there are fewer than ten trials.
+        If there are fewer than ten trials, voxels too dependent for a penalty, or too many for the memory.
+    RecordingError
+        If a voxel holds values that are not numbers.
     """
-    from sklearn.model_selection import KFold, PredefinedSplit
-
-    n = len(features)
-    if n < 2 * _N_FOLDS:
+    n_trials, n_voxels = features.shape
+    if n_trials < 2 * _N_FOLDS:
         raise UsageError(
             f"Ridge regression chooses its penalty on trials left out: it needs {2 * _N_FOLDS} at least, "
-            f"and there are {n}. Train on more runs."
+            f"and there are {n_trials}. Train on more runs."
         )
+    check_finite(features)
+    large = min(n_trials, n_voxels) > _MANY
+    rows = np.arange(n_trials) if labels is None else labels
+    trials = standardised(features, embeddings, rows, settings.ddof, np.float32 if large else np.float64)
+    n_used = int(np.isfinite(trials.scale).sum())
+    if not n_used:
+        raise UsageError(
+            f"None of the {n_voxels} voxels ever changes over {n_trials} trials: there is nothing to learn from. Check "
+            "the recordings, or the --mask."
+        )
+    penalties = np.array(settings.penalties) * (n_voxels if settings.relative else 1.0)
+    weights, chosen = _fit(trials, _folds(runs), penalties, settings, large=large)
+    weights /= trials.scale[:, None].astype(weights.dtype)
+    offset = -np.concatenate([trials.center @ weights[:, some] for some in batches(trials.dimension)])
+    return RidgeReadout(weights, offset, chosen, tuple(_notes(chosen, penalties, settings, n_used)))
+
+
+def _folds(runs: IntArray) -> list[IntArray]:
+    """Return the trials that are left out together, a few of each."""
+    n = len(runs)
     names, places = np.unique(runs, return_inverse=True)
-    folds = PredefinedSplit(places) if len(names) > 1 else KFold(_N_FOLDS)
-    center, spread = features.mean(axis=0), features.std(axis=0)
-    # A voxel that never changes has a spread of rounding errors, which must not be blown up to a whole one.
-    spread[spread <= 1e-9 * (np.abs(center) + spread.max())] = 1.0
-    x = (features - center) / spread
-    y = embeddings - embeddings.mean(axis=0)
-    weights, penalty = _solve(x.astype(np.float64), y.astype(np.float64), folds)
-    weights /= spread[:, None]
-    return RidgeReadout(weights, -(center @ weights), penalty)
+    places = places * min(len(names), _MOST_FOLDS) // len(names)
+    folds = list[IntArray]()
+    for place in np.unique(places):
+        rows = np.flatnonzero(places == place)
+        # A trial alone has no correlation.
+        if folds and min(len(rows), len(folds[-1])) < 2:
+            folds[-1] = np.concatenate([folds[-1], rows])
+        else:
+            folds.append(rows)
+    return folds if len(folds) > 1 else np.array_split(np.arange(n), _N_FOLDS)
 
 
-def _solve(x: FloatArray, y: FloatArray, folds: object) -> tuple[npt.NDArray[np.float64], float]:
-    """Return the weights, shape (n_channels, dimension), and the penalty chosen, for centred data."""
+def _fit(
+    trials: RidgeTrials,
+    folds: list[IntArray],
+    penalties: npt.NDArray[np.float64],
+    settings: RidgeSettings,
+    *,
+    large: bool,
+) -> tuple[FloatArray, npt.NDArray[np.float64]]:
+    """Return weights of standardised voxels, shape (n_voxels, dimension), and the penalty of each dimension."""
+    n_trials, n_voxels = trials.shape
+    if settings.n_selected is not None:
+        selected = fit_selected(trials, settings.n_selected, penalties[0])
+        return selected, np.full(trials.dimension, penalties[0])
+    quick = n_trials <= _FEW_TRIALS if n_trials <= n_voxels else n_voxels <= _FEW_VOXELS
+    if quick and len(penalties) > 1 and not settings.rescaled:
+        return _decomposed(trials, folds, penalties, per_target=settings.per_target)
+    system = RidgeSystem(trials)
+    chosen = np.zeros(trials.dimension, np.int64)
+    if len(penalties) > 1 or settings.rescaled:
+        # The last ones are the nearest to what a session to come is.
+        scores = left_out_scores(trials, system, folds[-1:] if large else folds, penalties)
+        chosen[:] = scores.error.argmin(axis=0) if settings.per_target else scores.correlation.argmax()
+    weights = system.weights(penalties[chosen])
+    if settings.rescaled:
+        spread = scores.spread[chosen, np.arange(trials.dimension)]
+        gain = trials.spread / np.where(spread > 0, spread, np.inf)
+        weights *= gain.astype(weights.dtype)
+    return weights, penalties[chosen]
+
+
+def _decomposed(
+    trials: RidgeTrials, folds: list[IntArray], penalties: npt.NDArray[np.float64], *, per_target: bool
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return weights and penalties by himalaya, from a decomposition of each fold."""
     from himalaya.kernel_ridge import KernelRidgeCV
     from himalaya.ridge import RidgeCV
-    from himalaya.scoring import correlation_score
+    from himalaya.scoring import correlation_score, l2_neg_loss
+    from sklearn.model_selection import PredefinedSplit
 
-    penalties = x.shape[1] * np.array(PENALTIES)
+    x, y = trials.x(slice(None)), trials.y(slice(None))
+    places = np.empty(len(x), np.int64)
+    for place, rows in enumerate(folds):
+        places[rows] = place
+    split = PredefinedSplit(places)
     # Penalties one after the other: all at once hold a map each, which of whole brains is gigabytes.
-    how = {"n_alphas_batch": 1, "local_alpha": False, "score_func": correlation_score}
+    how = {
+        "n_alphas_batch": 1,
+        "local_alpha": per_target,
+        "score_func": l2_neg_loss if per_target else correlation_score,
+    }
     if len(x) <= x.shape[1]:
         # With fewer trials than voxels the same solution is found many times faster from the trials' products.
-        kernel = KernelRidgeCV(penalties, kernel="linear", solver_params=how, cv=folds).fit(x, y)
-        weights = np.asarray(x.T @ kernel.dual_coef_, dtype=np.float64)
-        return weights, float(kernel.best_alphas_[0])
-    ridge = RidgeCV(penalties, solver_params=how, cv=folds).fit(x, y)
-    return np.array(ridge.coef_, dtype=np.float64), float(ridge.best_alphas_[0])
+        kernel = KernelRidgeCV(penalties, kernel="linear", solver_params=how, cv=split).fit(x, y)
+        return np.asarray(x.T @ kernel.dual_coef_, dtype=np.float64), np.asarray(kernel.best_alphas_)
+    ridge = RidgeCV(penalties, solver_params=how, cv=split).fit(x, y)
+    return np.array(ridge.coef_, dtype=np.float64), np.asarray(ridge.best_alphas_)
+
+
+def _notes(
+    chosen: npt.NDArray[np.float64],
+    penalties: npt.NDArray[np.float64],
+    settings: RidgeSettings,
+    n_voxels: int,
+) -> Sequence[str]:
+    """Return what is to be said of a choice that lies at an edge of what there was to choose from."""
+    notes = []
+    if settings.n_selected is not None and settings.n_selected > n_voxels:
+        notes.append(
+            f"there are {n_voxels} voxels, and {settings.n_selected} were to be selected: all are used"
+        )
+    if len(penalties) == 1:
+        return notes
+    smaller, larger = (
+        (
+            "less shrinking may be better: take fewer voxels by --mask, or more trials",
+            "the voxels may tell nothing of them: check --lag-s, --mask and the markers",
+        )
+        if settings.relative
+        else (
+            f"a {which} one may be better, and these are the paper's: --model ridge tries others"
+            for which in ("smaller", "larger")
+        )
+    )
+    edges = (("smallest", penalties[0], smaller), ("largest", penalties[-1], larger))
+    for which, edge, advice in edges:
+        # himalaya hands penalties back through a logarithm.
+        if n := int(np.isclose(chosen, edge, rtol=1e-6).sum()):
+            dimensions = f"all {n} dimensions" if n == len(chosen) else f"{n} of {len(chosen)} dimensions"
+            notes.append(f"{dimensions} took the {which} penalty tried, {edge:g}; {advice}")
+    return notes

@@ -9,7 +9,7 @@ from scipy.linalg import cho_factor, cho_solve
 
 from decode_stream.stream.types import FloatArray, IntArray
 
-from .ridge import PENALTIES
+from .ridge_settings import PENALTIES
 
 __all__ = ["fit_sums"]
 

@@ -19,6 +19,8 @@ __all__ = [
     "Modality",
     "Model",
     "Provider",
+    "Reading",
+    "RidgeModel",
     "Schedule",
     "SessionConfig",
     "SimulateConfig",
@@ -32,6 +34,9 @@ Model = Literal[
     "linear",
     "lda",
     "ridge",
+    "takagi",
+    "brain-diffuser",
+    "minddiffuser",
     "nice",
     "nice-sa",
     "nice-ga",
@@ -44,6 +49,8 @@ Model = Literal[
     "mindeye",
     "mindeye2",
 ]
+#: Those that are ridge regressions of volumes.
+RidgeModel = Literal["ridge", "takagi", "brain-diffuser", "minddiffuser"]
 Loss = Literal[
     "info-nce",
     "soft-clip",
@@ -65,7 +72,7 @@ _OUTPUT = Group.create_ordered("Output")
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Reading:
+class Reading:
     """How recordings and markers are read, from files or from a stream."""
 
     mask: Annotated[str | None, Parameter(group=_SOURCE)] = None
@@ -86,7 +93,7 @@ class _Reading:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SessionConfig(_Reading):
+class SessionConfig(Reading):
     """Settings of a session."""
 
     modality: Annotated[Modality | None, Parameter(group=_SOURCE)] = None
@@ -154,7 +161,7 @@ class SessionConfig(_Reading):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainConfig(_Reading):
+class TrainConfig(Reading):
     """Settings of a training; without a target, the names given to codes are the gallery."""
 
     modality: Annotated[Modality, Parameter(group=_SOURCE)]
@@ -246,7 +253,7 @@ class TrainConfig(_Reading):
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateConfig(_Reading):
+class EvaluateConfig(Reading):
     """Settings of an evaluation; names of codes are by default those of the bundle."""
 
     bundle: Annotated[Path | None, Parameter(group=_DECODER)] = None

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from decode_stream.decoders.encoders.ridge import RidgeReadout, answers, fit_ridge, targets
+from decode_stream.decoders.encoders.ridge import RidgeReadout, answers, entries, fit_ridge
 from decode_stream.decoders.runtime import UNKNOWN_LATENCY
 from decode_stream.export.linear import export_ridge
 from decode_stream.stream.errors import UsageError
@@ -34,7 +34,7 @@ def test_the_solution_is_that_of_the_normal_equations(n_voxels: int) -> None:
     features, embeddings, runs = linear_trials(n_voxels)
     readout = fit_ridge(features, embeddings, runs)
     got = features @ readout.weights + readout.offset
-    expected = closed_form(features, embeddings, readout.penalty)
+    expected = closed_form(features, embeddings, readout.penalties[0])
     assert np.abs(got - expected).max() < 1e-4 * np.abs(expected).max()
     assert np.corrcoef(got.ravel(), (embeddings - embeddings.mean(0)).ravel())[0, 1] > 0.95
 
@@ -44,7 +44,7 @@ def test_pure_noise_is_penalised_more_than_a_clear_answer() -> None:
     clear = fit_ridge(features, embeddings, runs)
     rng = np.random.default_rng(1)
     readout = fit_ridge(features, rng.standard_normal(embeddings.shape), runs)
-    assert readout.penalty > clear.penalty
+    assert readout.penalties[0] > clear.penalties[0]
 
 
 def test_a_single_run_is_parted_to_choose_the_penalty() -> None:
@@ -72,18 +72,17 @@ def test_answers_are_means_over_the_volumes_of_a_window() -> None:
     assert answers(windows) == pytest.approx(windows.astype(np.float64).mean(axis=(1, 3)))
 
 
-def test_targets_are_directions_where_entries_are_compared_by_them() -> None:
+def test_entries_are_directions_where_they_are_compared_by_them() -> None:
     gallery = np.array([[3.0, 4.0], [0.0, 2.0]])
-    labels = np.array([1, 0, 1])
-    assert targets(gallery, labels, "unit").tolist() == [[0, 1], [0.6, 0.8], [0, 1]]
-    assert targets(gallery, labels, "none").tolist() == [[0, 2], [3, 4], [0, 2]]
+    assert entries(gallery, "unit") == pytest.approx(np.array([[0.6, 0.8], [0, 1]]))
+    assert entries(gallery, "none").tolist() == gallery.tolist()
 
 
 def test_the_exported_graph_gives_the_same_and_nothing_without_an_onset() -> None:
     import onnxruntime as ort
 
     rng = np.random.default_rng(0)
-    readout = RidgeReadout(rng.standard_normal((6, 3)), rng.standard_normal(3), 1.0)
+    readout = RidgeReadout(rng.standard_normal((6, 3)), rng.standard_normal(3), np.ones(3))
     windows = rng.standard_normal((4, 1, 6, 5)).astype(np.float32)
     session = ort.InferenceSession(export_ridge(readout, windows), providers=["CPUExecutionProvider"])
     latencies = np.array([0, 4, UNKNOWN_LATENCY, 0], np.float32)

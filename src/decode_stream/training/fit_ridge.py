@@ -3,32 +3,49 @@
 import numpy as np
 import numpy.typing as npt
 
-from decode_stream.decoders.encoders.ridge import answers, fit_ridge, targets
+from decode_stream.config import RidgeModel
+from decode_stream.decoders.encoders.ridge import answers, entries, fit_ridge
+from decode_stream.decoders.encoders.ridge_settings import OURS, published, target_kind
+from decode_stream.decoders.encoders.ridge_voxels import check_finite, without_data
 from decode_stream.decoders.epochs import TrialSet
 from decode_stream.decoders.fit_options import FitOptions
-from decode_stream.decoders.recipe import Recipe, Trained
+from decode_stream.decoders.recipe import Fit, Recipe, Trained
 from decode_stream.export.linear import export_ridge
 
-__all__ = ["fit_ridge_encoder"]
+__all__ = ["ridge_fit"]
 
 
-def fit_ridge_encoder(trials: TrialSet, recipe: Recipe, options: FitOptions) -> Trained:
-    """Fit a ridge regression on the mean volume of each trial's window; nothing in it is random.
+def ridge_fit(name: RidgeModel) -> Fit:
+    """Return what fits the ridge regression of a name; nothing in it is random."""
 
-    Raises
-    ------
-    UsageError
-        If there are too few trials to choose a penalty on.
-    """
-    gallery = recipe.gallery
-    wanted = targets(gallery.embeddings, trials.labels, gallery.space.norm)
-    readout = fit_ridge(answers(trials.windows), wanted, trials.runs)
+    def fit(trials: TrialSet, recipe: Recipe, options: FitOptions) -> Trained:
+        """Fit a ridge regression on the mean volume of each trial's window.
 
-    def embed(windows: npt.NDArray[np.float32], known: bool) -> npt.NDArray[np.float64]:
-        # A window of unknown latency mixes the answers to several pictures, and tells nothing.
-        return readout.embed(windows) if known else np.zeros((*windows.shape[:2], gallery.space.dimension))
+        Raises
+        ------
+        UsageError
+            If there are too few trials to choose a penalty on.
+        RecordingError
+            If voxels hold no numbers, or most of them nothing in some run.
+        """
+        gallery = recipe.gallery
+        settings = OURS if name == "ridge" else published(name, target_kind(gallery.space))
+        features, voxels = answers(trials.windows), recipe.chain.channels
+        check_finite(features, voxels)
+        lacking, note = without_data(features, trials.runs, voxels)
+        # What never changes has no weight.
+        features[:, lacking] = 0.0
+        wanted = entries(gallery.embeddings, gallery.space.norm)
+        readout = fit_ridge(features, wanted, trials.runs, settings, trials.labels)
+        for line in (*([note] if note else []), *readout.notes):
+            options.report(line)
 
-    def export(windows: npt.NDArray[np.float32]) -> bytes:
-        return export_ridge(readout, windows)
+        def embed(windows: npt.NDArray[np.float32], known: bool) -> npt.NDArray[np.floating]:
+            # A window of unknown latency mixes the answers to several pictures, and tells nothing.
+            return (
+                readout.embed(windows) if known else np.zeros((*windows.shape[:2], gallery.space.dimension))
+            )
 
-    return Trained(embed, export)
+        return Trained(embed, lambda windows: export_ridge(readout, windows))
+
+    return fit

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
-from decode_stream.config import Model, TrainConfig
+from decode_stream.config import Model, RidgeModel, TrainConfig
 from decode_stream.decoders.fit_options import FitOptions
 from decode_stream.decoders.manifest import PublicWeights
 from decode_stream.decoders.recipe import Check, Fit, Recipe
@@ -112,10 +112,13 @@ def _linear() -> Fit:
     return fit_linear_encoder
 
 
-def _ridge() -> Fit:
-    from .fit_ridge import fit_ridge_encoder
+def _ridge(name: RidgeModel) -> ModelEntry:
+    def load() -> Fit:
+        from .fit_ridge import ridge_fit
 
-    return fit_ridge_encoder
+        return ridge_fit(name)
+
+    return ModelEntry(load, ("fmri",))
 
 
 def _volumes(name: Model, *, own_channels: bool = False) -> ModelEntry:
@@ -145,7 +148,10 @@ MODELS: dict[Model, ModelEntry] = {
     # Cosines of its windows would not add up to the whole trial's, so it takes that.
     "linear": ModelEntry(_linear, specs=_LINEAR),
     "lda": ModelEntry(_lda, embeddings=False),
-    "ridge": ModelEntry(_ridge, ("fmri",)),
+    "ridge": _ridge("ridge"),
+    "takagi": _ridge("takagi"),
+    "brain-diffuser": _ridge("brain-diffuser"),
+    "minddiffuser": _ridge("minddiffuser"),
     "nice": _whole_trial("nice", _WHOLE_TRIALS),
     "nice-sa": _whole_trial("nice-sa", _WHOLE_TRIALS),
     "nice-ga": _whole_trial("nice-ga", _WHOLE_TRIALS),

@@ -1,0 +1,134 @@
+"""Which voxels a ridge regression may use: those that hold data in every run, and of each dimension the best."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from scipy.linalg import solve
+
+from decode_stream.stream.errors import RecordingError
+from decode_stream.stream.types import FloatArray, IntArray
+
+from .ridge_systems import add_products
+from .ridge_trials import RidgeTrials
+
+__all__ = ["check_finite", "fit_selected", "without_data"]
+
+_BATCH = 1024
+_NAMED = 5
+
+
+def check_finite(features: FloatArray, names: Sequence[str] = ()) -> None:
+    """Refuse voxels that hold no number in some trial.
+
+    Parameters
+    ----------
+    features : array of shape (n_trials, n_voxels)
+    names : sequence of str
+        Of the voxels; without them they are numbered.
+
+    Raises
+    ------
+    RecordingError
+    """
+    # Row by row: a mask of all values would be a quarter of them in size.
+    sound = np.ones(features.shape[1], np.bool_)
+    for trial in features:
+        sound &= np.isfinite(trial)
+    if not sound.all():
+        raise RecordingError(
+            f"{_told(np.flatnonzero(~sound), names)} of {len(sound)} hold values that are not numbers in some trials. "
+            "Leave them out with a --mask of voxels that hold data in every recording."
+        )
+
+
+def without_data(features: FloatArray, runs: IntArray, names: Sequence[str] = ()) -> tuple[IntArray, str]:
+    """Return the voxels that hold one and the same value throughout a run, though not in all, and that in words.
+
+    A voxel at the edge of the field of view is often 0 in some sessions. What it says in the others is not to be had
+    when such a session comes again, so it is left out of all.
+
+    Parameters
+    ----------
+    features : array of shape (n_trials, n_voxels)
+    runs : array of shape (n_trials,), int64
+    names : sequence of str
+        Of the voxels.
+
+    Returns
+    -------
+    voxels : array of int64
+    note : str
+        Empty where there are none.
+
+    Raises
+    ------
+    RecordingError
+        If more than half of the voxels hold nothing in a run.
+    """
+    still = np.zeros(features.shape[1], np.int64)
+    tested = 0
+    for place, run in enumerate(numbers := np.unique(runs)):
+        rows = np.flatnonzero(runs == run)
+        if len(rows) < 2:
+            continue
+        lowest, highest = features[rows[0]].copy(), features[rows[0]].copy()
+        for row in rows[1:]:
+            np.minimum(lowest, features[row], out=lowest)
+            np.maximum(highest, features[row], out=highest)
+        silent = highest - lowest <= 1e-6 * np.maximum(np.abs(lowest), np.abs(highest))
+        if 2 * np.count_nonzero(silent) > len(silent) and len(numbers) > 1:
+            raise RecordingError(
+                f"{np.count_nonzero(silent)} of {len(silent)} voxels never change in run {place + 1} of the "
+                f"{len(numbers)} given: it holds no data there, or its voxels are not those of the others. Leave it "
+                "out, or give a --mask that lies on its grid."
+            )
+        still += silent
+        tested += 1
+    lacking = np.flatnonzero((still > 0) & (still < tested))
+    if not len(lacking):
+        return lacking, ""
+    return lacking, (
+        f"{_told(lacking, names)} of {len(still)} hold no data in some of the {tested} runs: they are left out of all"
+    )
+
+
+def _told(voxels: IntArray, names: Sequence[str]) -> str:
+    told = ", ".join(str(names[i]) if names else f"number {i + 1}" for i in voxels[:_NAMED])
+    more = ", ..." if len(voxels) > _NAMED else ""
+    return f"{len(voxels)} {'voxel' if len(voxels) == 1 else 'voxels'} ({told}{more})"
+
+
+def fit_selected(trials: RidgeTrials, n_selected: int, penalty: float) -> npt.NDArray[np.float64]:
+    """Return the weights of ridge regressions that use, of each dimension, the voxels that correlate most with it.
+
+    Parameters
+    ----------
+    n_selected : int
+    penalty : float
+        Added to the diagonal of the sums of products of standardised voxels, as FastL2LiR does (Kamitani Lab). That
+        program penalises the constant term too, which is 0 here: voxels and embeddings are taken around their means.
+
+    Returns
+    -------
+    array of shape (n_voxels, dimension), float64
+        0 where a voxel is not used.
+    """
+    x = trials.x(slice(None))
+    n_trials, n_voxels = x.shape
+    n_selected = min(n_selected, n_voxels)
+    products = None
+    if n_voxels <= n_trials:
+        products = np.zeros((n_voxels, n_voxels), x.dtype)
+        add_products(products, x)
+        products = np.triu(products) + np.triu(products, 1).T
+    weights = np.zeros((n_voxels, trials.dimension))
+    for start in range(0, trials.dimension, _BATCH):
+        right = (x.T @ trials.y(slice(None), slice(start, start + _BATCH))).T
+        # All voxels have the same spread, so the product with a dimension orders them as their correlation does.
+        chosen = np.argpartition(-np.abs(right), n_selected - 1, axis=1)[:, :n_selected]
+        for dimension, (voxels, along) in enumerate(zip(chosen, right, strict=True), start):
+            square = x[:, voxels].T @ x[:, voxels] if products is None else products[np.ix_(voxels, voxels)]
+            square = square.astype(np.float64) + penalty * np.eye(n_selected)
+            weights[voxels, dimension] = solve(square, along[voxels], assume_a="pos")
+    return weights
