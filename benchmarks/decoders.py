@@ -16,10 +16,9 @@ from pathlib import Path
 from tempfile import TemporaryFile
 
 import numpy as np
-import numpy.typing as npt
-import onnx
 
 from benchmarks.drawn import PROTOCOLS, Lab, simulated_person, zero_shot
+from benchmarks.fitted import encoded, numbered, simulated_gallery
 from benchmarks.machine import machine
 from decode_stream.config import Model
 from decode_stream.decoders.calibration import fit_calibration
@@ -28,7 +27,6 @@ from decode_stream.decoders.epochs import TrialSet
 from decode_stream.decoders.evidence import Calibration
 from decode_stream.decoders.fit_options import FitOptions, Validation
 from decode_stream.decoders.ideal.ideal_observer import Sufficient, log_likelihood
-from decode_stream.decoders.manifest import EmbeddingSpace
 from decode_stream.decoders.recipe import Gallery, Recipe, Trained
 from decode_stream.decoders.scoring.fraction_of_ideal import fraction_of_ideal
 from decode_stream.decoders.scoring.intervals import picture_interval
@@ -46,7 +44,6 @@ __all__ = ["main"]
 _LENGTH = Fraction(3, 5)
 _N_LATENCIES = 21
 _HELD_CONCEPTS = 50
-_TIMED = 200
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,18 +127,6 @@ def _trials(values: FloatArray, which: IntArray, labels: IntArray, recipe: Recip
     return TrialSet(windows, labels, np.zeros(len(which), np.int64))
 
 
-def _gallery(pictures: PictureSet, places: IntArray) -> Gallery:
-    names = tuple(str(place) for place in places)
-    space = EmbeddingSpace("simulated", "layout and meaning", pictures.embeddings.shape[1])
-    return Gallery(names, pictures.embeddings[places].astype(np.float32), space, {}, {})
-
-
-def _numbered(shown: IntArray, places: IntArray) -> tuple[IntArray, IntArray]:
-    """Return the trials that show some of the pictures, and the place of each one's picture among them."""
-    which = np.flatnonzero(np.isin(shown, places))
-    return which, np.searchsorted(places, shown[which]).astype(np.int64)
-
-
 def _fit(
     drawn: _Drawn, modality: Modality, model: Model, options: FitOptions, folder: Path
 ) -> tuple[Trained, Recipe, Calibration, int, float]:
@@ -152,12 +137,12 @@ def _fit(
     rng = np.random.default_rng(options.seed)
     names = np.unique(concepts)
     out = np.isin(concepts, rng.choice(names, min(_HELD_CONCEPTS, len(names) // 4), replace=False))
-    kept = _gallery(drawn.pictures, every[~out])
+    kept = simulated_gallery(drawn.pictures.embeddings, every[~out])
     recipe = _recipe(drawn, modality, model, kept)
-    training = _trials(drawn.train, *_numbered(drawn.shown, every[~out]), recipe, folder)
+    training = _trials(drawn.train, *numbered(drawn.shown, every[~out]), recipe, folder)
     held_pictures = np.sort(rng.permutation(every[out])[:200])
-    held = _trials(drawn.train, *_numbered(drawn.shown, held_pictures), recipe, folder)
-    shown = _gallery(drawn.pictures, held_pictures)
+    held = _trials(drawn.train, *numbered(drawn.shown, held_pictures), recipe, folder)
+    shown = simulated_gallery(drawn.pictures.embeddings, held_pictures)
     began_s = time.process_time()
     trained = fitter(model)(training, recipe, options.of(model, Validation(held, shown.embeddings)))
     took_s = time.process_time() - began_s
@@ -167,35 +152,14 @@ def _fit(
     return trained, recipe, calibration, len(training.labels), took_s
 
 
-def _encoded(
-    trained: Trained, recipe: Recipe, sample: npt.NDArray[np.float32], folder: Path
-) -> tuple[int, float]:
-    """Return the parameters of the exported network, and the milliseconds of one core that a window takes."""
-    import onnxruntime as ort
-
-    model = trained.export(sample)
-    graph = onnx.load_from_string(model).graph
-    n_parameters = sum(int(np.prod(tensor.dims)) for tensor in graph.initializer)
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    given = {"window": sample[0, -1:], "latency_s": np.zeros(1, np.float32)}
-    took_ms = []
-    for _ in range(_TIMED):
-        began_ns = time.thread_time_ns()
-        session.run(["embedding"], given)
-        took_ms.append((time.thread_time_ns() - began_ns) / 1e6)
-    return n_parameters, float(np.median(took_ms))
-
-
 def _measure(
     drawn: _Drawn, modality: Modality, model: Model, options: FitOptions, folder: Path
 ) -> dict[str, object]:
     trained, recipe, calibration, n_training, took_s = _fit(drawn, modality, model, options, folder)
-    gallery = _gallery(drawn.pictures, drawn.test_pictures)
+    gallery = simulated_gallery(drawn.pictures.embeddings, drawn.test_pictures)
     trials = _trials(drawn.test, np.arange(len(drawn.order)), drawn.order, recipe, folder)
     evidence = calibration.log_evidence(similarities(trained, trials, gallery, known=True))
-    n_parameters, window_ms = _encoded(trained, recipe, np.array(trials.windows[:4]), folder)
+    n_parameters, window_ms = encoded(trained, np.array(trials.windows[:4]))
     expected = gallery.embeddings.astype(np.float64) @ drawn.forward.weights + drawn.forward.bias
     row: dict[str, object] = {
         "model": model,
