@@ -12,7 +12,7 @@ from decode_stream.stream.parts import Parts, split
 from decode_stream.stream.recording import Recording
 from decode_stream.stream.types import IntArray
 
-from .cross_fit import N_PARTS, HeldOut, cross_fit, distances, similarities
+from .cross_fit import N_PARTS, HeldOut, cross_fit, distances, similarities, similarities_of_showings
 from .epochs import TrialSet
 from .fit_options import FitOptions, Start, Validation
 from .novelty import Familiar, fit_familiar
@@ -221,7 +221,10 @@ def fit_on_concepts(recipe: Recipe, recordings: Sequence[Recording], fit: Fit, o
     familiar = fit_familiar(training.windows)
     growing = recipe.schedule.first_s is not None
     out_of = distances(familiar, held, recipe)
-    held_out = HeldOut(known, unknown, held.labels, held.runs, trials.overlapping, growing, out_of)
+    again = similarities_of_showings(trained, held, recipe.gallery, int(np.bincount(held.labels).max()))
+    held_out = HeldOut(
+        known, unknown, held.labels, held.runs, trials.overlapping, growing, out_of, of_showings=again
+    )
     features = None
     if trained.structure is not None and shown.structure is not None:
         told = decoded_correlation(trained.structure(held.windows), shown.structure[held.labels])

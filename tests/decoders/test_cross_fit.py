@@ -6,13 +6,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from decode_stream.decoders.calibration import fit_repeat_correlation
 from decode_stream.decoders.cross_fit import N_PARTS, HeldOut, cross_fit
 from decode_stream.decoders.design import design
 from decode_stream.decoders.epochs import TrialSet
 from decode_stream.decoders.fit_options import FitOptions
-from decode_stream.decoders.hold_out import fit_on_runs
+from decode_stream.decoders.gallery_projector import GalleryProjector
+from decode_stream.decoders.hold_out import fit_on_concepts, fit_on_runs
 from decode_stream.decoders.manifest import EmbeddingSpace
-from decode_stream.decoders.recipe import Gallery, Recipe, Trained, category_gallery, cut, scaled
+from decode_stream.decoders.recipe import Fit, Gallery, Recipe, Trained, category_gallery, cut, scaled
 from decode_stream.decoders.trial_spec import TrialSpec
 from decode_stream.replay_data.arrays import ArrayRecording
 from decode_stream.stream.errors import RecordingError
@@ -146,3 +148,54 @@ def test_a_category_that_is_shown_in_one_run_alone_is_refused() -> None:
 def pictures_like(recipe: Recipe) -> Gallery:
     """Return the gallery as one of embeddings, where new entries can be decoded."""
     return replace(recipe.gallery, space=EmbeddingSpace("m", "l", 2))
+
+
+def weighing(rho: tuple[float, ...] | None) -> Fit:
+    """Return a fit of an encoder that tells means, whose showings are weighed."""
+    told = None if rho is None else np.array(rho, np.float32)
+    projector = GalleryProjector(
+        np.eye(2, dtype=np.float32), np.zeros(2, np.float32), gaussian=True, rho=told
+    )
+
+    def embed(windows: np.ndarray, known: bool) -> np.ndarray:
+        means = windows.mean(axis=-1)
+        return np.concatenate([means, np.full((*means.shape[:2], 1), 0.2)], axis=-1)
+
+    return lambda trials, recipe, options: Trained(embed, lambda windows: b"", projector=projector)
+
+
+def test_repeats_of_held_out_runs_are_weighed_as_a_session_weighs_them() -> None:
+    recording = block()
+    recipe = recipe_of(recording, filtered=False)
+    plain, held = (
+        cross_fit(recipe, [recording], weighing(rho), FitOptions(), split(recording, N_PARTS))
+        for rho in (None, (0.5, 0.0))
+    )
+    assert plain.of_showings == {}
+    assert list(held.of_showings) == [2, 4, 8]
+    assert 8 <= np.bincount(held.labels).max() < 16
+    # Entries at right angles: 0.2 of half a square is taken off each number, and weighed with it.
+    np.testing.assert_array_equal(held.known, plain.known)
+    np.testing.assert_allclose(held.of_showings[4], held.known / [1 + 3 * 0.5, 1], atol=1e-6)
+    some = held.labels == 0
+    np.testing.assert_array_equal(held.where(some).of_showings[2], held.of_showings[2][some])
+    calibration = held.calibration()
+    said = {n: calibration.log_evidence(fits) for n, fits in held.of_showings.items()}
+    again = fit_repeat_correlation(calibration, calibration.log_evidence(held.known), held.labels, said)
+    assert calibration.repeat_correlation == again.repeat_correlation
+
+
+def test_repeats_of_held_out_concepts_are_weighed_as_a_session_weighs_them() -> None:
+    recording = block(n_trials=120)
+    recording = replace(
+        recording, markers=tuple((at, str(i % 8)) for i, (at, _) in enumerate(recording.markers))
+    )
+    recipe = recipe_of(recording, filtered=False)
+    names = recipe.gallery.names
+    looks = np.random.default_rng(0).standard_normal((8, 2)).astype(np.float32)
+    recipe = replace(recipe, gallery=Gallery(names, looks, EmbeddingSpace("m", "l", 2), {}, {}))
+    held = fit_on_concepts(recipe, [recording], weighing((0.5, 0.0)), FitOptions()).held_out
+    assert list(held.of_showings) == [2, 4, 8]
+    assert 8 <= np.bincount(held.labels).max() < 16
+    assert held.of_showings[8].shape == held.known.shape == (*held.known.shape[:2], 2)
+    assert held.calibration().repeat_correlation is not None
