@@ -258,6 +258,8 @@ class EvaluateConfig(Reading):
 
     bundle: Annotated[Path | None, Parameter(group=_DECODER)] = None
     """The decoder: a bundle's folder or .zip. None to join summaries that evaluations have written."""
+    others: Annotated[tuple[Path, ...], Parameter(name="--with", group=_DECODER, negative=())] = ()
+    """combined: another decoder of the same recordings and pictures; may be given several times."""
     provider: Annotated[Provider, Parameter(group=_DECODER)] = "cpu"
     """What runs the decoder."""
     protocol: Annotated[str, Parameter(group=_PROTOCOL)] = "exact"

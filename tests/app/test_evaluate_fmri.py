@@ -13,6 +13,7 @@ from decode_stream.decoders.scoring.identification import k_way, two_way
 from decode_stream.replay_data.open import open_recording
 from decode_stream.stream.errors import UsageError
 
+from ..decoders.bundles import linear_onnx
 from .fmri_labs import bent_onnx, betas, fmri_bundle, looks, weights
 
 N = 12
@@ -127,3 +128,60 @@ def test_fewer_pictures_than_a_batch_are_all_taken_and_it_is_said(
     for name in ("retrieval-mindeye", "retrieval-mindeye2", "retrieval-mind-reader"):
         with pytest.raises(UsageError, match=f"{name} needs trials of at least two pictures"):
             run(only, "--bundle", bundle, "--protocol", name)
+
+
+def test_decoders_are_combined_over_one_gallery_whatever_its_order(
+    run: Callable[..., tuple[str, dict[str, Any]]], sessions: list[Path], tmp_path: Path
+) -> None:
+    back = np.linalg.pinv(weights())
+    # Each decoder knows half of what there is to know, and the second one's gallery is turned around.
+    halves = [back * np.repeat([1, 0.1], 2), back * np.repeat([0.1, 1], 2)]
+    turned = tuple(reversed(NAMES))
+    labels = {str(i): name for i, name in enumerate(NAMES)}
+    one = fmri_bundle(
+        tmp_path / "one.bundle", NAMES, looks(N), encoder=linear_onnx(halves[0]), labels=labels, weight=2.0
+    )
+    two = fmri_bundle(
+        tmp_path / "two.bundle", turned, looks(N)[::-1], encoder=linear_onnx(halves[1]), labels=labels
+    )
+    text, told = run(*sessions, "--bundle", one, "--with", two, "--protocol", "exact")
+    truth, seen = shown_and_seen(sessions)
+    each = [cosines(seen @ half, looks(N)) for half in halves]
+    right = {
+        "summed log-evidence of 2": (2 * each[0] + 5 * each[1]).argmax(axis=1) == truth,
+        "mean cosine of 2": (each[0] + each[1]).argmax(axis=1) == truth,
+        "one alone": each[0].argmax(axis=1) == truth,
+        "two alone": each[1].argmax(axis=1) == truth,
+    }
+    measured = told["protocols"]["combined"]
+    found = values(measured)
+    for name, hit in right.items():
+        assert found[f"top-1 of 12, {name}"] == pytest.approx(hit.mean())
+    gain = right["mean cosine of 2"].astype(float) - right["two alone"]
+    assert found["mean cosine of 2, minus two alone"] == pytest.approx(gain.mean())
+    better, worse = (gain > 0).sum(), (gain < 0).sum()
+    assert better > worse
+    note = f"mean cosine of 2, minus two alone: better on {better} trials, worse on {worse}; exact McNemar p"
+    assert note in text
+    assert [other["name"] for other in told["with"]] == ["two"]
+    # A third of the same name is told apart by number.
+    _, told = run(*sessions, "--bundle", one, "--with", two, "--with", two)
+    assert "top-1 of 12, two (2) alone" in values(told["protocols"]["combined"])
+
+
+def test_decoders_that_do_not_go_together_are_refused(
+    run: Callable[..., tuple[str, dict[str, Any]]], sessions: list[Path], tmp_path: Path
+) -> None:
+    one = fmri_bundle(tmp_path / "one.bundle", NAMES, looks(N))
+    less = fmri_bundle(tmp_path / "less.bundle", ("q", *NAMES[2:]), looks(N)[1:], labels={"2": "p2"})
+    with pytest.raises(
+        UsageError,
+        match=r"less.bundle chooses among 11 entries.*lacks: p0, p1; it adds: q\. .*decode-stream gallery",
+    ):
+        run(*sessions, "--bundle", one, "--with", less)
+    moved = {str(i): NAMES[(i + 1) % N] for i in range(N)}
+    other = fmri_bundle(tmp_path / "other.bundle", NAMES, looks(N), labels=moved)
+    with pytest.raises(UsageError, match=r"other takes for 'p\d+' what one takes for 'p\d+', in 36 of 36"):
+        run(*sessions, "--bundle", one, "--with", other)
+    with pytest.raises(UsageError, match="give the others with --with BUNDLE"):
+        run(*sessions, "--bundle", one, "--protocol", "combined")

@@ -25,6 +25,7 @@ from decode_stream.summary import accuracy_summary, bundle_summary, check_writab
 from .evaluation import Evaluation, check_pictures
 from .figure import check_figure, draw_figure
 from .join import is_summary, join_summaries
+from .measure_combined import check_galleries
 from .protocols import PROTOCOLS, TRANSDUCTIVE, chosen, list_protocols
 from .table import print_measured, print_notes
 
@@ -50,6 +51,8 @@ def evaluate_bundle(paths: Sequence[Path], config: EvaluateConfig) -> int:
         return 0
     asked = chosen(config.protocol, PROTOCOLS, "--protocol")
     transductive = chosen(config.transductive, TRANSDUCTIVE, "--transductive")
+    if config.others and "combined" not in asked:
+        asked = (*asked, "combined")
     if not paths:
         raise UsageError("evaluate needs recordings: decode-stream evaluate RECORDING... --bundle PATH")
     if config.json is not None:
@@ -60,7 +63,7 @@ def evaluate_bundle(paths: Sequence[Path], config: EvaluateConfig) -> int:
         return join_summaries(paths, config)
     if config.bundle is None:
         raise UsageError("evaluate requires the decoder: give --bundle PATH, a bundle's folder or .zip.")
-    evaluation, rows = _decode(paths, config, windows=any(PROTOCOLS[name].needs_windows for name in asked))
+    evaluation, rows = _decode_by_all(paths, config, asked)
     measured = {name: PROTOCOLS[name].measure(evaluation, PROTOCOLS[name].says) for name in asked}
     beyond = {name: TRANSDUCTIVE[name].measure(evaluation, TRANSDUCTIVE[name].says) for name in transductive}
     accuracy = accuracy_summary(evaluation.scores)
@@ -78,13 +81,27 @@ def evaluate_bundle(paths: Sequence[Path], config: EvaluateConfig) -> int:
     return 0
 
 
+def _decode_by_all(
+    paths: Sequence[Path], config: EvaluateConfig, asked: Sequence[str]
+) -> tuple[Evaluation, list[dict[str, Any]]]:
+    """Decode every recording by the decoder and by those that it is combined with."""
+    assert config.bundle is not None
+    if "combined" in asked and not config.others:
+        raise UsageError("combined puts several decoders together: give the others with --with BUNDLE.")
+    centres = None if config.centres is None else load_bundle(config.centres)
+    every = [load_bundle(path) for path in (config.bundle, *config.others)]
+    for path, other in zip(config.others, every[1:], strict=True):
+        check_galleries(every[0], other, str(path))
+    windows = any(PROTOCOLS[name].needs_windows for name in asked)
+    evaluation, rows = _decode(paths, config, every[0], windows=windows)
+    others = [_decode(paths, config, other, windows=False)[0] for other in every[1:]]
+    return replace(evaluation, centres=centres, others=others), rows
+
+
 def _decode(
-    paths: Sequence[Path], config: EvaluateConfig, *, windows: bool
+    paths: Sequence[Path], config: EvaluateConfig, bundle: Bundle, *, windows: bool
 ) -> tuple[Evaluation, list[dict[str, Any]]]:
     """Decode every recording as a session would, and keep what was decoded."""
-    assert config.bundle is not None
-    bundle = load_bundle(config.bundle)
-    centres = None if config.centres is None else load_bundle(config.centres)
     stimuli = bundle.manifest.stimuli(parse_events(config.events))
     encoder = Encoder(bundle, config.provider)
     scores = Scores(len(bundle.manifest.gallery), pictures=not bundle.manifest.space.of_categories)
@@ -119,7 +136,7 @@ def _decode(
         decoded: Decoded = keeper.decoded(scores)
     if used := [row["recording"] for row in rows if row["trained_on"]]:
         scores.caveat = f"NOT HELD OUT: the decoder was trained on {', '.join(used)}"
-    return Evaluation(decoded, encoder, recordings, stimuli, centres, config.seed), rows
+    return Evaluation(decoded, encoder, recordings, stimuli, seed=config.seed), rows
 
 
 def _decoded_recording(
@@ -166,6 +183,7 @@ def _summary(
             "seed": training.seed,
             "n_trials": training.n_trials,
         },
+        "with": [bundle_summary(other.bundle) for other in evaluation.others],
         "provider": evaluation.encoder.provider,
         "recordings": rows,
         "notes": notes,

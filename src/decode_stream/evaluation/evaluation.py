@@ -34,6 +34,8 @@ class Evaluation:
         Whose gallery holds other pictures of the concepts.
     seed : int
         Of shuffles, draws and groups.
+    others : sequence of Evaluation
+        What other decoders say of the same recordings.
     """
 
     decoded: Decoded
@@ -42,6 +44,7 @@ class Evaluation:
     stimuli: Mapping[str, int]
     centres: Bundle | None = None
     seed: int = 0
+    others: Sequence["Evaluation"] = ()
 
     @property
     def bundle(self) -> Bundle:

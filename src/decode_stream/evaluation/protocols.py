@@ -8,6 +8,7 @@ from decode_stream.decoders.scoring.measured import Measured
 from decode_stream.stream.errors import UsageError, did_you_mean
 
 from .evaluation import Evaluation
+from .measure_combined import measure_combined
 from .measure_control import measure_ideal, measure_shuffled
 from .measure_latency import measure_generalisation, measure_latency, measure_linear_generalisation
 from .measure_pictures import measure_concept, measure_exact, measure_identification, measure_k_way
@@ -106,6 +107,13 @@ PROTOCOLS: dict[str, Protocol] = {
         "pictures, bootstrap interval over pictures.",
         measure_repeats,
         needs_windows=True,
+    ),
+    "combined": Protocol(
+        "Several decoders together, those of --bundle and of each --with: the same trials by the sum of their "
+        "calibrated log-evidence (a product of experts) and by the mean of their plain cosines, as Mind Reader adds "
+        "the similarities of its mappers (Lin et al. 2022), each beside every decoder alone, with paired differences "
+        "and McNemar's exact test; exact image, single trials, chance 1 / gallery, n trials, interval as for exact.",
+        measure_combined,
     ),
     "shuffled": Protocol(
         "Shuffled-label control: exact image with the labels permuted within runs, 1000 times, the decoder as it is; "
