@@ -1,6 +1,7 @@
 """The protocol that puts showings of a picture together."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -12,8 +13,11 @@ from decode_stream.stream.errors import UsageError
 from decode_stream.stream.types import FloatArray, IntArray
 
 from .evaluation import Evaluation
+from .showings import averaged_after, averaged_before
 
 __all__ = ["measure_repeats"]
+
+_Average = Callable[[Evaluation, Sequence[IntArray]], FloatArray]
 
 #: Windows that may be decoded anew for means of signals, which take one draw of groups instead of five beyond it.
 _MANY_WINDOWS = 20_000
@@ -34,8 +38,8 @@ def measure_repeats(evaluation: Evaluation, says: str) -> Measured:
     seeds = tuple(range(evaluation.seed, evaluation.seed + 5))
     few = truth.size * evaluation.bundle.manifest.n_latencies <= _MANY_WINDOWS
     ways: list[tuple[str, Callable[[Sequence[IntArray]], FloatArray], tuple[int, ...]]] = [
-        ("signals averaged", lambda groups: _of_signals(evaluation, groups), seeds if few else seeds[:1]),
-        ("embeddings averaged", lambda groups: _of_embeddings(evaluation, groups), seeds),
+        ("signals averaged", partial(_evidence, evaluation, averaged_before), seeds if few else seeds[:1]),
+        ("embeddings averaged", partial(_evidence, evaluation, averaged_after), seeds),
         ("log-evidence summed", decoded.evidence_of_showings, seeds),
     ]
     curves, n_pictures = [], np.zeros(len(sizes), np.int64)
@@ -83,27 +87,8 @@ def _of_categories(evaluation: Evaluation) -> tuple[str, ...]:
     return ("entries of the gallery are categories: showings put together may be of different pictures",)
 
 
-def _of_embeddings(evaluation: Evaluation, groups: Sequence[IntArray]) -> FloatArray:
-    """Return the evidence of the mean output of the encoder, latency by latency."""
-    embeddings = evaluation.decoded.embeddings
-    return _evidence(evaluation, np.array([embeddings[group].mean(axis=0) for group in groups]))
-
-
-def _of_signals(evaluation: Evaluation, groups: Sequence[IntArray]) -> FloatArray:
-    """Return the evidence of mean windows, which are decoded as if they were single ones."""
-    manifest, windows = evaluation.bundle.manifest, evaluation.decoded.windows
-    assert windows is not None
-    latencies_s = np.array([manifest.schedule.latency_s(k) for k in range(manifest.n_latencies)])
-    embeddings = [
-        evaluation.encode(windows[group].mean(axis=0), latencies_s)
-        if len(group) > 1
-        else evaluation.decoded.embeddings[group[0]]
-        for group in groups
-    ]
-    return _evidence(evaluation, np.array(embeddings))
-
-
-def _evidence(evaluation: Evaluation, embeddings: FloatArray) -> FloatArray:
+def _evidence(evaluation: Evaluation, average: _Average, groups: Sequence[IntArray]) -> FloatArray:
+    """Return the evidence of averages, latency by latency."""
     bundle = evaluation.bundle
-    fits = similarity_rows(embeddings, bundle.gallery, bundle.norm)
+    fits = similarity_rows(average(evaluation, groups), bundle.gallery, bundle.norm)
     return evaluation.decoded.evidence_until(fits, -1)
