@@ -1,6 +1,7 @@
 """Channels, chain and windows for recordings of one layout and rate."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from decode_stream.stream.errors import RecordingError, UsageError
 from decode_stream.stream.recording import Recording
@@ -12,7 +13,7 @@ from .chains import DECODER_HZ, design_chain, pick_channels, volume_schedule, wh
 from .recipe import Gallery, Recipe
 from .trial_spec import TrialSpec, trial_schedule, trial_window
 
-__all__ = ["check_alike", "design"]
+__all__ = ["check_alike", "design", "redesign"]
 
 # Of thousands of voxels, one at an edge goes far out whenever the head moves: that withholds no trial.
 _VOLUMES = WindowSpec(clamp=5.0)
@@ -79,6 +80,32 @@ def design(
         marker_offset_s,
         onset_channel,
     )
+
+
+def redesign(recipe: Recipe, recordings: Sequence[Recording], names: Sequence[str] | None) -> Recipe:
+    """Return a recipe for recordings of other channels, such as of another person's voxels; all else stays.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        Not scaled yet.
+    recordings : sequence of Recording
+        Of the same layout and rate.
+    names : sequence of str or None
+        As for `design`.
+
+    Raises
+    ------
+    UsageError
+        If the channels are not there.
+    RecordingError
+        If the recordings do not all have them.
+    """
+    channels = pick_channels(recordings[0].channels, recipe.modality, names)
+    check_alike(recordings[0], recordings[1:], channels, recipe.modality)
+    picked = whole_chain(channels, recordings[0].sfreq_hz)
+    chain = replace(recipe.chain, channels=picked.channels, units=picked.units)
+    return replace(recipe, channels=tuple(channels), chain=chain)
 
 
 def check_alike(

@@ -91,11 +91,16 @@ class TrialSet:
 
     @classmethod
     def joined(cls, parts: Sequence["TrialSet"]) -> "TrialSet":
-        """Return the trials of several people, a set each, in a file of their own; runs are numbered on."""
-        shape = (sum(len(part.labels) for part in parts), *parts[0].windows.shape[1:])
+        """Return the trials of several people, a set each, in a file of their own; runs are numbered on.
+
+        Whoever has fewer channels than another has zeros behind them.
+        """
+        n_latencies, _, n_times = parts[0].windows.shape[1:]
+        n_channels = max(part.windows.shape[2] for part in parts)
+        shape = (sum(len(part.labels) for part in parts), n_latencies, n_channels, n_times)
         n_runs = np.cumsum([0, *(int(part.runs.max(initial=-1)) + 1 for part in parts)])
         blocks = (
-            part.windows[start : start + _COPIED]
+            _widened(part.windows[start : start + _COPIED], n_channels)
             for part in parts
             for start in range(0, len(part.labels), _COPIED)
         )
@@ -107,6 +112,12 @@ class TrialSet:
             any(part.overlapping for part in parts),
             np.repeat(np.arange(len(parts)), [len(part.labels) for part in parts]),
         )
+
+
+def _widened(windows: npt.NDArray[np.float32], n_channels: int) -> npt.NDArray[np.float32]:
+    """Return windows with zeros behind their channels."""
+    n_more = n_channels - windows.shape[2]
+    return np.pad(windows, ((0, 0), (0, 0), (0, n_more), (0, 0))) if n_more else windows
 
 
 def _in_file(blocks: Iterable[npt.NDArray[np.float32]], shape: tuple[int, ...]) -> npt.NDArray[np.float32]:

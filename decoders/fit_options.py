@@ -39,6 +39,8 @@ class Start:
         Where `weights` come from in the end, if from public ones.
     learnt_first : tuple of str
         In words what `weights` were learnt from.
+    channels : tuple of str or None
+        Those of the one person whose `weights` they are, in order; None where they are of others.
     """
 
     weights: Weights | None = None
@@ -46,6 +48,7 @@ class Start:
     person: str = ""
     origin: PublicWeights | None = None
     learnt_first: tuple[str, ...] = ()
+    channels: tuple[str, ...] | None = None
 
     @property
     def as_published(self) -> bool:

@@ -108,14 +108,18 @@ def _parts(recording: Recording) -> Parts:
 
 
 def fit_others(
-    recipe: Recipe, others: Mapping[str, Sequence[Recording]], fit: Fit, options: FitOptions
+    recipes: Mapping[str, Recipe],
+    others: Mapping[str, Sequence[Recording]],
+    fit: Fit,
+    options: FitOptions,
 ) -> Start:
     """Fit on the trials of other people, each scaled by their own recordings, for a fine-tuning to begin with.
 
     Parameters
     ----------
-    recipe : Recipe
-        Of the person to come; not scaled. Its gallery holds what may be trained on.
+    recipes : mapping of str to Recipe
+        By person; not scaled. They differ in the channels at most, and the fit gets that of who has most. Their gallery
+        holds what may be trained on.
     others : mapping of str to sequence of Recording
         Recordings by person.
 
@@ -127,13 +131,14 @@ def fit_others(
     parts = []
     for name, recordings in others.items():
         options.report(f"reading {name}")
-        parts.append(cut(scaled(recipe, recordings), recordings))
+        parts.append(cut(scaled(recipes[name], recordings), recordings))
         if left_out := parts[-1].left_out:
             told = left_out_told(left_out)
             options.report(f"{name}: {len(parts[-1].labels)} trials read; left out or held out: {told}")
     people = "another person" if len(others) == 1 else f"{len(others)} other people"
     options.report(f"fitting on {people} first")
-    trained = fit(TrialSet.joined(parts), recipe, options.of("others"))
+    widest = max(recipes.values(), key=lambda recipe: recipe.chain.n_out)
+    trained = fit(TrialSet.joined(parts), widest, options.of("others"))
     return Start(trained.weights)
 
 

@@ -19,6 +19,7 @@ from .fit_options import FitOptions, Weights
 from .gallery_projector import GalleryProjector
 from .manifest import CATEGORIES, EmbeddingSpace, PublicWeights
 from .scaling import robust_scale
+from .targets.captions import CaptionEmbeddings
 
 __all__ = [
     "Check",
@@ -55,6 +56,8 @@ class Gallery:
         Embeddings that say where things are and what they look like, for an encoder with a second head.
     structure_space : EmbeddingSpace or None
         Where those live.
+    captions : CaptionEmbeddings or None
+        What else may stand for each entry in training, where it has captions.
     """
 
     names: tuple[str, ...]
@@ -65,6 +68,7 @@ class Gallery:
     concepts: tuple[str, ...] = ()
     structure: npt.NDArray[np.float32] | None = None
     structure_space: EmbeddingSpace | None = None
+    captions: CaptionEmbeddings | None = None
 
     @property
     def structure_dim(self) -> int:
@@ -88,6 +92,7 @@ class Gallery:
             thumbnails={name: png for name, png in self.thumbnails.items() if name in chosen},
             concepts=tuple(self.concepts[i] for i in places) if self.concepts else (),
             structure=None if self.structure is None else self.structure[places],
+            captions=None if self.captions is None else self.captions.rows(places),
         )
 
 

@@ -21,7 +21,8 @@ class KnowsPeople(Protocol):
         """Return the weights of a network of the same make, for other people, as this one may load them.
 
         Whoever is new begins at the mean of the people known: their layers differ, and the mean is as near to all of
-        them as one can be. The papers train and test on the same people and say nothing of new ones.
+        them as one can be. The papers train and test on the same people and say nothing of new ones. Layers of voxels,
+        of which each person has others, have no mean, and begin at random (MindEye2).
 
         Parameters
         ----------

@@ -40,19 +40,13 @@ class CaptionEmbeddings:
         means: Embeddings = (sums / np.diff(self.starts)[:, None]).astype(np.float32)
         return means
 
-    def draw(self, pictures: IntArray, rng: np.random.Generator) -> Embeddings:
-        """Return one caption of each of some pictures, at random: the target of one training step.
-
-        Parameters
-        ----------
-        pictures : array of shape (n,), int64
-
-        Returns
-        -------
-        array of shape (n, dimension), float32
-        """
-        chosen: Embeddings = self.embeddings[rng.integers(self.starts[pictures], self.starts[pictures + 1])]
-        return chosen
+    def rows(self, pictures: IntArray) -> "CaptionEmbeddings":
+        """Return the captions of some pictures, shape (n,), int64, in the order of their places."""
+        places = [np.arange(self.starts[i], self.starts[i + 1]) for i in pictures]
+        starts = np.cumsum([0, *(len(some) for some in places)], dtype=np.int64)
+        return CaptionEmbeddings(
+            self.embeddings[np.concatenate(places)] if places else self.embeddings[:0], starts
+        )
 
 
 def match_probabilities(

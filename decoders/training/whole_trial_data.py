@@ -30,6 +30,8 @@ class TrainingTrials:
     text_targets : array-like of shape (n_pictures, dimension), or None
     people : array of shape (n_trials,), int64, or None
         Whose trial each is, where the subjects do not tell.
+    choices : array of shape (n_pictures + 1,), int64, or None
+        Of pictures with several targets: picture i has the rows [choices[i], choices[i + 1]), and labels are pictures.
     """
 
     epochs: TrialArray
@@ -38,6 +40,7 @@ class TrainingTrials:
     subjects: IntArray | None
     text_targets: TrialArray | None
     people: IntArray | None = None
+    choices: IntArray | None = None
 
     @property
     def whose(self) -> IntArray | None:
@@ -81,7 +84,7 @@ def identity(
         "module": type(module).__name__,
         "weights at the beginning": module_digest(module),
         "trained parameters": hashlib.sha256("\n".join(trained).encode()).hexdigest(),
-        "trials": array_digest(data.epochs, data.labels, data.subjects, data.people),
+        "trials": array_digest(data.epochs, data.labels, data.subjects, data.people, data.choices),
         "targets": array_digest(data.targets, data.text_targets),
         "validation trials": None
         if valid is None
@@ -119,7 +122,7 @@ def check_trials(data: TrainingTrials, settings: WholeTrialSettings) -> None:
             f"There are {n} trials of {len(np.unique(data.labels))} pictures to train on, and an encoder learns to "
             "tell pictures apart: at least 2 are needed. Record more, or hold out less."
         )
-    _check_labels(data.labels, n_pictures)
+    _check_labels(data.labels, n_pictures if data.choices is None else len(data.choices) - 1)
     stops = settings.truncate.n_times if settings.truncate is not None else (1,)
     if max(stops) > data.epochs.shape[2]:
         raise ValueError(f"Trials of {data.epochs.shape[2]} samples are not truncated after {max(stops)}.")

@@ -38,6 +38,7 @@ def fit_whole_trials(
     *,
     subjects: IntArray | None = None,
     people: IntArray | None = None,
+    choices: IntArray | None = None,
     text_targets: TrialArray | None = None,
     settings: WholeTrialSettings | None = None,
     valid: ValidationTrials | None = None,
@@ -65,6 +66,9 @@ def fit_whole_trials(
     people : array of shape (n_trials,), int64, optional
         Whose trial each is, where the module is not to know: trials of two people are neither averaged nor mixed. By
         default `subjects` tell.
+    choices : array of shape (n_pictures + 1,), int64, optional
+        Where a picture has several targets, such as captions: picture i has the rows [choices[i], choices[i + 1]) of
+        `targets`, of which every step draws one, and labels are pictures instead of rows.
     text_targets : array-like of shape (n_pictures, dimension), optional
         What a loss with a `text_weight` is for.
     settings : WholeTrialSettings, optional
@@ -94,7 +98,7 @@ def fit_whole_trials(
         If shapes and labels do not fit together.
     """
     settings = settings or WholeTrialSettings()
-    data = TrainingTrials(epochs, labels, targets, subjects, text_targets, people)
+    data = TrainingTrials(epochs, labels, targets, subjects, text_targets, people, choices)
     check_trials(data, settings)
     check_validation(valid, len(targets), settings)
     device = next(module.parameters()).device
@@ -170,7 +174,7 @@ class _Fit:
             epochs, mixture = self._drawn(on_device(read_rows(data.epochs, batch), self.device), trials)
             subject = None if data.subjects is None else on_device(data.subjects[trials], self.device)
             embeddings = self.objective.embed(self.module, epochs, subject)
-            loss = self.objective(self.module, embeddings, data.labels[trials], mixture)
+            loss = self.objective(self.module, embeddings, self._targets_of(trials), mixture)
             self.run.step(loss)
             total += float(loss.detach()) * len(batch)
         return total / len(rows)
@@ -180,6 +184,15 @@ class _Fit:
         data, settings = self.data, self.settings
         one = settings.one_repeat
         return plan_rows(data.labels, data.whose, settings.average_repeats, generator, one_repeat=one)
+
+    def _targets_of(self, trials: IntArray) -> IntArray:
+        """Return the row of the targets of each trial; of pictures with several, one drawn for all their trials."""
+        labels, choices = self.data.labels[trials], self.data.choices
+        if choices is None:
+            return labels
+        pictures, places = np.unique(labels, return_inverse=True)
+        drawn: IntArray = self.generator.integers(choices[pictures], choices[pictures + 1])[places]
+        return drawn
 
     def _drawn(self, epochs: Tensor, trials: IntArray) -> tuple[Tensor, Mixture | None]:
         """Augment, mix and truncate trials: what has not happened yet is in no mixture either."""

@@ -35,18 +35,18 @@ def test_captions_above_half_of_the_best_are_kept() -> None:
     assert vetted(np.array([1.0])).tolist() == [True]
 
 
-def test_the_kept_are_averaged_or_drawn() -> None:
+def test_the_kept_are_averaged_or_chosen() -> None:
     other = np.array([[0, 7], [0, 2]], np.float32)
     kept = vet(np.stack([PICTURE, [0, 1]]).astype(np.float32), np.concatenate([CAPTIONS, other]), [4, 2], 2.0)
     assert kept.starts.tolist() == [0, 2, 4]
     np.testing.assert_allclose(kept.embeddings, [[1, 0], [0.8, 0.6], [0, 1], [0, 1]], rtol=1e-6)
     np.testing.assert_allclose(kept.mean(), [[0.9, 0.3], [0, 1]], rtol=1e-6)
-    pictures = np.tile([0, 1], 200)
-    drawn = kept.draw(pictures, np.random.default_rng(0))
-    np.testing.assert_array_equal(drawn, kept.draw(pictures, np.random.default_rng(0)))
-    share = (drawn[pictures == 0] == [1, 0]).all(axis=1).mean()
-    assert 0.35 < share < 0.65
-    np.testing.assert_allclose(drawn[pictures == 1], [[0, 1]] * 200)
+    turned = kept.rows(np.array([1, 0]))
+    assert turned.starts.tolist() == [0, 2, 4]
+    np.testing.assert_allclose(turned.mean(), kept.mean()[::-1])
+    first = kept.rows(np.array([0]))
+    np.testing.assert_allclose(first.embeddings, [[1, 0], [0.8, 0.6]], rtol=1e-6)
+    assert kept.rows(np.array([], np.int64)).starts.tolist() == [0]
 
 
 def test_what_is_clamped_is_compared_before() -> None:

@@ -13,7 +13,7 @@ from decode_stream.decoders.encoders.whole_trial import KnowsPeople, WholeTrial,
 from decode_stream.decoders.epochs import TrialSet, grown
 from decode_stream.decoders.fit_options import FitOptions
 from decode_stream.decoders.manifest import PublicWeights
-from decode_stream.decoders.recipe import Check, Fit, Recipe, Trained
+from decode_stream.decoders.recipe import Check, Fit, Gallery, Recipe, Trained
 from decode_stream.decoders.runtime import UNKNOWN_LATENCY
 from decode_stream.decoders.training.augmentations import Truncation
 from decode_stream.decoders.training.loss_spec import LossSpec
@@ -23,7 +23,7 @@ from decode_stream.decoders.training.whole_trials import fit_whole_trials
 from decode_stream.export.onnx import export_encoder
 
 from .network_state import origin_of, state_of, told_too_few, with_options
-from .whole_trial_models import PUBLISHED, told_places, whole_trial_network
+from .whole_trial_models import PUBLISHED, told_places, told_voxels, whole_trial_network
 
 __all__ = ["whole_trial_check", "whole_trial_fit"]
 
@@ -38,9 +38,8 @@ def whole_trial_check(model: Model) -> Check:
 
     def check(recipe: Recipe, options: FitOptions) -> PublicWeights | None:
         module = whole_trial_network(model, recipe, options.start, options.seed)
-        if note := told_places(model, recipe):
-            options.report(note)
-        for note in told_too_few(_asked(model, recipe, options)):
+        notes = (told_places(model, recipe), told_voxels(recipe, options.start))
+        for note in (*filter(None, notes), *told_too_few(_asked(model, recipe, options))):
             options.report(note)
         return origin_of(module, options.start)
 
@@ -60,13 +59,15 @@ def _fit(model: Model, trials: TrialSet, recipe: Recipe, options: FitOptions) ->
     people = trials.people
     n_people = 0 if people is None else int(people.max()) + 1
     module = whole_trial_network(model, recipe, options.start, options.seed, n_people=n_people)
-    targets, structure_dim = _targets(recipe.gallery.embeddings, recipe.gallery.structure)
+    gallery, structure_dim = recipe.gallery, recipe.gallery.structure_dim
+    unit = PUBLISHED[model].unit_targets and gallery.space.norm == "unit"
+    targets = _training_targets(gallery, unit)
     valid = None
     if options.valid is not None:
         held = options.valid
         valid = ValidationTrials(held.trials.windows[:, 0], held.trials.labels + len(targets))
-        targets = np.concatenate([targets, _targets(held.embeddings, held.structure)[0]])
-    asked = _asked(model, recipe, options)
+        targets = np.concatenate([targets, _targets(held.embeddings, held.structure, unit)])
+    asked = _asked(model, recipe, options, n_people)
     settings = _settings(asked, recipe, structure_dim, options.seed, validated=valid is not None)
     module.to("cuda" if torch.cuda.is_available() else "cpu")
     fit_whole_trials(
@@ -76,6 +77,7 @@ def _fit(model: Model, trials: TrialSet, recipe: Recipe, options: FitOptions) ->
         targets,
         subjects=people if isinstance(module, KnowsPeople) else None,
         people=people,
+        choices=None if gallery.captions is None else gallery.captions.starts,
         settings=settings,
         valid=valid,
         checkpoint=options.folder,
@@ -84,22 +86,32 @@ def _fit(model: Model, trials: TrialSet, recipe: Recipe, options: FitOptions) ->
     return _trained(module.to("cpu"), recipe, structure_dim, settings.batch_size)
 
 
+def _training_targets(gallery: Gallery, unit: bool) -> npt.NDArray[np.float32]:
+    """Return what trials are trained against: a row an entry, or where it has captions a row each."""
+    captions, structure = gallery.captions, gallery.structure
+    if captions is None:
+        return _targets(gallery.embeddings, structure, unit)
+    again = None if structure is None else np.repeat(structure, np.diff(captions.starts), axis=0)
+    return _targets(captions.embeddings, again, unit)
+
+
 def _targets(
-    embeddings: npt.NDArray[np.float32], structure: npt.NDArray[np.float32] | None
-) -> tuple[npt.NDArray[np.float32], int]:
-    """Return the targets of both heads side by side, and the dimension of the second; 0 without one."""
-    if structure is None:
-        return embeddings, 0
-    return np.concatenate([embeddings, structure], axis=1), structure.shape[1]
+    embeddings: npt.NDArray[np.float32], structure: npt.NDArray[np.float32] | None, unit: bool
+) -> npt.NDArray[np.float32]:
+    """Return the targets of both heads side by side, those of the first of unit length where that is asked for."""
+    if unit:
+        embeddings = embeddings / np.maximum(np.linalg.norm(embeddings, axis=1, keepdims=True), 1e-12)
+    return embeddings if structure is None else np.concatenate([embeddings, structure], axis=1)
 
 
-def _asked(model: Model, recipe: Recipe, options: FitOptions) -> WholeTrialSettings:
+def _asked(model: Model, recipe: Recipe, options: FitOptions, n_people: int = 0) -> WholeTrialSettings:
     """Return how the model's paper trains it, with what is asked for in its place."""
     published = PUBLISHED[model].settings
+    share = PUBLISHED[model].rate_share(recipe, options.start, n_people)
     if recipe.gallery.space.norm == "none":
         # A category is no picture: what shows it again is no repeat.
         published = replace(published, loss=_CATEGORIES, one_repeat=False)
-    return with_options(published, options)
+    return with_options(published, options, fine_tuning=share)
 
 
 def _settings(

@@ -1,35 +1,18 @@
 """Whether a network can be trained in the memory that there is, before any of it is taken; needs torch."""
 
-import os
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 from torch import nn
 
 from decode_stream.config import Model
+from decode_stream.free_memory import free_bytes
 from decode_stream.stream.errors import UsageError
 
-__all__ = ["check_memory", "free_memory"]
+__all__ = ["check_memory"]
 
 #: Of a parameter in training: itself, its gradient, AdamW's two moments, and its value at the best epoch.
 _BYTES_A_PARAMETER = 5 * 4
-
-
-def free_memory() -> int | None:
-    """Return the memory that a training may take, bytes: of the GPU, where one trains; None where nobody tells."""
-    if torch.cuda.is_available():
-        return int(torch.cuda.mem_get_info()[0])
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        told = dict(line.split(":", 1) for line in lines)
-        return int(told["MemAvailable"].split()[0]) * 1024
-    except (OSError, KeyError, ValueError):
-        pass
-    try:  # what there is, of which not all is free
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, OSError, ValueError):
-        return None
 
 
 def check_memory(make: Callable[[], nn.Module], model: Model, n_channels: int, dimension: int) -> None:
@@ -46,7 +29,8 @@ def check_memory(make: Callable[[], nn.Module], model: Model, n_channels: int, d
     ------
     UsageError
     """
-    free = free_memory()
+    on_gpu = torch.cuda.is_available()
+    free = torch.cuda.mem_get_info()[0] if on_gpu else free_bytes()
     if free is None:
         return
     with torch.device("meta"):
@@ -54,7 +38,7 @@ def check_memory(make: Callable[[], nn.Module], model: Model, n_channels: int, d
     needed = n_parameters * _BYTES_A_PARAMETER
     if needed <= free:
         return
-    where = "the GPU" if torch.cuda.is_available() else "this machine"
+    where = "the GPU" if on_gpu else "this machine"
     raise UsageError(
         f"--model {model} has {n_parameters / 1e6:.0f} million parameters from {n_channels} voxels to {dimension} "
         f"numbers, and takes {needed / 1e9:.1f} GB to train; {where} has {free / 1e9:.1f} GB free. Give a smaller "

@@ -20,7 +20,7 @@ from decode_stream.decoders.training.schedules import STEP_EPOCHS
 from decode_stream.decoders.training.whole_trial_settings import WholeTrialSettings
 from decode_stream.stream.errors import UsageError
 
-__all__ = ["begin", "check_public", "origin_of", "state_of", "told_too_few", "with_options"]
+__all__ = ["FINE_TUNING", "begin", "check_public", "origin_of", "state_of", "told_too_few", "with_options"]
 
 #: A network that was trained before learns at this share of its rate: UBP's 1e-5 after 1e-4.
 FINE_TUNING = 0.1
@@ -28,10 +28,15 @@ FINE_TUNING = 0.1
 _Settings = TypeVar("_Settings", FitSettings, WholeTrialSettings)
 
 
-def begin(module: nn.Module, start: Start) -> None:
+def begin(module: nn.Module, start: Start, *, known: bool = False) -> None:
     """Give a module the weights that it is to begin with.
 
-    Where it has a layer for each person and the weights are of others, its people begin at the mean of those.
+    Where it has a layer for each person and the weights are of others, its people begin as it says; see `KnowsPeople`.
+
+    Parameters
+    ----------
+    known : bool
+        Whether the weights are of one person, and that person's channels are those of the module.
 
     Raises
     ------
@@ -42,7 +47,7 @@ def begin(module: nn.Module, start: Start) -> None:
         _begin_as_published(module, start)
     if start.weights is not None:
         weights = {name: torch.tensor(value) for name, value in start.weights.items()}
-        if isinstance(module, KnowsPeople) and module.state_dict().keys() == weights.keys():
+        if not known and isinstance(module, KnowsPeople) and module.state_dict().keys() == weights.keys():
             weights = module.for_new_people(weights)
         if differ := _differing(module, weights):
             raise UsageError(
@@ -109,14 +114,20 @@ def state_of(module: nn.Module) -> dict[str, npt.NDArray[Any]]:
     return {name: value.detach().cpu().numpy() for name, value in module.state_dict().items()}
 
 
-def with_options(settings: _Settings, options: FitOptions) -> _Settings:
-    """Return settings with what is asked for in the place of a paper's, and a lower rate for a fine-tuning."""
+def with_options(settings: _Settings, options: FitOptions, *, fine_tuning: float = FINE_TUNING) -> _Settings:
+    """Return settings with what is asked for in the place of a paper's.
+
+    Parameters
+    ----------
+    fine_tuning : float
+        By what the paper's learning rate is multiplied where there are weights to begin with.
+    """
     return replace(
         settings,
         n_epochs=options.n_epochs or settings.n_epochs,
         batch_size=options.batch_size or settings.batch_size,
         learning_rate=options.learning_rate
-        or settings.learning_rate * (FINE_TUNING if options.start.given else 1.0),
+        or settings.learning_rate * (fine_tuning if options.start.given else 1.0),
         schedule=options.schedule or settings.schedule,
         loss=settings.loss if options.loss is None else LOSSES[options.loss],
     )

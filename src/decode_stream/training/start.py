@@ -6,16 +6,17 @@ from pathlib import Path
 
 from decode_stream.config import Model, TrainConfig
 from decode_stream.decoders.bundle import is_bundle, load_bundle
-from decode_stream.decoders.design import design
+from decode_stream.decoders.chains import pick_channels
+from decode_stream.decoders.design import check_alike, design, redesign
 from decode_stream.decoders.fit_options import FitOptions, Start
 from decode_stream.decoders.manifest import EmbeddingSpace, Manifest
-from decode_stream.decoders.recipe import Gallery
+from decode_stream.decoders.recipe import Gallery, Recipe
 from decode_stream.stream.errors import UsageError
 from decode_stream.stream.recording import Recording
 
-from .models import check_network, trial_spec
+from .models import MODELS, check_network, trial_spec
 
-__all__ = ["check_early", "read_start", "start_channels"]
+__all__ = ["check_early", "read_start", "recipe_of_others", "start_channels"]
 
 
 def read_start(paths: Sequence[Path], model: Model | None) -> tuple[Start, Manifest | None]:
@@ -66,12 +67,21 @@ def read_start(paths: Sequence[Path], model: Model | None) -> tuple[Start, Manif
         )
     training = bundle.manifest.training
     told = f"{', '.join(training.recordings)} (bundle {bundle.manifest.name}, SHA-256 {bundle.sha256[:12]})"
-    start = Start(weights=bundle.weights, origin=training.public, learnt_first=(*training.learnt_first, told))
+    start = Start(
+        weights=bundle.weights,
+        origin=training.public,
+        learnt_first=(*training.learnt_first, told),
+        channels=bundle.manifest.chain.channels,
+    )
     return start, bundle.manifest
 
 
-def start_channels(begun: Manifest | None, asked: tuple[str, ...] | None) -> tuple[str, ...] | None:
+def start_channels(
+    begun: Manifest | None, asked: tuple[str, ...] | None, model: Model
+) -> tuple[str, ...] | None:
     """Return the channels to train on: those of the bundle, which its weights know by their places.
+
+    A model that has a layer of each person's channels takes those of the recordings.
 
     Parameters
     ----------
@@ -85,7 +95,7 @@ def start_channels(begun: Manifest | None, asked: tuple[str, ...] | None) -> tup
     UsageError
         If others are asked for, or the same in another order.
     """
-    if begun is None:
+    if begun is None or MODELS[model].own_channels:
         return asked
     known = begun.chain.channels
     if asked is not None and asked != known:
@@ -133,6 +143,11 @@ def check_early(
     if begun is not None:
         _check_space(begun, gallery.space)
         _check_new(begun, [recording.name for recording in recordings], fingerprints)
+        if config.modality == "fmri" and channels is not None:
+            for recording in recordings:
+                have = {channel.name for channel in recording.channels}
+                found = [name for name in channels if name in have]
+                _check_voxels(channels, found, recording.name, "the bundle given to --init-from", model)
     recipe = design(
         recordings,
         config.modality,
@@ -145,6 +160,68 @@ def check_early(
     # Whom public weights know is asked of one person's recordings alone.
     person = start.person if len(recordings) == n_given else ""
     check_network(model, recipe, FitOptions(start=replace(start, person=person)))
+
+
+def _check_voxels(channels: Sequence[str], voxels: Sequence[str], who: str, whose: str, model: Model) -> None:
+    """Refuse a recording whose voxels are not those that a network takes.
+
+    Parameters
+    ----------
+    channels : sequence of str
+        The voxels that the network takes.
+    voxels : sequence of str
+        Those of the recording that would go into it.
+    who, whose : str
+        What the recording is called, and whose the voxels of the network are.
+
+    Raises
+    ------
+    UsageError
+    """
+    if set(voxels) == set(channels):
+        return
+    can = ", ".join(name for name, entry in MODELS.items() if entry.own_channels)
+    raise UsageError(
+        f"{who} has {len(set(voxels) & set(channels))} of the {len(channels)} voxels of {whose}"
+        f"{', and others' if set(voxels) - set(channels) else ''}: it is of another person, or read with another "
+        f"--mask. --model {model} takes the same voxels of everybody; {can} has a layer for those of each person. "
+        f"Leave out the recordings of others and --init-from, or train with --model {can} from the beginning."
+    )
+
+
+def recipe_of_others(
+    runs: Sequence[Recording],
+    recipe: Recipe,
+    first: Recording,
+    channels: Sequence[str] | None,
+    model: Model,
+) -> Recipe:
+    """Return the recipe for another person's recordings.
+
+    Parameters
+    ----------
+    runs : sequence of Recording
+        Of the other person.
+    recipe : Recipe
+        Of the person that the decoder is for; not scaled.
+    first : Recording
+        Of that person.
+    channels : sequence of str or None
+        As asked for.
+
+    Raises
+    ------
+    DecodeStreamError
+        If the recordings are not alike, or lack channels that the model must find in those of everybody.
+    """
+    if MODELS[model].own_channels:
+        check_alike(first, runs, (), recipe.modality)
+        return redesign(recipe, runs, channels)
+    for run in runs if recipe.modality == "fmri" else ():
+        voxels = [channel.name for channel in pick_channels(run.channels, "fmri", channels)]
+        _check_voxels(recipe.chain.channels, voxels, run.name, first.name, model)
+    check_alike(first, runs, recipe.channels, recipe.modality)
+    return recipe
 
 
 def _check_space(begun: Manifest, space: EmbeddingSpace) -> None:

@@ -14,7 +14,7 @@ from decode_stream.bundle_path import check_out
 from decode_stream.config import Modality, Model, TrainConfig, TrainingProtocol
 from decode_stream.decoders.bundle import Bundle, save_bundle
 from decode_stream.decoders.cross_fit import N_PARTS, HeldOut
-from decode_stream.decoders.design import check_alike, design
+from decode_stream.decoders.design import design
 from decode_stream.decoders.evidence import Calibration
 from decode_stream.decoders.fit_options import FitOptions
 from decode_stream.decoders.hold_out import (
@@ -31,9 +31,17 @@ from decode_stream.decoders.recipe import Gallery
 from decode_stream.stream.recording import Recording
 
 from .exhaustion import exhaustion_told
-from .models import check_config, check_network, check_starts, default_model, fitter, known_model, trial_spec
+from .models import (
+    check_config,
+    check_network,
+    check_starts,
+    default_model,
+    fitter,
+    known_model,
+    trial_spec,
+)
 from .progress import TrainingProgress
-from .start import check_early, read_start, start_channels
+from .start import check_early, read_start, recipe_of_others, start_channels
 from .training_set import open_training_set
 
 __all__ = ["train", "train_bundle"]
@@ -119,13 +127,15 @@ def train(
         options = replace(options, start=replace(options.start, person=""))
     origin = check_network(model, recipe, options)
     if others:
-        for runs in others.values():
-            check_alike(recordings[0], runs, recipe.channels, modality)
         # What is held out later is nowhere to be seen before.
         known = recipe
         if protocol == "concepts":
             known = replace(recipe, gallery=gallery.rows(split_concepts(gallery, options.seed)[0]))
-        options = replace(options, start=replace(fit_others(known, others, fit, options), origin=origin))
+        theirs = {
+            person: recipe_of_others(runs, known, recordings[0], channels, model)
+            for person, runs in others.items()
+        }
+        options = replace(options, start=replace(fit_others(theirs, others, fit, options), origin=origin))
     hold_out = fit_on_runs if protocol == "runs" else fit_on_concepts
     fitted = hold_out(recipe, recordings, fit, options)
     calibration = fitted.held_out.calibration()
@@ -231,7 +241,7 @@ def train_bundle(paths: Sequence[Path], config: TrainConfig) -> int:
     model = config.model or (usual if begun is None else known_model(begun.training.model))
     check_config(model, config)
     start = replace(start, person=config.subject or "")
-    channels = start_channels(begun, config.channel_names)
+    channels = start_channels(begun, config.channel_names, model)
     protocol = config.protocol or ("runs" if config.target is None else "concepts")
     with TrainingProgress(console) as progress, exhaustion_told(model):
         check = partial(
@@ -279,7 +289,10 @@ def train_bundle(paths: Sequence[Path], config: TrainConfig) -> int:
             fingerprints=(*given.fingerprints, *(begun.training.fingerprints if begun is not None else ())),
             options=options,
         )
-        bundle = replace(bundle, thumbnails=given.thumbnails(bundle.manifest.gallery))
+        bundle = replace(
+            bundle,
+            thumbnails=given.thumbnails(bundle.manifest.gallery),
+        )
         bundle = save_bundle(bundle, out, overwrite=config.overwrite)
     shutil.rmtree(state, ignore_errors=True)
     scores, numbers = held_out.scores, bundle.manifest.training.scores

@@ -197,6 +197,7 @@ def _picture_gallery(
         concepts if all(concepts) else (),
         None if structures is None else np.asarray(structures.embeddings[places], np.float32),
         None if structures is None else structures.space,
+        None if pictures.captions is None else pictures.captions.rows(places),
     )
 
 

@@ -25,9 +25,9 @@ from decode_stream.decoders.training.whole_trial_settings import WholeTrialSetti
 from decode_stream.stream.errors import UsageError
 
 from .memory import check_memory
-from .network_state import begin, check_public
+from .network_state import FINE_TUNING, begin, check_public
 
-__all__ = ["PUBLISHED", "Published", "told_places", "whole_trial_network"]
+__all__ = ["PUBLISHED", "Published", "is_known", "told_places", "told_voxels", "whole_trial_network"]
 
 #: Dimension of the embedding that categories are told from.
 _CATEGORY_WIDTH = 64
@@ -64,12 +64,19 @@ class Published:
         Whether what it gives can be one number a category; else a layer behind it gives those.
     unit_targets : bool
         Whether targets are brought to unit length before anything is made of them.
+    fine_tuning : float
+        Share of the learning rate at which a network goes on from the weights of other people.
     """
 
     make: Callable[[_Size, int], nn.Module]
     settings: WholeTrialSettings
     classifies: bool = False
     unit_targets: bool = False
+    fine_tuning: float = FINE_TUNING
+
+    def rate_share(self, recipe: Recipe, start: Start, n_people: int = 0) -> float:
+        """Return at what share of its learning rate a network goes on from given weights."""
+        return FINE_TUNING if is_known(recipe, start, n_people) else self.fine_tuning
 
 
 def whole_trial_network(
@@ -108,8 +115,13 @@ def whole_trial_network(
         width = module.config.output_dim if isinstance(module, Projection) else dimension
         kind = PeoplesCategories if isinstance(module, KnowsPeople) else Categories
         module = kind(module, width, gallery.space.dimension, seed)
-    begin(module, start)
+    begin(module, start, known=is_known(recipe, start, n_people))
     return module
+
+
+def is_known(recipe: Recipe, start: Start, n_people: int = 0) -> bool:
+    """Return whether given weights are of one person with the channels of the recipe, who alone is trained on."""
+    return not n_people and start.channels == recipe.chain.channels
 
 
 def _nice(attention: str) -> Published:
@@ -226,6 +238,16 @@ def told_places(model: Model, recipe: Recipe) -> str | None:
     return "; ".join(words) or None
 
 
+def told_voxels(recipe: Recipe, start: Start) -> str | None:
+    """Return in a sentence what becomes of weights that are of other voxels."""
+    if start.channels in (None, recipe.chain.channels):
+        return None
+    return (
+        f"the {len(recipe.chain.channels)} voxels are not the {len(start.channels or ())} of the bundle given to "
+        "--init-from: the layer that takes them begins at random, all others with the bundle's weights"
+    )
+
+
 _ADAM = (0.9, 0.999)
 PUBLISHED: dict[Model, Published] = {
     "nice": _nice("none"),
@@ -282,5 +304,7 @@ PUBLISHED: dict[Model, Published] = {
         WholeTrialSettings(
             150, 24, 3e-4, _ADAM, 1e-2, "one-cycle", rise_epochs=2, loss=PUBLISHED_LOSSES["mind-eye"]
         ),
+        # Whoever is new has a layer that knows nothing yet.
+        fine_tuning=1.0,
     ),
 }
