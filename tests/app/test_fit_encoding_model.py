@@ -1,10 +1,12 @@
 """The generative decoder as `train` asks for it."""
 
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from decode_stream.decoders.bundle import load_bundle, save_bundle
 from decode_stream.decoders.cross_fit import similarities
 from decode_stream.decoders.epochs import TrialSet
 from decode_stream.decoders.fit_options import FitOptions
@@ -13,6 +15,9 @@ from decode_stream.decoders.recipe import Gallery, Recipe
 from decode_stream.stream.errors import UsageError
 from decode_stream.stream.windows import WindowSchedule
 from decode_stream.training.fit_encoding_model import fit_encoding_encoder
+from decode_stream.training.train import train
+
+from .simulated_runs import simulated_runs
 
 N_TRIALS, N_PICTURES, N_LATENCIES = 360, 12, 8
 
@@ -54,3 +59,33 @@ def test_windows_that_grow_are_refused() -> None:
     none = TrialSet(np.empty((0, 1, 3, 40), np.float32), np.empty(0, np.int64), np.empty(0, np.int64))
     with pytest.raises(UsageError, match="windows that slide"):
         fit_encoding_encoder(none, how, FitOptions())
+
+
+def test_what_comes_again_with_a_picture_is_measured_and_travels(tmp_path: Path) -> None:
+    n_pictures, names = 144, tuple(f"picture {i}" for i in range(144))
+    looks = np.random.default_rng(2).standard_normal((n_pictures, 4)).astype(np.float32)
+    looks /= np.linalg.norm(looks, axis=1, keepdims=True)
+    runs = simulated_runs(looks, names, n_runs=3, n_trials=n_pictures, n_channels=3, soa_s=0.7, seed=1)
+    gallery = Gallery(names, looks, EmbeddingSpace("pictures", "all", 4, "unit"), {}, {})
+    told: list[str] = []
+    bundle, held_out = train(
+        runs,
+        name="weighed",
+        modality="eeg",
+        model="encoding",
+        gallery=gallery,
+        protocol="concepts",
+        options=FitOptions(report=told.append),
+    )
+    assert any("of the noise there comes again with the picture" in line for line in told)
+    assert list(held_out.of_showings) == [2]
+    save_bundle(bundle, tmp_path / "a.bundle.zip")
+    few = load_bundle(tmp_path / "a.bundle.zip")
+    assert few.weighs_showings
+    assert few.projector is not None
+    assert few.projector.rho is not None
+    # Of a person whose answers are large, what embeddings do not tell of them is as well.
+    assert few.projector.rho.max() > 0.1
+    assert few.manifest.calibration.repeat_correlation is None, "21 trials are too few for it"
+    assert few.of_showings(1) is few.gallery
+    assert (np.abs(few.of_showings(9)[:, 0]) < np.abs(few.gallery[:, 0])).all()
