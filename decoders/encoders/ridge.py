@@ -18,9 +18,9 @@ __all__ = ["RidgeReadout", "answers", "entries", "fit_ridge", "targets"]
 
 _N_FOLDS, _MOST_FOLDS = 5, 10
 #: Up to here a decomposition of each fold takes seconds: of so many trials where voxels are more, else of voxels.
-_FEW_TRIALS, _FEW_VOXELS = 4000, 1500
+_FEW_TRIALS, _FEW_VOXELS = 2500, 1500
 #: Above so many unknowns each penalty is factored for one fold, not for all.
-_MANY = 4000
+_MANY = 2500
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,8 +117,8 @@ def fit_ridge(
     different factors, and the smallest error asks for more shrinking than the best order of the gallery does.
 
     Solved by himalaya (Dupré la Tour et al. 2022, NeuroImage 264:119728) where a decomposition of each fold is quick:
-    up to 4000 trials that are fewer than the voxels, or 1500 voxels. Above, and where predictions are rescaled, by
-    Cholesky factors, which give the same. Of more than 4000 trials and voxels the penalty is chosen on the last fold
+    up to 2500 trials that are fewer than the voxels, or 1500 voxels. Above, and where predictions are rescaled, by
+    Cholesky factors, which give the same. Of more than 2500 trials and voxels the penalty is chosen on the last fold
     alone, and everything is in single precision.
 
     Parameters
