@@ -21,6 +21,7 @@ from .targets.selection import best_decoded, decoded_correlation
 
 __all__ = [
     "Fitted",
+    "among",
     "fit_on_concepts",
     "fit_on_runs",
     "fit_others",
@@ -55,6 +56,10 @@ class Fitted:
         Number of trials that could not be cut, by reason.
     features : array of shape (structure_dim,), bool, or None
         The numbers of the structure that are decoded best of what was held out.
+    learnt : Gallery or None
+        Where concepts were held out: the pictures trained on, whose rows the labels of `trials` are.
+    validation : Validation or None
+        Where concepts were held out: their trials and embeddings.
     """
 
     trained: Trained
@@ -64,6 +69,8 @@ class Fitted:
     familiar: Familiar
     left_out: Counter[str]
     features: npt.NDArray[np.bool_] | None = None
+    learnt: Gallery | None = None
+    validation: Validation | None = None
 
 
 def fit_on_runs(recipe: Recipe, recordings: Sequence[Recording], fit: Fit, options: FitOptions) -> Fitted:
@@ -210,7 +217,7 @@ def fit_on_concepts(recipe: Recipe, recordings: Sequence[Recording], fit: Fit, o
     recipe = scaled(recipe, recordings)
     trials = cut(recipe, recordings)
     pictures = np.sort(np.random.default_rng(options.seed).permutation(out)[:_MOST_PICTURES])
-    training, held = _among(trials, kept), _among(trials, pictures)
+    training, held = among(trials, kept), among(trials, pictures)
     if len(held.labels) < _LEAST_TRIALS or len(np.unique(held.labels)) < 2:
         raise RecordingError(
             f"{len(held.labels)} trials of {len(np.unique(held.labels))} pictures are left to hold out, and "
@@ -220,7 +227,8 @@ def fit_on_concepts(recipe: Recipe, recordings: Sequence[Recording], fit: Fit, o
     options.report("fitting")
     shown = gallery.rows(pictures)
     valid = Validation(held, shown.embeddings, shown.structure)
-    trained = fit(training, replace(recipe, gallery=gallery.rows(kept)), options.of("concepts", valid))
+    learnt = gallery.rows(kept)
+    trained = fit(training, replace(recipe, gallery=learnt), options.of("concepts", valid))
     recipe = replace(recipe, gallery=shown)
     known, unknown = (similarities(trained, held, recipe.gallery, known=k) for k in (True, False))
     familiar = fit_familiar(training.windows)
@@ -234,10 +242,10 @@ def fit_on_concepts(recipe: Recipe, recordings: Sequence[Recording], fit: Fit, o
     if trained.structure is not None and shown.structure is not None:
         told = decoded_correlation(trained.structure(held.windows), shown.structure[held.labels])
         features = best_decoded(told)
-    return Fitted(trained, recipe, training, held_out, familiar, trials.left_out, features)
+    return Fitted(trained, recipe, training, held_out, familiar, trials.left_out, features, learnt, valid)
 
 
-def _among(trials: TrialSet, places: IntArray) -> TrialSet:
+def among(trials: TrialSet, places: IntArray) -> TrialSet:
     """Return the trials of some entries, numbered as these are."""
     part = trials.where(np.isin(trials.labels, places))
     return replace(part, labels=np.searchsorted(places, part.labels).astype(np.int64))
