@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 from torch import nn
 
@@ -24,7 +25,7 @@ from decode_stream.decoders.training.loss_spec import LOSSES, PUBLISHED_LOSSES
 from decode_stream.decoders.training.whole_trial_settings import WholeTrialSettings
 from decode_stream.stream.errors import UsageError
 
-from .memory import check_memory
+from .network_size import check_size
 from .network_state import FINE_TUNING, begin, check_public
 
 __all__ = ["PUBLISHED", "Published", "is_known", "told_places", "told_voxels", "whole_trial_network"]
@@ -101,7 +102,8 @@ def whole_trial_network(
     size = _Size(n_channels, n_times, dimension, recipe, start.as_published, n_people)
     try:
         if recipe.modality == "fmri":
-            check_memory(lambda: published.make(size, seed), model, n_channels, dimension)
+            made = partial(published.make, size, seed)
+            check_size(made, model, n_channels, dimension, exported=not n_people)
         module = published.make(size, seed)
     except ValueError as error:
         raise UsageError(f"{error} Give another --model, or other recordings or --channels.") from error
