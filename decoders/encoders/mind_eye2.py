@@ -58,9 +58,10 @@ class MindEye2(nn.Module):
         width = config.width
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            layers = [nn.Linear(config.n_channels, width) for _ in range(config.n_subjects)]
-            self.people = nn.Parameter(torch.stack([layer.weight.detach() for layer in layers]))
-            self.people_bias = nn.Parameter(torch.stack([layer.bias.detach() for layer in layers]))
+            self.people = nn.Parameter(torch.empty(config.n_subjects, width, config.n_channels))
+            self.people_bias = nn.Parameter(torch.empty(config.n_subjects, width))
+            for layer in (self.people, self.people_bias):  # as a linear layer begins
+                nn.init.uniform_(layer, -(config.n_channels**-0.5), config.n_channels**-0.5)
             self.blocks = nn.ModuleList(
                 nn.Sequential(
                     nn.LayerNorm(width),

@@ -102,8 +102,7 @@ def whole_trial_network(
     size = _Size(n_channels, n_times, dimension, recipe, start.as_published, n_people)
     try:
         if recipe.modality == "fmri":
-            made = partial(published.make, size, seed)
-            check_size(made, model, n_channels, dimension, exported=not n_people)
+            check_size(partial(published.make, size, seed), model, n_channels, dimension)
         module = published.make(size, seed)
     except ValueError as error:
         raise UsageError(f"{error} Give another --model, or other recordings or --channels.") from error
