@@ -19,7 +19,7 @@ __all__ = ["DiffusionPrior", "FewStepPrior", "PriorConfig", "cosine_levels"]
 _PUBLISHED_HEADS = {768: (12, 64), 1664: (32, 52)}
 _HEAD_DIM = 64
 #: A smaller token does not make a smaller network than this.
-_LEAST_WIDTH = 128
+_LEAST_WIDTH = 64
 #: Numbers of an embedding up to which the prior has a Gaussian part; a pooled embedding has a thousand or so.
 _MOST_LINEAR = 2048
 _CLEAREST, _OFFSET = 0.999, 0.008
@@ -36,7 +36,7 @@ class PriorConfig:
     n_tokens : int
         1 for a pooled embedding.
     width : int
-        Of the transformer; 0 for that of a token, 128 at least.
+        Of the transformer; 0 for that of a token, 64 at least.
     n_heads, head_dim : int
         0 for the published ones of tokens of 768 (12 of 64) and 1664 (32 of 52), else heads of 64.
     depth : int

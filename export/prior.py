@@ -1,0 +1,60 @@
+"""A distilled prior from torch to ONNX, compared with torch before anyone sees it."""
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from decode_stream.decoders.encoders.diffusion_prior import FewStepPrior
+
+from .onnx import OPSET, quiet
+from .parity import require_agreement
+
+__all__ = ["export_prior"]
+
+
+def export_prior(prior: FewStepPrior, decoded: npt.NDArray[np.float32], seed: int = 0) -> bytes:
+    """Write a prior as an ONNX model and check it against torch on what was decoded.
+
+    Parameters
+    ----------
+    prior : FewStepPrior
+        On the CPU.
+    decoded : array of shape (n, dimension), float32
+        Decoded embeddings, at least two.
+    seed : int
+        Of the noise that the two are compared on.
+
+    Returns
+    -------
+    bytes
+        The model: inputs ``embedding`` (batch, dimension) and ``noise`` (batch, n_steps, dimension), output
+        ``image_embedding`` (batch, dimension), all float32.
+
+    Raises
+    ------
+    ExportError
+        If ONNX Runtime's output differs from torch's by more than 1e-4 of the largest value.
+    """
+    prior.eval()
+    shape = (len(decoded), len(prior.times), decoded.shape[1])
+    noise = np.random.default_rng(seed).standard_normal(shape, np.float32)
+    batch = torch.export.Dim("batch", min=1, max=65536)
+    with quiet():
+        program = torch.onnx.export(
+            prior,
+            (torch.tensor(decoded[:2]), torch.tensor(noise[:2])),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=["embedding", "noise"],
+            output_names=["image_embedding"],
+            dynamic_shapes=({0: batch}, {0: batch}),
+            external_data=False,
+            verbose=False,
+        )
+    assert program is not None
+    model: bytes = program.model_proto.SerializeToString()
+    with torch.inference_mode():
+        expected = prior(torch.tensor(decoded), torch.tensor(noise)).numpy()
+    given = {"embedding": decoded, "noise": noise}
+    require_agreement(model, given, expected, "image_embedding")
+    return model
