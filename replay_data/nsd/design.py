@@ -20,6 +20,7 @@ __all__ = [
     "STIM_INFO",
     "NsdDesign",
     "NsdTrials",
+    "coco_files",
     "design_trials",
     "read_design",
     "response_trials",
@@ -172,7 +173,7 @@ def subject_trials(root: Path, subject: int) -> NsdTrials | None:
     else:
         return None
     if (root / STIM_INFO).is_file() and trials.table.id is not None:
-        files = _coco_files(root / STIM_INFO)
+        files = coco_files(root / STIM_INFO)
         images = np.array([files.get(i, "") for i in trials.table.id.tolist()])
         trials = replace(trials, table=replace(trials.table, image=images))
     return trials
@@ -207,8 +208,14 @@ def response_trials(path: Path) -> NsdTrials:
     return NsdTrials(table, None, path.name)
 
 
-def _coco_files(path: Path) -> dict[int, str]:
-    """Return the COCO file of every picture, by its id."""
+def coco_files(path: Path) -> dict[int, str]:
+    """Return the COCO file of every picture of ``nsd_stim_info_merged.csv``, by its id from 0.
+
+    Raises
+    ------
+    RecordingError
+        If the file is missing or damaged.
+    """
     columns = _columns(path, ("nsdId", "cocoId", "cocoSplit"), ",")
     try:
         return {

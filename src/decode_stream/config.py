@@ -267,7 +267,9 @@ class EvaluateConfig(Reading):
     transductive: Annotated[str | None, Parameter(group=_PROTOCOL)] = None
     """Numbers that use the whole test set and are never possible live: standardise, assign."""
     centres: Annotated[Path | None, Parameter(group=_PROTOCOL)] = None
-    """concept: a bundle whose gallery holds other pictures of the concepts; by default the bundle's own."""
+    """concept, categories: a bundle whose gallery holds other pictures; by default the bundle's own."""
+    categories: Annotated[Path | None, Parameter(group=_PROTOCOL)] = None
+    """categories: COCO's instances_*.json, a folder of them, or a CSV of picture,category; by default the concepts."""
     seed: Annotated[int, Parameter(group=_PROTOCOL)] = 0
     """Of shuffles, draws and groups."""
     json: Annotated[Path | None, Parameter(group=_OUTPUT)] = None

@@ -25,7 +25,9 @@ from decode_stream.summary import accuracy_summary, bundle_summary, check_writab
 from .evaluation import Evaluation, check_pictures
 from .figure import check_figure, draw_figure
 from .join import is_summary, join_summaries
+from .measure_categories import check_learner
 from .measure_combined import check_galleries
+from .picture_categories import open_categories
 from .protocols import PROTOCOLS, TRANSDUCTIVE, chosen, list_protocols
 from .table import print_measured, print_notes
 
@@ -88,14 +90,17 @@ def _decode_by_all(
     assert config.bundle is not None
     if "combined" in asked and not config.others:
         raise UsageError("combined puts several decoders together: give the others with --with BUNDLE.")
+    if "categories" in asked:
+        check_learner()
     centres = None if config.centres is None else load_bundle(config.centres)
+    categories_of = None if config.categories is None else open_categories(config.categories, paths)
     every = [load_bundle(path) for path in (config.bundle, *config.others)]
     for path, other in zip(config.others, every[1:], strict=True):
         check_galleries(every[0], other, str(path))
     windows = any(PROTOCOLS[name].needs_windows for name in asked)
     evaluation, rows = _decode(paths, config, every[0], windows=windows)
     others = [_decode(paths, config, other, windows=False)[0] for other in every[1:]]
-    return replace(evaluation, centres=centres, others=others), rows
+    return replace(evaluation, centres=centres, others=others, categories_of=categories_of), rows
 
 
 def _decode(

@@ -1,7 +1,7 @@
 """An evaluation under way: what was decoded, by what, of whom."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,6 +36,9 @@ class Evaluation:
         Of shuffles, draws and groups.
     others : sequence of Evaluation
         What other decoders say of the same recordings.
+    categories_of : callable or None
+        Takes a picture's name and returns what is in it, None where that is not known. Without it a picture's name says
+        its concept, and no more.
     """
 
     decoded: Decoded
@@ -45,6 +48,7 @@ class Evaluation:
     centres: Bundle | None = None
     seed: int = 0
     others: Sequence["Evaluation"] = ()
+    categories_of: Callable[[str], frozenset[str] | None] | None = None
 
     @property
     def bundle(self) -> Bundle:

@@ -33,6 +33,8 @@ _GREY = "#666666"
 _PANEL_IN = (6.4, 4.3)
 #: Characters in a line above a panel, and above a matrix, which is square.
 _WIDE, _NARROW = 76, 58
+#: Scores that a panel has room for.
+_MOST_NUMBERS = 16
 
 
 def check_figure(path: Path) -> None:
@@ -229,7 +231,8 @@ def _draw_null(axes: Axes, measured: Measured) -> None:
 
 def _draw_numbers(axes: Axes, measured: Measured) -> None:
     """Draw scores with their intervals, each with its own chance."""
-    numbers = [number for number in measured.numbers if np.isfinite(number.value)]
+    finite = [number for number in measured.numbers if np.isfinite(number.value)]
+    numbers = finite[:_MOST_NUMBERS]
     places = np.arange(len(numbers))[::-1]
     for number, place in zip(numbers, places, strict=True):
         axes.plot(
@@ -246,5 +249,6 @@ def _draw_numbers(axes: Axes, measured: Measured) -> None:
     axes.set_xlim(left=min(0.0, *(number.low for number in numbers)))
     axes.plot([], [], color=_GREY, lw=1.5, ls="--", label="chance")
     axes.legend(frameon=False, fontsize=8, loc="lower right")
-    axes.set_xlabel("score with 95 % interval", fontsize=9)
+    first = f"; the first {len(numbers)} of {len(finite)}" if len(finite) > len(numbers) else ""
+    axes.set_xlabel(f"score with 95 % interval{first}", fontsize=9)
     _plain(axes)

@@ -28,6 +28,7 @@ from .showings import gives_likelihoods
 
 __all__ = [
     "SINGLE",
+    "check_centres",
     "measure_concept",
     "measure_exact",
     "measure_identification",
@@ -204,8 +205,14 @@ def measure_concept(evaluation: Evaluation, says: str) -> Measured:
     )
 
 
-def _other_centres(other: Bundle, bundle: Bundle, names: Sequence[str], *, unit: bool) -> FloatArray:
-    """Return centres from another gallery, of its pictures that are not among those to be found."""
+def check_centres(other: Bundle, bundle: Bundle) -> None:
+    """Refuse a gallery of other pictures whose embeddings are not where a decoder's are compared.
+
+    Raises
+    ------
+    UsageError
+        If it is of another space, or another projector has mapped it.
+    """
     if other.manifest.space != bundle.manifest.space:
         raise UsageError(
             f"--centres {other.manifest.name!r} holds embeddings of {other.manifest.space.model!r}, layer "
@@ -218,6 +225,11 @@ def _other_centres(other: Bundle, bundle: Bundle, names: Sequence[str], *, unit:
             "and centres must lie where the decoder compares. Make it with decode-stream gallery, the same --target "
             "and bundle."
         )
+
+
+def _other_centres(other: Bundle, bundle: Bundle, names: Sequence[str], *, unit: bool) -> FloatArray:
+    """Return centres from another gallery, of its pictures that are not among those to be found."""
+    check_centres(other, bundle)
     candidates = set(bundle.manifest.gallery)
     kept = [
         (i, names.index(concept))

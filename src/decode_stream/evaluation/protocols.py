@@ -8,6 +8,7 @@ from decode_stream.decoders.scoring.measured import Measured
 from decode_stream.stream.errors import UsageError, did_you_mean
 
 from .evaluation import Evaluation
+from .measure_categories import measure_categories
 from .measure_combined import measure_combined
 from .measure_control import measure_ideal, measure_shuffled
 from .measure_latency import measure_generalisation, measure_latency, measure_linear_generalisation
@@ -107,6 +108,13 @@ PROTOCOLS: dict[str, Protocol] = {
         "pictures, bootstrap interval over pictures.",
         measure_repeats,
         needs_windows=True,
+    ),
+    "categories": Protocol(
+        "What is in the picture, after Mind Reader (Lin et al. 2022): a linear classifier of categories, learnt from "
+        "the embeddings of pictures that the recordings do not show, is applied to the decoded embeddings; area under "
+        "the ROC curve of each category and their mean, beside the ceiling, the same classifier on the pictures' own "
+        "embeddings; chance 1/2, n pictures, bootstrap interval over pictures.",
+        measure_categories,
     ),
     "combined": Protocol(
         "Several decoders together, those of --bundle and of each --with: the same trials by the sum of their "
