@@ -14,6 +14,7 @@ and, where training made them::
     projector.safetensors `weight`, `bias`: from the target's space into the one where embeddings are compared; and
                           `rho`, where showings of one picture are weighed for what comes again at each of them
     features.safetensors  `mask`, of the structure's dimensions: those that are decoded well
+    regions.safetensors   by atlas, the region of each voxel; their names are in the manifest
     weights.safetensors   the network as PyTorch trained it, to train on from; a session does not read it
 
 Nothing in it is unpickled, and a file whose hash differs is refused. Hashes guard against damage, not forgery.
@@ -40,6 +41,7 @@ from decode_stream.stream.types import FloatArray
 from .gallery_projector import GalleryProjector, load_projector, save_projector
 from .manifest import MANIFEST_FILE, Manifest, parse_manifest
 from .novelty import Novelty
+from .regions import Atlas, Regions
 
 __all__ = ["Bundle", "is_bundle", "load_bundle", "load_manifest", "save_bundle"]
 
@@ -48,6 +50,7 @@ _ENCODER = "encoder.onnx"
 _GALLERY = "gallery.safetensors"
 _NOVELTY, _PROJECTOR = "novelty.safetensors", "projector.safetensors"
 _FEATURES, _WEIGHTS = "features.safetensors", "weights.safetensors"
+_REGIONS = "regions.safetensors"
 _Part = TypeVar("_Part")
 # A bundle is opened in memory; the largest encoders of the field, in float32, are below this.
 _MAX_FILE_BYTES = 8 << 30
@@ -75,6 +78,8 @@ class Bundle:
     weights : dict of str to array
         The state of the network that `encoder` was exported from, by the names of its parameters; empty where it was
         not kept or not asked for.
+    regions : Regions or None
+        Of fMRI, where the voxels lie in the atlases that came with the training recordings.
     sha256 : str
         Hash of the manifest, and so of everything; empty before it is saved.
     """
@@ -88,6 +93,7 @@ class Bundle:
     projector: GalleryProjector | None = None
     features: npt.NDArray[np.bool_] | None = None
     weights: dict[str, npt.NDArray[Any]] = field(default_factory=dict)
+    regions: Regions | None = None
 
     @property
     def dimension(self) -> int:
@@ -130,6 +136,8 @@ class Bundle:
         if self.features is not None:
             n_structure = manifest.structure.dimension if manifest.structure else 0
             parts.append(("features", self.features.size, n_structure))
+        if self.regions is not None:
+            parts += [("regions", len(a.labels), manifest.chain.n_out) for a in self.regions.atlases.values()]
         for name, there, wanted in parts:
             if there != wanted:
                 raise BundleError(
@@ -169,7 +177,12 @@ def save_bundle(bundle: Bundle, path: str | Path, *, overwrite: bool = False) ->
     files |= _parts(bundle)
     for name, png in bundle.thumbnails.items():
         files[f"gallery/{bundle.manifest.gallery.index(name):05d}.png"] = png
-    manifest = replace(bundle.manifest, files={name: _sha256(data) for name, data in files.items()})
+    atlases = {} if bundle.regions is None else bundle.regions.atlases
+    manifest = replace(
+        bundle.manifest,
+        files={name: _sha256(data) for name, data in files.items()},
+        regions={name: atlas.names for name, atlas in atlases.items()},
+    )
     text = msgspec.json.format(msgspec.json.encode(manifest), indent=1)
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as part:
@@ -193,6 +206,9 @@ def _parts(bundle: Bundle) -> dict[str, bytes]:
         files[_FEATURES] = _saved({"mask": bundle.features})
     if bundle.weights:
         files[_WEIGHTS] = _saved(bundle.weights)
+    if bundle.regions is not None:
+        labels = {name: atlas.labels.astype(np.uint16) for name, atlas in bundle.regions.atlases.items()}
+        files[_REGIONS] = _saved(labels)
     return files
 
 
@@ -264,7 +280,12 @@ def load_bundle(path: str | Path, *, weights: bool = False) -> Bundle:
         load_projector(files[_PROJECTOR]) if _PROJECTOR in files else None,
         _tensors(_FEATURES, files, path, lambda t: t["mask"].astype(np.bool_)),
         _tensors(_WEIGHTS, files, path, dict) or {},
+        _tensors(_REGIONS, files, path, lambda t: _regions(t, manifest.regions)),
     )
+
+
+def _regions(labels: Mapping[str, npt.NDArray[Any]], names: Mapping[str, tuple[str, ...]]) -> Regions:
+    return Regions({name: Atlas(labels[name].astype(np.int64), names[name]) for name in names})
 
 
 def _tensors(

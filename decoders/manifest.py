@@ -196,6 +196,9 @@ class Manifest:
     calibration : Calibration
     files : dict of str to str
         SHA-256 of every other file, by path.
+    regions : dict of str to tuple of str
+        Of fMRI, the names of each atlas's regions, in the order of their labels from 1; which voxel lies in which is in
+        a file of its own.
     """
 
     name: str
@@ -216,6 +219,7 @@ class Manifest:
     lag_s: float = 0.0
     first_s: float | None = None
     structure: EmbeddingSpace | None = None
+    regions: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.calibration.growing is (self.first_s is None):

@@ -14,6 +14,14 @@ from cyclopts.config import Toml
 from decode_stream import __version__
 from decode_stream.stream.errors import DecodeStreamError, UsageError
 
+from .brain.config import (
+    CeilingConfig,
+    CycleConfig,
+    EncodeConfig,
+    InterpolateConfig,
+    WeightsConfig,
+    WhatIfConfig,
+)
 from .config import EvaluateConfig, GalleryConfig, Modality, SessionConfig, SimulateConfig, TrainConfig
 from .replay_config import ReplayConfig
 
@@ -24,6 +32,11 @@ app = App(
     help="Decode what a person sees from EEG, MEG or fMRI, live over Lab Streaming Layer.",
     version=__version__,
 )
+
+brain = App(
+    name="brain", help="Ask of fMRI voxels and regions what they tell, and what a decoder makes of them."
+)
+app.command(brain)
 
 _CONFIG_NAME = "decode-stream.toml"
 _FLAT = Parameter(name="*")
@@ -192,6 +205,93 @@ def doctor(*, streams: Annotated[bool, Parameter(negative=())] = False) -> int:
     from .doctor import print_doctor
 
     return print_doctor(streams=streams)
+
+
+_Recordings = Annotated[list[Path], Parameter(negative=())]
+
+
+@brain.command
+def ceiling(recordings: _Recordings, /, *, config: Annotated[CeilingConfig | None, _FLAT] = None) -> int:
+    """Say how much of each voxel's variance pictures can explain: NSD's noise ceiling, from repeats.
+
+    Parameters
+    ----------
+    recordings
+        Betas or volumes of fMRI, of one person.
+    """
+    from decode_stream.brain.ceiling import tell_ceiling
+
+    return tell_ceiling(recordings, config or CeilingConfig())
+
+
+@brain.command
+def weights(recordings: _Recordings, /, *, config: Annotated[WeightsConfig, _FLAT]) -> int:
+    """Map what a decoder makes of each voxel: activation patterns, and how much it listens to it.
+
+    Parameters
+    ----------
+    recordings
+        Trials that the bundle can decode.
+    """
+    from decode_stream.brain.weights import tell_weights
+
+    return tell_weights(recordings, config)
+
+
+@brain.command
+def encode(recordings: _Recordings, /, *, config: Annotated[EncodeConfig | None, _FLAT] = None) -> int:
+    """Predict voxels from what was shown, and compare with the noise ceiling.
+
+    Parameters
+    ----------
+    recordings
+        Betas or volumes of fMRI, of one person; parts of their runs are held out in turn.
+    """
+    from decode_stream.brain.encode import tell_encoding
+
+    return tell_encoding(recordings, config or EncodeConfig())
+
+
+@brain.command
+def cycle(recordings: _Recordings, /, *, config: Annotated[CycleConfig, _FLAT]) -> int:
+    """Send embeddings to voxels by an encoding model and back by a decoder, and say how well they return.
+
+    Parameters
+    ----------
+    recordings
+        Trials that the bundle can decode; parts of their runs are held out in turn.
+    """
+    from decode_stream.brain.cycle import tell_cycle
+
+    return tell_cycle(recordings, config)
+
+
+@brain.command
+def what_if(recordings: _Recordings, /, *, config: Annotated[WhatIfConfig, _FLAT]) -> int:
+    """Silence or raise regions, and see what is decoded then.
+
+    Parameters
+    ----------
+    recordings
+        Trials that the bundle can decode.
+    """
+    from decode_stream.brain.what_if import tell_what_if
+
+    return tell_what_if(recordings, config)
+
+
+@brain.command
+def interpolate(recordings: _Recordings, /, *, config: Annotated[InterpolateConfig, _FLAT]) -> int:
+    """Decode on the way from one scan to another.
+
+    Parameters
+    ----------
+    recordings
+        Trials that the bundle can decode.
+    """
+    from decode_stream.brain.interpolate import tell_interpolation
+
+    return tell_interpolation(recordings, config)
 
 
 @contextmanager

@@ -292,6 +292,7 @@ def train_bundle(paths: Sequence[Path], config: TrainConfig) -> int:
         bundle = replace(
             bundle,
             thumbnails=given.thumbnails(bundle.manifest.gallery),
+            regions=given.regions(bundle.manifest.chain.channels) if config.modality == "fmri" else None,
         )
         bundle = save_bundle(bundle, out, overwrite=config.overwrite)
     shutil.rmtree(state, ignore_errors=True)

@@ -9,6 +9,7 @@ import numpy as np
 from decode_stream.config import TrainConfig, parse_events
 from decode_stream.decoders.manifest import EmbeddingSpace
 from decode_stream.decoders.recipe import Gallery, category_gallery
+from decode_stream.decoders.regions import Regions
 from decode_stream.pictures.picture_embeddings import PictureEmbeddings, picture_embeddings
 from decode_stream.pictures.targets import open_target
 from decode_stream.replay_data.open import fingerprint, open_recording
@@ -16,6 +17,7 @@ from decode_stream.replay_data.subject import subject_of
 from decode_stream.stream.errors import RecordingError, UsageError
 from decode_stream.stream.recording import Recording
 from decode_stream.stream.types import IntArray
+from decode_stream.voxel_regions import recording_regions
 
 __all__ = ["TrainingSet", "open_training_set"]
 
@@ -40,6 +42,8 @@ class TrainingSet:
         Categories, or all pictures that may be trained on; without thumbnails.
     pictures : PictureEmbeddings or None
         Where the gallery is of pictures.
+    path : Path
+        Of the first of `recordings`.
     """
 
     recordings: tuple[Recording, ...]
@@ -48,6 +52,17 @@ class TrainingSet:
     others: dict[str, tuple[Recording, ...]]
     gallery: Gallery
     pictures: PictureEmbeddings | None = None
+    path: Path = Path()
+
+    def regions(self, channels: Sequence[str]) -> Regions | None:
+        """Return the regions of some voxels of the subject, where the dataset tells them.
+
+        Raises
+        ------
+        RecordingError
+            If an atlas is damaged, or of another grid.
+        """
+        return recording_regions(self.path, self.recordings[0], channels)
 
     def thumbnails(self, names: Sequence[str]) -> dict[str, bytes]:
         """Return small PNGs of some of the pictures by name; of those that are here.
@@ -129,6 +144,7 @@ def open_training_set(
         others,
         gallery,
         made[0] if made else None,
+        paths[own[0]],
     )
 
 

@@ -1,0 +1,49 @@
+"""Whether the memory that is free holds the voxels of many trials, asked before they are read."""
+
+import os
+from pathlib import Path
+
+from decode_stream.stream.errors import UsageError
+
+__all__ = ["check_memory", "free_bytes"]
+
+_MEMINFO = Path("/proc/meminfo")
+
+
+def free_bytes() -> int | None:
+    """Return the memory that programs may still take, or None where the system does not tell."""
+    try:
+        for line in _MEMINFO.read_text(encoding="ascii").splitlines():
+            name, _, value = line.partition(":")
+            if name == "MemAvailable":
+                return 1024 * int(value.split()[0])
+    except (OSError, ValueError):
+        pass
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):  # there is no such question on Windows
+        return None
+
+
+def check_memory(n_trials: int, n_voxels: int, copies: float, dimension: int = 0) -> None:
+    """Refuse more voxels than there is memory for.
+
+    Parameters
+    ----------
+    copies : float
+        How many times all trials are held at once, as float32.
+    dimension : int
+        Of embeddings whose weights are held for every voxel, in two copies.
+
+    Raises
+    ------
+    UsageError
+        If they take more than is free.
+    """
+    needed = 4 * n_voxels * (copies * n_trials + 2 * dimension)
+    free = free_bytes()
+    if free is not None and needed > free:
+        raise UsageError(
+            f"{n_trials} trials of {n_voxels} voxels take {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB of memory are "
+            "free. Give a smaller mask with --mask, such as nsdgeneral, or fewer recordings."
+        )
