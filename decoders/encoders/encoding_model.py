@@ -103,7 +103,9 @@ class EncodingReadout:
         """Return what makes a gallery of pictures' embeddings, brought to unit length first with `unit`."""
         bias = -self.tuning @ self.center
         rho = None if self.rho is None else self.rho.astype(np.float32)
-        return GalleryProjector(self.tuning.astype(np.float32), bias.astype(np.float32), unit, True, rho)
+        return GalleryProjector(
+            self.tuning.astype(np.float32), bias.astype(np.float32), unit, gaussian=True, rho=rho
+        )
 
 
 def fit_encoding_model(
