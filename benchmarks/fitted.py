@@ -54,11 +54,11 @@ def encoded(trained: Trained, sample: npt.NDArray[np.float32]) -> tuple[int, flo
     import onnxruntime as ort
 
     model = trained.export(sample)
-    graph = onnx.load_from_string(model).graph
+    graph = onnx.load_from_string(model.graph).graph
     n_parameters = sum(int(np.prod(tensor.dims)) for tensor in graph.initializer)
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
-    session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    session = ort.InferenceSession(model.graph, options, providers=["CPUExecutionProvider"])
     given = {"window": sample[0, -1:], "latency_s": np.zeros(1, np.float32)}
     took_ms = []
     for _ in range(_TIMED):

@@ -5,6 +5,7 @@ A folder, or one ``.zip`` of it::
     bundle.sha256         SHA-256 of bundle.json
     bundle.json           the manifest: everything but the numbers of the network, and a SHA-256 of every other file
     encoder.onnx          window and latency in, embedding out
+    encoder.onnx.data     the large tensors of an encoder above 2 GB
     gallery.safetensors   `embeddings`, float32 (n_entries, dimension)
     gallery/000.png ...   thumbnails, where there are pictures
 
@@ -41,6 +42,7 @@ from decode_stream.stream.types import FloatArray
 from .gallery_projector import GalleryProjector, load_projector, save_projector
 from .manifest import MANIFEST_FILE, Manifest, parse_manifest
 from .novelty import Novelty
+from .onnx_model import DATA_FILE
 from .regions import Atlas, Regions
 
 __all__ = ["Bundle", "is_bundle", "load_bundle", "load_manifest", "save_bundle"]
@@ -64,7 +66,7 @@ class Bundle:
     ----------
     manifest : Manifest
     encoder : bytes
-        The ONNX model.
+        The ONNX model: its graph.
     gallery : array of shape (n_entries, dimension), float32
         Embeddings of the candidates, in the order of ``manifest.gallery``.
     thumbnails : dict of str to bytes
@@ -82,6 +84,8 @@ class Bundle:
         Of fMRI, where the voxels lie in the atlases that came with the training recordings.
     sha256 : str
         Hash of the manifest, and so of everything; empty before it is saved.
+    encoder_data : bytes
+        The tensors that lie beside the graph; empty where it holds all.
     """
 
     manifest: Manifest
@@ -94,6 +98,7 @@ class Bundle:
     features: npt.NDArray[np.bool_] | None = None
     weights: dict[str, npt.NDArray[Any]] = field(default_factory=dict)
     regions: Regions | None = None
+    encoder_data: bytes = b""
 
     @property
     def dimension(self) -> int:
@@ -209,6 +214,8 @@ def _parts(bundle: Bundle) -> dict[str, bytes]:
     if bundle.regions is not None:
         labels = {name: atlas.labels.astype(np.uint16) for name, atlas in bundle.regions.atlases.items()}
         files[_REGIONS] = _saved(labels)
+    if bundle.encoder_data:
+        files[DATA_FILE] = bundle.encoder_data
     return files
 
 
@@ -281,6 +288,7 @@ def load_bundle(path: str | Path, *, weights: bool = False) -> Bundle:
         _tensors(_FEATURES, files, path, lambda t: t["mask"].astype(np.bool_)),
         _tensors(_WEIGHTS, files, path, dict) or {},
         _tensors(_REGIONS, files, path, lambda t: _regions(t, manifest.regions)),
+        files.get(DATA_FILE, b""),
     )
 
 

@@ -18,6 +18,7 @@ from .epochs import TrialSet, cut_trials, whole_windows
 from .fit_options import FitOptions, Weights
 from .gallery_projector import GalleryProjector
 from .manifest import CATEGORIES, EmbeddingSpace, PublicWeights
+from .onnx_model import OnnxModel
 from .scaling import robust_scale
 from .targets.captions import CaptionEmbeddings
 
@@ -148,7 +149,7 @@ class Trained:
     """
 
     embed: Callable[[npt.NDArray[np.float32], bool], FloatArray]
-    export: Callable[[npt.NDArray[np.float32]], bytes]
+    export: Callable[[npt.NDArray[np.float32]], OnnxModel]
     weights: Weights | None = None
     projector: GalleryProjector | None = None
     structure: Callable[[npt.NDArray[np.float32]], FloatArray] | None = None

@@ -7,8 +7,17 @@ import onnxruntime as ort
 from decode_stream.stream.errors import BundleError, UsageError
 
 from .bundle import Bundle
+from .onnx_model import OnnxModel, load_model
 
-__all__ = ["PROVIDERS", "UNKNOWN_LATENCY", "Encoder"]
+__all__ = [
+    "PROVIDERS",
+    "UNKNOWN_LATENCY",
+    "Encoder",
+    "check_loaded",
+    "check_provider",
+    "not_loaded",
+    "open_session",
+]
 
 #: Execution providers by the name used on the command line.
 PROVIDERS = {
@@ -25,7 +34,47 @@ UNKNOWN_LATENCY = -1.0
 _AT_ONCE = 64
 
 
-def _not_loaded(provider: str) -> UsageError:
+def check_provider(provider: str) -> None:
+    """Refuse a provider that is not to be had on this machine.
+
+    Raises
+    ------
+    UsageError
+    """
+    available = {name for name, full in PROVIDERS.items() if full in ort.get_available_providers()}
+    if provider not in available:
+        raise UsageError(
+            f"The provider {provider!r} is not to be had here; this machine has: {', '.join(sorted(available))}. "
+            "See decode-stream doctor."
+        )
+
+
+def open_session(model: bytes, provider: str, data: bytes = b"") -> ort.InferenceSession:
+    """Load a graph, and what lies beside it, to be run by one thread of this process or by the provider's device."""
+    wanted = list(dict.fromkeys([PROVIDERS[provider], PROVIDERS["cpu"]]))
+    options = ort.SessionOptions()
+    # One thread without spinning: with a 25 ms hop a window takes well under a millisecond, and threads that
+    # spin between windows would take the core away from acquisition.
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    return load_model(OnnxModel(model, data), options, wanted)
+
+
+def check_loaded(session: ort.InferenceSession, provider: str) -> None:
+    """Refuse to go on where a graph runs on another provider than was asked for.
+
+    Raises
+    ------
+    UsageError
+    """
+    if session.get_providers()[0] != PROVIDERS[provider]:
+        raise not_loaded(provider)
+
+
+def not_loaded(provider: str) -> UsageError:
+    """Return the error of a provider that is installed and does not work."""
     return UsageError(
         f"The provider {provider!r} is installed but could not be loaded here; its libraries are missing or do "
         f"not fit. Install them with pip install 'decode-stream[{provider}]', or give --provider cpu."
@@ -60,22 +109,9 @@ class Encoder:
         self._shape = (manifest.chain.n_out, manifest.schedule.n_times)
         self._dimension = bundle.dimension
         self._structure = manifest.structure
-        available = {name for name, full in PROVIDERS.items() if full in ort.get_available_providers()}
-        if provider not in available:
-            raise UsageError(
-                f"The provider {provider!r} is not to be had here; this machine has: {', '.join(sorted(available))}. "
-                "See decode-stream doctor."
-            )
-        wanted = list(dict.fromkeys([PROVIDERS[provider], PROVIDERS["cpu"]]))
-        options = ort.SessionOptions()
-        # One thread without spinning: with a 25 ms hop a window takes well under a millisecond, and threads that
-        # spin between windows would take the core away from acquisition.
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.log_severity_level = 3
+        check_provider(provider)
         try:
-            self._session = ort.InferenceSession(bundle.encoder, options, providers=wanted, enable_fallback=0)
+            self._session = open_session(bundle.encoder, provider, bundle.encoder_data)
             self.provider = self._session.get_providers()[0].removesuffix("ExecutionProvider")
             nothing = np.zeros((1, *self._shape), np.float32), np.full(1, UNKNOWN_LATENCY, np.float32)
             embedding = self.encode(*nothing)
@@ -85,12 +121,11 @@ class Encoder:
         except Exception as error:
             if provider != "cpu":
                 Encoder(bundle)  # a graph at fault fails there too
-                raise _not_loaded(provider) from error
+                raise not_loaded(provider) from error
             raise BundleError(
                 f"The encoder of {manifest.name!r} cannot be run: {str(error)[:300]}"
             ) from error
-        if self._session.get_providers()[0] != wanted[0]:
-            raise _not_loaded(provider)
+        check_loaded(self._session, provider)
         for what, array, dimension in given:
             if array.shape != (1, dimension):
                 raise BundleError(

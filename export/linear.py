@@ -11,7 +11,9 @@ from onnx import TensorProto, helper, numpy_helper
 from decode_stream.decoders.encoders.lda import LinearReadout
 from decode_stream.decoders.encoders.linear_windows import GrowingReadout
 from decode_stream.decoders.encoders.ridge import RidgeReadout
+from decode_stream.decoders.onnx_model import DATA_FILE, OnnxModel
 
+from .large_tensors import laid_outside
 from .parity import require_parity
 
 __all__ = ["export_growing", "export_linear", "export_ridge"]
@@ -20,7 +22,7 @@ __all__ = ["export_growing", "export_linear", "export_ridge"]
 Steps: TypeAlias = Sequence[tuple[str, list[str], str, dict[str, Any]]]
 
 
-def export_linear(readout: LinearReadout, windows: npt.NDArray[np.float32]) -> bytes:
+def export_linear(readout: LinearReadout, windows: npt.NDArray[np.float32]) -> OnnxModel:
     """Write a linear decoder as the encoder of a bundle, and check it on real windows.
 
     Between two latencies of the grid the weights are interpolated; behind it, and where the latency is unknown
@@ -34,8 +36,8 @@ def export_linear(readout: LinearReadout, windows: npt.NDArray[np.float32]) -> b
 
     Returns
     -------
-    bytes
-        The model: inputs ``window`` (n, n_channels, n_times) and ``latency_s`` (n,), output ``embedding``
+    OnnxModel
+        Inputs ``window`` (n, n_channels, n_times) and ``latency_s`` (n,), output ``embedding``
         (n, n_entries), all float32.
 
     Raises
@@ -51,7 +53,7 @@ def export_linear(readout: LinearReadout, windows: npt.NDArray[np.float32]) -> b
     return model
 
 
-def _linear_graph(readout: LinearReadout) -> bytes:
+def _linear_graph(readout: LinearReadout) -> OnnxModel:
     n_latencies, n_entries, n_channels, n_times = readout.weights.shape
     matrix = readout.weights.transpose(0, 2, 3, 1).reshape(-1, n_entries)
     constants = {
@@ -85,7 +87,7 @@ def _linear_graph(readout: LinearReadout) -> bytes:
     return _model(steps, constants, n_channels, n_times, n_entries)
 
 
-def export_growing(readout: GrowingReadout, windows: npt.NDArray[np.float32]) -> bytes:
+def export_growing(readout: GrowingReadout, windows: npt.NDArray[np.float32]) -> OnnxModel:
     """Write a linear decoder of growing windows as the encoder of a bundle, and check it on real windows.
 
     Between two latencies the constant is interpolated, before the first and behind the last it stays as it is there.
@@ -99,8 +101,8 @@ def export_growing(readout: GrowingReadout, windows: npt.NDArray[np.float32]) ->
 
     Returns
     -------
-    bytes
-        The model: inputs ``window`` (n, n_channels, n_times) and ``latency_s`` (n,), output ``embedding``
+    OnnxModel
+        Inputs ``window`` (n, n_channels, n_times) and ``latency_s`` (n,), output ``embedding``
         (n, dimension), all float32.
 
     Raises
@@ -151,7 +153,7 @@ def export_growing(readout: GrowingReadout, windows: npt.NDArray[np.float32]) ->
     return model
 
 
-def export_ridge(readout: RidgeReadout, windows: npt.NDArray[np.float32]) -> bytes:
+def export_ridge(readout: RidgeReadout, windows: npt.NDArray[np.float32]) -> OnnxModel:
     """Write a ridge regression as the encoder of a bundle, and check it on real windows.
 
     Where the latency is unknown (negative) the embedding is zero, no evidence: the mean of volumes that were not
@@ -165,8 +167,8 @@ def export_ridge(readout: RidgeReadout, windows: npt.NDArray[np.float32]) -> byt
 
     Returns
     -------
-    bytes
-        The model: inputs ``window`` (n, n_channels, n_times) and ``latency_s`` (n,), output ``embedding``
+    OnnxModel
+        Inputs ``window`` (n, n_channels, n_times) and ``latency_s`` (n,), output ``embedding``
         (n, dimension), all float32.
 
     Raises
@@ -176,7 +178,7 @@ def export_ridge(readout: RidgeReadout, windows: npt.NDArray[np.float32]) -> byt
     """
     n_channels, n_times = windows.shape[2:]
     constants = {
-        "matrix": readout.weights.astype(np.float32),
+        "matrix": np.ascontiguousarray(readout.weights, dtype=np.float32),
         "offset": readout.offset.astype(np.float32),
         "zero": np.float32(0),
         "second": np.array([1], dtype=np.int64),
@@ -201,8 +203,10 @@ def _model(
     n_channels: int,
     n_times: int,
     dimension: int,
-) -> bytes:
+) -> OnnxModel:
     """Return a graph of nodes, one after the other."""
+    tensors = {name: np.asarray(value) for name, value in constants.items()}
+    offsets, data = laid_outside(tensors)
     graph = helper.make_graph(
         [helper.make_node(kind, inputs, [output], name=output, **how) for kind, inputs, output, how in steps],
         "linear_readout",
@@ -211,10 +215,25 @@ def _model(
             helper.make_tensor_value_info("latency_s", TensorProto.FLOAT, ["n"]),
         ],
         [helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["n", dimension])],
-        [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
+        [
+            _outside(name, tensor, offsets[name])
+            if name in offsets
+            else numpy_helper.from_array(tensor, name)
+            for name, tensor in tensors.items()
+        ],
     )
     # Old enough for every ONNX Runtime in use.
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
-    onnx.checker.check_model(model)
-    data: bytes = model.SerializeToString()
-    return data
+    # The checker looks for what lies outside in a file; what ONNX Runtime makes of it is compared in any case.
+    if not data:
+        onnx.checker.check_model(model)
+    return OnnxModel(model.SerializeToString(), data)
+
+
+def _outside(name: str, tensor: npt.NDArray[Any], offset: int) -> TensorProto:
+    """Return a tensor whose numbers lie in the data file."""
+    kind = helper.np_dtype_to_tensor_dtype(tensor.dtype)
+    proto = TensorProto(name=name, dims=tensor.shape, data_type=kind, data_location=TensorProto.EXTERNAL)
+    for key, value in (("location", DATA_FILE), ("offset", offset), ("length", tensor.nbytes)):
+        proto.external_data.add(key=key, value=str(value))
+    return proto

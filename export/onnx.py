@@ -8,19 +8,23 @@ from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
+import onnx_ir
 import torch
 from torch import nn
 
+from decode_stream.decoders.onnx_model import DATA_FILE, OnnxModel
+
+from .large_tensors import laid_outside
 from .parity import require_parity
 
-__all__ = ["OPSET", "export_encoder"]
+__all__ = ["OPSET", "export_encoder", "quiet"]
 
 #: Version of the ONNX operator set written.
 OPSET = 20
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep the exporter's progress and deprecation talk out of the user's terminal."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
@@ -35,7 +39,7 @@ def _quiet() -> Iterator[None]:
 
 def export_encoder(
     module: nn.Module, windows: npt.NDArray[np.float32], latencies_s: npt.NDArray[np.float32]
-) -> bytes:
+) -> OnnxModel:
     """Write an encoder as an ONNX model and check it against torch on real windows.
 
     Parameters
@@ -49,8 +53,8 @@ def export_encoder(
 
     Returns
     -------
-    bytes
-        The model: inputs ``window`` (batch, n_channels, n_times) and ``latency_s`` (batch,), output ``embedding``, and
+    OnnxModel
+        Inputs ``window`` (batch, n_channels, n_times) and ``latency_s`` (batch,), output ``embedding``, and
         ``structure`` where the encoder has a second head.
 
     Raises
@@ -62,7 +66,7 @@ def export_encoder(
     example = (torch.tensor(windows[:2]), torch.tensor(latencies_s[:2]))
     batch = torch.export.Dim("batch", min=1, max=65536)
     names = ["embedding", "structure"][: len(_outputs(module, *example))]
-    with _quiet():
+    with quiet():
         program = torch.onnx.export(
             module,
             example,
@@ -75,11 +79,29 @@ def export_encoder(
             verbose=False,
         )
     assert program is not None
-    model: bytes = program.model_proto.SerializeToString()
+    model = _serialised(program.model)
     expected = _outputs(module, torch.tensor(windows), torch.tensor(latencies_s))
     for name, values in zip(names, expected, strict=True):
         require_parity(model, windows, latencies_s, values, output=name)
     return model
+
+
+def _serialised(model: onnx_ir.Model) -> OnnxModel:
+    """Return a model as bytes."""
+    tensors = {name: value.const_value for name, value in model.graph.initializers.items()}
+    held = {name: tensor for name, tensor in tensors.items() if tensor is not None}
+    offsets, data = laid_outside({name: tensor.numpy() for name, tensor in held.items()})
+    for name, offset in offsets.items():
+        tensor = held[name]
+        model.graph.initializers[name].const_value = onnx_ir.ExternalTensor(
+            DATA_FILE,
+            offset,
+            tensor.nbytes,
+            tensor.dtype,
+            shape=onnx_ir.Shape(tensor.numpy().shape),
+            name=name,
+        )
+    return OnnxModel(onnx_ir.to_proto(model).SerializeToString(), data)
 
 
 def _outputs(

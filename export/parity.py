@@ -1,20 +1,22 @@
 """Compares an exported graph with the decoder it came from."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import numpy.typing as npt
-import onnxruntime as ort
 
+from decode_stream.decoders.onnx_model import OnnxModel, load_model
 from decode_stream.stream.errors import ExportError
 from decode_stream.stream.types import FloatArray
 
-__all__ = ["TOLERANCE", "require_parity"]
+__all__ = ["TOLERANCE", "require_agreement", "require_parity"]
 
 #: Largest difference that is accepted, relative to the largest value of the embeddings.
 TOLERANCE = 1e-4
 
 
 def require_parity(
-    model: bytes,
+    model: OnnxModel,
     windows: npt.NDArray[np.float32],
     latencies_s: npt.NDArray[np.float32],
     expected: FloatArray,
@@ -25,8 +27,8 @@ def require_parity(
 
     Parameters
     ----------
-    model : bytes
-        ONNX model with inputs ``window`` and ``latency_s`` and output ``embedding``.
+    model : OnnxModel
+        With inputs ``window`` and ``latency_s`` and output ``embedding``.
     windows : array of shape (n, n_channels, n_times), float32
     latencies_s : array of shape (n,), float32
     expected : array of shape (n, dimension)
@@ -44,17 +46,53 @@ def require_parity(
     ExportError
         If it is above `TOLERANCE`, or not a number.
     """
-    session = ort.InferenceSession(model, providers=["CPUExecutionProvider"])
+    given = {"window": windows, "latency_s": latencies_s}
+    return require_agreement(model.graph, given, expected, output, model.data)
+
+
+def require_agreement(
+    model: bytes,
+    given: Mapping[str, npt.NDArray[np.float32]],
+    expected: FloatArray,
+    output: str,
+    data: bytes = b"",
+) -> float:
+    """Run an exported model on real inputs, one row alone and all as a batch, and compare.
+
+    Parameters
+    ----------
+    model : bytes
+        ONNX model.
+    given : mapping of str to array of shape (n, ...), float32
+        Its inputs by name.
+    expected : array of shape (n, dimension)
+        What was exported gives itself.
+    output : str
+        Name of the output that is compared.
+    data : bytes
+        Tensors that lie beside the graph; see `OnnxModel`.
+
+    Returns
+    -------
+    float
+        Largest difference, relative to the largest value of `expected`.
+
+    Raises
+    ------
+    ExportError
+        If it is above `TOLERANCE`, or not a number.
+    """
+    session = load_model(OnnxModel(model, data))
     size = max(float(np.abs(expected).max()), 1e-12)
     differences = []
-    for n in (1, len(windows)):
-        (got,) = session.run([output], {"window": windows[:n], "latency_s": latencies_s[:n]})
+    for n in (1, len(expected)):
+        (got,) = session.run([output], {name: rows[:n] for name, rows in given.items()})
         differences.append(np.abs(got - expected[:n]).max() / size)
     # NumPy's maximum carries a NaN on, Python's may lose it.
     worst = float(np.max(differences))
     if not worst <= TOLERANCE:
         raise ExportError(
-            f"The exported encoder differs from the trained one by {worst:.2g} of its largest value; at most "
+            f"The exported model differs from the trained one by {worst:.2g} of its largest value; at most "
             f"{TOLERANCE:g} is accepted. Nothing was written."
         )
     return worst

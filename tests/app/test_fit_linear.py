@@ -56,7 +56,7 @@ def test_it_decodes_and_its_graph_says_the_same(schedule: WindowSchedule, n_late
     pictures = how.gallery.embeddings / np.linalg.norm(how.gallery.embeddings, axis=1, keepdims=True)
     assert ((answer @ pictures.T).argmax(axis=1) == new.labels).mean() > 0.7
 
-    session = ort.InferenceSession(trained.export(new.windows[:3]), providers=["CPUExecutionProvider"])
+    session = ort.InferenceSession(trained.export(new.windows[:3]).graph, providers=["CPUExecutionProvider"])
     last = n_latencies - 1
     window = new.windows[:, last] if schedule.first_s is None else new.windows[:, 0]
     latencies_s = np.full(16, schedule.latency_s(last), np.float32)
@@ -71,7 +71,9 @@ def test_between_two_latencies_a_growing_window_has_a_constant_between_theirs() 
     every = trials(how)
     every.windows[:] += 5.0
     trained = fit_linear_encoder(every, how, FitOptions())
-    session = ort.InferenceSession(trained.export(every.windows[:3]), providers=["CPUExecutionProvider"])
+    session = ort.InferenceSession(
+        trained.export(every.windows[:3]).graph, providers=["CPUExecutionProvider"]
+    )
 
     def constant(latency_s: float) -> np.ndarray:
         feed = {"window": np.zeros((1, 3, 20), np.float32), "latency_s": np.array([latency_s], np.float32)}

@@ -79,7 +79,7 @@ def growing_bundle(module: nn.Module, folder: Path) -> Bundle:
     manifest = replace(
         plain.manifest, length_s=0.5, first_s=0.1, n_latencies=N_LATENCIES, calibration=calibration
     )
-    save_bundle(Bundle(manifest, encoder, plain.gallery, plain.thumbnails), folder / "whole.bundle")
+    save_bundle(Bundle(manifest, encoder.graph, plain.gallery, plain.thumbnails), folder / "whole.bundle")
     return load_bundle(folder / "whole.bundle")
 
 

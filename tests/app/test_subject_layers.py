@@ -109,7 +109,7 @@ def test_each_has_a_layer_and_somebody_new_begins_at_their_mean(
 
     if model != "channel-attention":
         return  # graphs of whole trials are compared where they are exported, and in tests/export
-    session = ort.InferenceSession(tuned.export(own.windows[:3]), providers=["CPUExecutionProvider"])
+    session = ort.InferenceSession(tuned.export(own.windows[:3]).graph, providers=["CPUExecutionProvider"])
     feed = {"window": own.windows[:, 0], "latency_s": np.zeros(len(own.labels), np.float32)}
     expected = tuned.embed(own.windows, True)[:, 0]
     (got,) = session.run(["embedding"], feed)

@@ -127,7 +127,7 @@ def test_the_same_seed_gives_the_same_channel_attention(
     recipe = scaled(design(runs, "eeg", None, gallery), runs)
     trials = cut(recipe, runs)
     again = fitter("channel-attention")(trials, recipe, FitOptions(3))
-    assert again.export(trials.windows[:4]) == attention[0].encoder
+    assert again.export(trials.windows[:4]).graph == attention[0].encoder
 
 
 def test_nothing_of_the_held_out_run_reaches_its_fold(categories: tuple[Runs, Gallery]) -> None:

@@ -53,7 +53,7 @@ def test_an_embedding_for_each_window_and_the_same_from_onnx(config: ChannelAtte
         expected = module(windows, latencies_s)
     assert expected.shape == (5, config.embedding_dim)
     graph = export_encoder(module, windows.numpy(), latencies_s.numpy())
-    session = ort.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    session = ort.InferenceSession(graph.graph, providers=["CPUExecutionProvider"])
     feed = {"window": windows.numpy(), "latency_s": latencies_s.numpy()}
     np.testing.assert_allclose(session.run(["embedding"], feed)[0], expected, rtol=1e-4, atol=1e-4)
     one = session.run(["embedding"], {name: value[3:4] for name, value in feed.items()})[0]

@@ -201,7 +201,9 @@ def test_noise_alone_is_little_evidence(person: Person, test_set) -> None:
 
 def test_the_graph_gives_what_the_readout_gives_and_nothing_without_a_latency(readout, test_set) -> None:
     windows = test_set[0][:5]
-    graph = ort.InferenceSession(export_linear(readout.linear, windows), providers=["CPUExecutionProvider"])
+    graph = ort.InferenceSession(
+        export_linear(readout.linear, windows).graph, providers=["CPUExecutionProvider"]
+    )
     flat = windows.reshape(-1, *windows.shape[2:])
     latencies_s = np.tile(np.arange(N_LATENCIES) * 0.025, 5).astype(np.float32)
     (got,) = graph.run(None, {"window": flat, "latency_s": latencies_s})

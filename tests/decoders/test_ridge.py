@@ -84,7 +84,7 @@ def test_the_exported_graph_gives_the_same_and_nothing_without_an_onset() -> Non
     rng = np.random.default_rng(0)
     readout = RidgeReadout(rng.standard_normal((6, 3)), rng.standard_normal(3), np.ones(3))
     windows = rng.standard_normal((4, 1, 6, 5)).astype(np.float32)
-    session = ort.InferenceSession(export_ridge(readout, windows), providers=["CPUExecutionProvider"])
+    session = ort.InferenceSession(export_ridge(readout, windows).graph, providers=["CPUExecutionProvider"])
     latencies = np.array([0, 4, UNKNOWN_LATENCY, 0], np.float32)
     (got,) = session.run(["embedding"], {"window": windows[:, 0], "latency_s": latencies})
     expected = readout.embed(windows)[:, 0]

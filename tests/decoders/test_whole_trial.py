@@ -32,7 +32,7 @@ class SideBySide(nn.Module):
 def test_onnx_gives_what_torch_gives_for_any_batch() -> None:
     encoders = [Atm(ATM), *(Nice(NiceConfig(4, 80, 6, attention)) for attention in ATTENTIONS)]
     graph = export_encoder(WholeTrial(SideBySide(encoders)), EPOCHS, LATENCIES_S)
-    session = ort.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    session = ort.InferenceSession(graph.graph, providers=["CPUExecutionProvider"])
     for n in (1, 2, 7):
         (got,) = session.run(["embedding"], {"window": EPOCHS[:n], "latency_s": LATENCIES_S[:n]})
         assert not got[~KNOWN[:n]].any()

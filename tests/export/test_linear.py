@@ -23,7 +23,7 @@ def fitted() -> tuple[LinearReadout, np.ndarray, ort.InferenceSession]:
     windows = np.stack([epochs[:, :, s - schedule.n_times : s] for s in stops], axis=1).astype(np.float32)
     readout = fit_lda(epochs, labels, schedule, N_LATENCIES, n_entries=3)
     model = export_linear(readout, windows[:3])
-    return readout, windows, ort.InferenceSession(model, providers=["CPUExecutionProvider"])
+    return readout, windows, ort.InferenceSession(model.graph, providers=["CPUExecutionProvider"])
 
 
 def run(session: ort.InferenceSession, windows: np.ndarray, latencies_s: np.ndarray) -> np.ndarray:

@@ -33,10 +33,10 @@ POSITIONS = tuple((0.01 * i, 0.02, 0.03) for i in range(4))
 def test_the_graph_gives_what_torch_gives_for_any_batch(changes: dict[str, object]) -> None:
     module = encoder(**changes)
     model = export_encoder(module, *windows(12))
-    session = ort.InferenceSession(model, providers=["CPUExecutionProvider"])
+    session = ort.InferenceSession(model.graph, providers=["CPUExecutionProvider"])
     assert [i.name for i in session.get_inputs()] == ["window", "latency_s"]
     assert [o.name for o in session.get_outputs()] == ["embedding"]
-    assert onnx.load_model_from_string(model).opset_import[0].version == OPSET
+    assert onnx.load_model_from_string(model.graph).opset_import[0].version == OPSET
     for n in (1, 2, 5, 33):
         x, latencies_s = windows(n)
         (got,) = session.run(None, {"window": x, "latency_s": latencies_s})

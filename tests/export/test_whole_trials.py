@@ -46,7 +46,7 @@ def test_the_graph_gives_what_torch_gives(encoder: nn.Module) -> None:
     latencies_s = np.array([0, 0, 0, -1, 0, -1], dtype=np.float32)
     module = WholeTrial(encoder)
     session = ort.InferenceSession(
-        export_encoder(module, windows, latencies_s), providers=["CPUExecutionProvider"]
+        export_encoder(module, windows, latencies_s).graph, providers=["CPUExecutionProvider"]
     )
     (got,) = session.run(["embedding"], {"window": windows[1:], "latency_s": latencies_s[1:]})
     with torch.inference_mode():

@@ -11,6 +11,7 @@ from decode_stream.decoders.encoders.two_heads import TwoHeads
 from decode_stream.decoders.epochs import TrialSet
 from decode_stream.decoders.fit_options import FitOptions, Start
 from decode_stream.decoders.manifest import PublicWeights
+from decode_stream.decoders.onnx_model import OnnxModel
 from decode_stream.decoders.recipe import Recipe, Trained
 from decode_stream.decoders.runtime import UNKNOWN_LATENCY
 from decode_stream.decoders.training.fitting import FitSettings, embed_trials, fit
@@ -96,7 +97,7 @@ def fit_channel_attention(trials: TrialSet, recipe: Recipe, options: FitOptions)
         mean: npt.NDArray[np.float32] = embed_trials(module, windows)[..., -structure_dim:].mean(axis=1)
         return mean
 
-    def export(windows: npt.NDArray[np.float32]) -> bytes:
+    def export(windows: npt.NDArray[np.float32]) -> OnnxModel:
         flat = windows.reshape(-1, n_channels, n_times)
         latencies = np.tile(np.arange(n_latencies) * float(recipe.schedule.step_s), len(windows)).astype(
             np.float32

@@ -6,6 +6,7 @@ import numpy.typing as npt
 from decode_stream.decoders.encoders.lda import fit_lda, join_windows
 from decode_stream.decoders.epochs import TrialSet
 from decode_stream.decoders.fit_options import FitOptions
+from decode_stream.decoders.onnx_model import OnnxModel
 from decode_stream.decoders.recipe import Recipe, Trained
 from decode_stream.export.linear import export_linear
 from decode_stream.stream.errors import UsageError
@@ -35,7 +36,7 @@ def fit_lda_encoder(trials: TrialSet, recipe: Recipe, options: FitOptions) -> Tr
         # A window of unknown latency tells LDA nothing.
         return readout.embed(windows) if known else np.zeros((*windows.shape[:2], len(gallery)))
 
-    def export(windows: npt.NDArray[np.float32]) -> bytes:
+    def export(windows: npt.NDArray[np.float32]) -> OnnxModel:
         return export_linear(readout, windows)
 
     return Trained(embed, export)

@@ -7,6 +7,7 @@ from decode_stream.decoders.encoders.linear_windows import fit_linear
 from decode_stream.decoders.encoders.ridge import targets
 from decode_stream.decoders.epochs import TrialSet, grown
 from decode_stream.decoders.fit_options import FitOptions
+from decode_stream.decoders.onnx_model import OnnxModel
 from decode_stream.decoders.recipe import Recipe, Trained
 from decode_stream.export.linear import export_growing, export_linear
 
@@ -47,7 +48,7 @@ def fit_linear_encoder(trials: TrialSet, recipe: Recipe, options: FitOptions) ->
             embeddings[:, k] = growing.embed(grown(windows, schedule, k), k)
         return embeddings
 
-    def export(windows: npt.NDArray[np.float32]) -> bytes:
+    def export(windows: npt.NDArray[np.float32]) -> OnnxModel:
         parts = np.stack([grown(windows, schedule, k) for k in range(n_latencies)], axis=1)
         return export_growing(growing, parts)
 

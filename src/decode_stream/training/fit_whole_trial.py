@@ -13,6 +13,7 @@ from decode_stream.decoders.encoders.whole_trial import KnowsPeople, WholeTrial,
 from decode_stream.decoders.epochs import TrialSet, grown
 from decode_stream.decoders.fit_options import FitOptions
 from decode_stream.decoders.manifest import PublicWeights
+from decode_stream.decoders.onnx_model import OnnxModel
 from decode_stream.decoders.recipe import Check, Fit, Gallery, Recipe, Trained
 from decode_stream.decoders.runtime import UNKNOWN_LATENCY
 from decode_stream.decoders.training.augmentations import Truncation
@@ -148,7 +149,7 @@ def _trained(module: nn.Module, recipe: Recipe, structure_dim: int, batch_size: 
     def structure(windows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         return embed_whole(module, windows[:, 0], batch_size=n_at_once)[:, -structure_dim:]
 
-    def export(windows: npt.NDArray[np.float32]) -> bytes:
+    def export(windows: npt.NDArray[np.float32]) -> OnnxModel:
         some = np.concatenate([windows[:, 0], seen(windows, 0)])
         latencies_s = np.full(len(some), float(schedule.length_s), np.float32)
         latencies_s[1::3] = UNKNOWN_LATENCY

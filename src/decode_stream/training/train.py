@@ -200,15 +200,17 @@ def _bundle(name: str, fitted: Fitted, calibration: Calibration, training: Train
     compared = (
         gallery.embeddings if trained.projector is None else trained.projector.project(gallery.embeddings)
     )
+    exported = trained.export(fitted.trials.windows[:4])
     return Bundle(
         manifest,
-        trained.export(fitted.trials.windows[:4]),
+        exported.graph,
         compared,
         gallery.thumbnails,
         novelty=None if out is None else fit_novelty(fitted.familiar, out),
         projector=trained.projector,
         features=fitted.features,
         weights=dict(trained.weights or {}),
+        encoder_data=exported.data,
     )
 
 
@@ -303,7 +305,7 @@ def train_bundle(paths: Sequence[Path], config: TrainConfig) -> int:
         print(f"{out}: began with {public}")
     print(
         f"{out}: {model}, {bundle.manifest.training.n_trials} trials of {_told(given.recordings, protocol)}, "
-        f"{len(bundle.encoder) / 1e3:.0f} kB\n"
+        f"{(len(bundle.encoder) + len(bundle.encoder_data)) / 1e3:.0f} kB\n"
         f"{bundle.manifest.training.protocol}: top-1 {numbers['top1']:.3f} (95 % {low:.3f} to {high:.3f}, "
         f"{scores.interval_name}; chance {numbers['chance']:.3f}; n = {scores.n}){auc}, log loss "
         f"{numbers['log_loss']:.3f}"
