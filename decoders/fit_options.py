@@ -96,6 +96,8 @@ class FitOptions:
         Instead of the model's own.
     loss, schedule : str or None
         Likewise: of `decode_stream.decoders.training.loss_spec.LOSSES`, and how the learning rate changes.
+    nsd_split : str or None
+        By which paper's split of NSD the trials are those to train on; it is noted, and changes nothing here.
     report : callable
         Is told what happens, a line at a time.
     progress : callable or None
@@ -111,6 +113,7 @@ class FitOptions:
     learning_rate: float | None = None
     loss: str | None = None
     schedule: Schedule | None = None
+    nsd_split: str | None = None
     report: Callable[[str], None] = _silent
     progress: Progress | None = None
 
@@ -123,6 +126,7 @@ class FitOptions:
             "learning-rate": self.learning_rate,
             "loss": self.loss,
             "schedule": self.schedule,
+            "nsd-split": self.nsd_split,
         }
         return {name: str(value) for name, value in flags.items() if value is not None}
 

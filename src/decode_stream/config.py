@@ -18,6 +18,7 @@ __all__ = [
     "Loss",
     "Modality",
     "Model",
+    "NsdSplit",
     "Provider",
     "Reading",
     "RidgeModel",
@@ -62,6 +63,7 @@ Loss = Literal[
 ]
 TrainingProtocol = Literal["runs", "concepts"]
 Provider = Literal["cpu", "cuda", "tensorrt"]
+NsdSplit = Literal["mindeye", "mindeye2", "mind-reader"]
 
 _SOURCE = Group.create_ordered("Source")
 _MARKERS = Group.create_ordered("Markers")
@@ -182,6 +184,8 @@ class TrainConfig(Reading):
     """open_clip_text: COCO's captions_*.json, or a folder of them; by default a sentence of each picture's concept."""
     protocol: Annotated[TrainingProtocol | None, Parameter(group=_DECODER)] = None
     """What is held out to calibrate: runs in turn (default for categories) or concepts (default for a target)."""
+    nsd_split: Annotated[NsdSplit | None, Parameter(group=_SOURCE)] = None
+    """NSD: train on no trial that the paper tests on, of the sessions that it uses; by default on no shared picture."""
     subject: Annotated[str | None, Parameter(group=_DECODER)] = None
     """Whose decoder it is, where recordings are of several: it is fine-tuned to them. With weights of public ATM-S: the
     person whose token is taken."""
@@ -232,6 +236,8 @@ class TrainConfig(Reading):
             )
         if self.learning_rate is not None and not self.learning_rate > 0:
             raise UsageError(f"--learning-rate is {self.learning_rate:g}; it must be above 0.")
+        if self.nsd_split is not None and self.modality != "fmri":
+            raise UsageError("--nsd-split divides recordings of NSD, which are of --modality fmri.")
         if self.structure is not None and self.target is None:
             raise UsageError("--structure is the target of a second head; the first one's is --target.")
         if self.loss is not None and self.target is None:
@@ -262,6 +268,8 @@ class EvaluateConfig(Reading):
     """combined: another decoder of the same recordings and pictures; may be given several times."""
     provider: Annotated[Provider, Parameter(group=_DECODER)] = "cpu"
     """What runs the decoder."""
+    nsd_split: Annotated[NsdSplit | None, Parameter(group=_SOURCE)] = None
+    """NSD: score only the trials that the paper tests on."""
     protocol: Annotated[str, Parameter(group=_PROTOCOL)] = "exact"
     """What to measure, separated by commas; list says what there is."""
     transductive: Annotated[str | None, Parameter(group=_PROTOCOL)] = None

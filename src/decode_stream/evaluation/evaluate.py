@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from decode_stream import __version__
-from decode_stream.config import EvaluateConfig, parse_events
+from decode_stream.config import EvaluateConfig, NsdSplit, parse_events
 from decode_stream.decoders.bundle import Bundle, load_bundle
 from decode_stream.decoders.decoded import Decoded, Keeper
 from decode_stream.decoders.decoder import Decoder, decode_recording
@@ -16,6 +16,7 @@ from decode_stream.decoders.manifest import Training
 from decode_stream.decoders.runtime import Encoder
 from decode_stream.decoders.scoring.measured import Measured
 from decode_stream.decoders.scoring.scores import Scores
+from decode_stream.replay_data.nsd.splits import SPLITS, same_test, split_recording
 from decode_stream.replay_data.open import fingerprint, open_recording
 from decode_stream.replay_data.subject import subject_of
 from decode_stream.stream.errors import RecordingError, StreamError, UsageError
@@ -70,6 +71,8 @@ def evaluate_bundle(paths: Sequence[Path], config: EvaluateConfig) -> int:
     beyond = {name: TRANSDUCTIVE[name].measure(evaluation, TRANSDUCTIVE[name].says) for name in transductive}
     accuracy = accuracy_summary(evaluation.scores)
     notes = _other_people(rows, evaluation.bundle.manifest.training)
+    if config.nsd_split is not None and (n_left := len(paths) - len(rows)):
+        notes.append(f"{n_left} of {len(paths)} recordings hold no trial that {config.nsd_split} tests on")
     _print_scores(evaluation.scores, accuracy)
     print_notes(notes)
     for name, one in (measured | beyond).items():
@@ -113,8 +116,7 @@ def _decode(
     rows: list[dict[str, Any]] = []
     recordings: list[Recording] = []
     with Keeper(bundle, windows=windows) as keeper:
-        for run, path in enumerate(paths):
-            recording = open_recording(path, marker_column=config.marker_column, mask=config.mask)
+        for run, (path, recording) in enumerate(_opened(paths, config)):
             if config.events is None:
                 check_pictures(recording, bundle)
             decoder = _decoded_recording(bundle, encoder, recording, stimuli, run, config, keeper)
@@ -139,9 +141,45 @@ def _decode(
                 "the gallery, with --events."
             )
         decoded: Decoded = keeper.decoded(scores)
-    if used := [row["recording"] for row in rows if row["trained_on"]]:
-        scores.caveat = f"NOT HELD OUT: the decoder was trained on {', '.join(used)}"
+    used = [row["recording"] for row in rows if row["trained_on"]]
+    scores.caveat = _caveat(bundle.manifest.training, config.nsd_split, used)
     return Evaluation(decoded, encoder, recordings, stimuli, seed=config.seed), rows
+
+
+def _opened(paths: Sequence[Path], config: EvaluateConfig) -> list[tuple[Path, Recording]]:
+    """Open the recordings; where a split of NSD is asked for, those that it tests on, without their other trials."""
+    found = list[tuple[Path, Recording]]()
+    for path in paths:
+        recording: Recording | None = open_recording(
+            path, marker_column=config.marker_column, mask=config.mask
+        )
+        if config.nsd_split is not None and recording is not None:
+            recording = split_recording(recording, path, config.nsd_split, "test")
+        if recording is not None:
+            found.append((path, recording))
+    if not found:
+        assert config.nsd_split is not None
+        raise UsageError(
+            f"--nsd-split {config.nsd_split} tests on no trial of these {len(paths)} recordings: "
+            f"{SPLITS[config.nsd_split].says}. Give others, or another split."
+        )
+    return found
+
+
+def _caveat(training: Training, nsd_split: NsdSplit | None, used: Sequence[str]) -> str:
+    """Return what keeps scores from being held-out ones, where there is anything.
+
+    Parameters
+    ----------
+    used : sequence of str
+        Recordings that the decoder was trained on: on all their trials, or on those that a split trains on.
+    """
+    own = training.asked.get("nsd-split", "")
+    if nsd_split is not None and own in SPLITS:
+        if same_test(own, nsd_split):
+            return ""
+        return f"NOT HELD OUT: trained on the split {own}, and {nsd_split} tests on pictures of that training"
+    return f"NOT HELD OUT: the decoder was trained on {', '.join(used)}" if used else ""
 
 
 def _decoded_recording(

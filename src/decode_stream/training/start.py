@@ -15,6 +15,7 @@ from decode_stream.stream.errors import UsageError
 from decode_stream.stream.recording import Recording
 
 from .models import MODELS, check_network, trial_spec
+from .nsd_split import check_split
 
 __all__ = ["check_early", "read_start", "recipe_of_others", "start_channels"]
 
@@ -141,6 +142,7 @@ def check_early(
         If the recordings do not go together, a network cannot be made for them, or `start` is not for it.
     """
     if begun is not None:
+        check_split(begun, config.nsd_split)
         _check_space(begun, gallery.space)
         _check_new(begun, [recording.name for recording in recordings], fingerprints)
         if config.modality == "fmri" and channels is not None:

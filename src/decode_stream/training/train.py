@@ -269,6 +269,7 @@ def train_bundle(paths: Sequence[Path], config: TrainConfig) -> int:
             learning_rate=config.learning_rate,
             loss=config.loss,
             schedule=config.schedule,
+            nsd_split=config.nsd_split,
             report=progress.report,
             progress=progress.epoch,
         )

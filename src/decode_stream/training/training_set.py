@@ -19,6 +19,8 @@ from decode_stream.stream.recording import Recording
 from decode_stream.stream.types import IntArray
 from decode_stream.voxel_regions import recording_regions
 
+from .nsd_split import training_parts, whole_recording
+
 __all__ = ["TrainingSet", "open_training_set"]
 
 _THUMBNAIL_PX = 96
@@ -62,7 +64,7 @@ class TrainingSet:
         RecordingError
             If an atlas is damaged, or of another grid.
         """
-        return recording_regions(self.path, self.recordings[0], channels)
+        return recording_regions(self.path, whole_recording(self.recordings[0]), channels)
 
     def thumbnails(self, names: Sequence[str]) -> dict[str, bytes]:
         """Return small PNGs of some of the pictures by name; of those that are here.
@@ -104,6 +106,8 @@ def open_training_set(
     recordings = [
         open_recording(path, marker_column=config.marker_column, mask=config.mask) for path in paths
     ]
+    if config.nsd_split is not None:
+        paths, recordings = training_parts(paths, recordings, config.nsd_split)
     fingerprints = [fingerprint(path) for path in paths]
     _check_no_copies(paths, fingerprints)
     subjects = [subject_of(path) for path in paths]
