@@ -16,6 +16,8 @@ and, where training made them::
                           `rho`, where showings of one picture are weighed for what comes again at each of them
     features.safetensors  `mask`, of the structure's dimensions: those that are decoded well
     regions.safetensors   by atlas, the region of each voxel; their names are in the manifest
+    prior.onnx            decoded embedding and noise in, a sample of what pictures' embeddings are like out
+    prior.safetensors     `center`, `decoded_center`: `decode_stream.decoders.prior_part.PriorPart`
     weights.safetensors   the network as PyTorch trained it, to train on from; a session does not read it
 
 Nothing in it is unpickled, and a file whose hash differs is refused. Hashes guard against damage, not forgery.
@@ -43,6 +45,7 @@ from .gallery_projector import GalleryProjector, load_projector, save_projector
 from .manifest import MANIFEST_FILE, Manifest, parse_manifest
 from .novelty import Novelty
 from .onnx_model import DATA_FILE
+from .prior_part import PriorPart
 from .regions import Atlas, Regions
 
 __all__ = ["Bundle", "is_bundle", "load_bundle", "load_manifest", "save_bundle"]
@@ -53,6 +56,7 @@ _GALLERY = "gallery.safetensors"
 _NOVELTY, _PROJECTOR = "novelty.safetensors", "projector.safetensors"
 _FEATURES, _WEIGHTS = "features.safetensors", "weights.safetensors"
 _REGIONS = "regions.safetensors"
+_PRIOR, _PRIOR_MEANS = "prior.onnx", "prior.safetensors"
 _Part = TypeVar("_Part")
 # A bundle is opened in memory; the largest encoders of the field, in float32, are below this.
 _MAX_FILE_BYTES = 8 << 30
@@ -86,6 +90,8 @@ class Bundle:
         Hash of the manifest, and so of everything; empty before it is saved.
     encoder_data : bytes
         The tensors that lie beside the graph; empty where it holds all.
+    prior : PriorPart or None
+        Draws embeddings as pictures have them, of a decoded one.
     """
 
     manifest: Manifest
@@ -99,6 +105,7 @@ class Bundle:
     weights: dict[str, npt.NDArray[Any]] = field(default_factory=dict)
     regions: Regions | None = None
     encoder_data: bytes = b""
+    prior: PriorPart | None = None
 
     @property
     def dimension(self) -> int:
@@ -143,6 +150,11 @@ class Bundle:
             parts.append(("features", self.features.size, n_structure))
         if self.regions is not None:
             parts += [("regions", len(a.labels), manifest.chain.n_out) for a in self.regions.atlases.values()]
+        if self.prior is not None:
+            parts.append(("prior", self.prior.dimension, manifest.space.dimension))
+        if manifest.prior is not None or self.prior is not None:
+            of_manifest = 0 if manifest.prior is None else manifest.prior.n_steps
+            parts.append(("prior", 0 if self.prior is None else self.prior.n_steps, of_manifest))
         for name, there, wanted in parts:
             if there != wanted:
                 raise BundleError(
@@ -216,6 +228,9 @@ def _parts(bundle: Bundle) -> dict[str, bytes]:
         files[_REGIONS] = _saved(labels)
     if bundle.encoder_data:
         files[DATA_FILE] = bundle.encoder_data
+    if (prior := bundle.prior) is not None:
+        files[_PRIOR] = prior.model
+        files[_PRIOR_MEANS] = _saved({"center": prior.center, "decoded_center": prior.decoded_center})
     return files
 
 
@@ -289,7 +304,17 @@ def load_bundle(path: str | Path, *, weights: bool = False) -> Bundle:
         _tensors(_WEIGHTS, files, path, dict) or {},
         _tensors(_REGIONS, files, path, lambda t: _regions(t, manifest.regions)),
         files.get(DATA_FILE, b""),
+        _prior(files, manifest, path),
     )
+
+
+def _prior(files: Mapping[str, bytes], manifest: Manifest, path: Path) -> PriorPart | None:
+    if manifest.prior is None:
+        return None
+    if _PRIOR not in files or _PRIOR_MEANS not in files:
+        raise BundleError(f"{path} is said to have a prior and lacks its files. Train the bundle anew.")
+    n_steps, model = manifest.prior.n_steps, files[_PRIOR]
+    return _tensors(_PRIOR_MEANS, files, path, lambda t: PriorPart(model, n_steps, **t))
 
 
 def _regions(labels: Mapping[str, npt.NDArray[Any]], names: Mapping[str, tuple[str, ...]]) -> Regions:

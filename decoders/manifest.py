@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
-from math import inf, prod
+from math import inf, nan, prod
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ __all__ = [
     "SCHEMA",
     "EmbeddingSpace",
     "Manifest",
+    "PriorTraining",
     "PublicWeights",
     "Training",
     "parse_manifest",
@@ -169,6 +170,48 @@ class Training:
 
 
 @dataclass(frozen=True)
+class PriorTraining:
+    """Where a bundle's prior comes from: what draws embeddings as pictures have them, of a decoded one.
+
+    Attributes
+    ----------
+    n_steps : int
+        Evaluations of the network that a sample takes.
+    n_pairs : int
+        Decoded trials that it was trained on.
+    protocol : str
+        What it was trained on and how `scores` were obtained, in a sentence.
+    scores : dict of str to float
+        Of trials of held-out pictures, ``n`` and ``n_pictures`` of them: ``agreement`` with the prior of many steps
+        that it was distilled from; and ``cosine``, ``two_way``, ``found``, ``nearest`` and ``spread`` (see
+        `decode_stream.decoders.scoring.likeness.Likeness`) of the ``mapper`` alone, of samples of the ``teacher``, of
+        ``single`` samples and of their ``mean``, as ``mapper_cosine``.
+    """
+
+    n_steps: int
+    n_pairs: int
+    protocol: str
+    scores: dict[str, float] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        told = (
+            ("cosine to the true embedding", "cosine", ("mapper", "mean", "single")),
+            ("two-way", "two_way", ("mapper", "mean", "single")),
+            ("spread, of pictures 1", "spread", ("mapper", "single")),
+        )
+        words = []
+        for name, what, whose in told:
+            numbers = (f"{who} {self.scores.get(f'{who}_{what}', nan):.3f}" for who in whose)
+            words.append(f"{name}: {', '.join(numbers)}")
+        steps = f"{self.n_steps} step{'s' if self.n_steps > 1 else ''}"
+        agreement = self.scores.get("agreement", nan)
+        return (
+            f"a sample in {steps}, {self.n_pairs} trials; agreement with the many steps that it was distilled from "
+            f"{agreement:.3f}; {'; '.join(words)}; {self.protocol}"
+        )
+
+
+@dataclass(frozen=True)
 class Manifest:
     """Everything that decides what a decoder computes, but for the weights.
 
@@ -196,6 +239,8 @@ class Manifest:
     calibration : Calibration
     files : dict of str to str
         SHA-256 of every other file, by path.
+    prior : PriorTraining or None
+        Of the bundle's prior, where it has one.
     regions : dict of str to tuple of str
         Of fMRI, the names of each atlas's regions, in the order of their labels from 1; which voxel lies in which is in
         a file of its own.
@@ -219,6 +264,7 @@ class Manifest:
     lag_s: float = 0.0
     first_s: float | None = None
     structure: EmbeddingSpace | None = None
+    prior: PriorTraining | None = None
     regions: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -16,6 +16,7 @@ from .training.prior_settings import Pairs
 __all__ = ["decoded_whole", "out_of_fold", "picture_folds"]
 
 _BATCH = 256
+_LEAST_CONCEPTS = 10
 
 
 def out_of_fold(
@@ -77,14 +78,14 @@ def picture_folds(gallery: Gallery, n_folds: int, seed: int) -> npt.NDArray[np.i
     Raises
     ------
     RecordingError
-        If there are fewer concepts than folds.
+        If there are fewer than ten concepts, or than folds.
     """
     _, which = np.unique(gallery.concepts or gallery.names, return_inverse=True)
-    n_concepts = int(which.max()) + 1
-    if n_concepts < n_folds:
+    n_concepts, least = int(which.max()) + 1, max(n_folds, _LEAST_CONCEPTS)
+    if n_concepts < least:
         raise RecordingError(
-            f"The pictures trained on show {n_concepts} concepts, and a prior learns from {n_folds} parts of them, "
-            "each decoded by a mapper that saw the others. Give more recordings, or leave out --prior."
+            f"The pictures trained on show {n_concepts} concepts, and a prior needs {least} at least: it learns from "
+            "what mappers decode of concepts that they never saw. Give more recordings, or leave out --prior."
         )
     dealt = np.random.default_rng(seed).permutation(np.arange(n_concepts) % n_folds)
     folds: npt.NDArray[np.int64] = dealt[which].astype(np.int64)

@@ -1,6 +1,6 @@
 """How like embeddings are to that of the picture that was seen, and how like to those of pictures at all."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import numpy.typing as npt
@@ -42,6 +42,10 @@ class Likeness:
     nearest: npt.NDArray[np.float64]
     spread: npt.NDArray[np.float64]
 
+    def means(self) -> dict[str, float]:
+        """Return the mean of each score over the trials, by its name."""
+        return {one.name: float(getattr(self, one.name).mean()) for one in fields(self)}
+
 
 def likeness(embeddings: FloatArray, truth: IntArray, pictures: FloatArray) -> Likeness:
     """Score embeddings against those of pictures, both without what all pictures share.
@@ -81,8 +85,9 @@ def mean_likeness(samples: FloatArray, truth: IntArray, pictures: FloatArray) ->
         Like `likeness` takes embeddings.
     """
     each = [likeness(samples[:, k], truth, pictures) for k in range(samples.shape[1])]
-    names = ("cosine", "two_way", "found", "nearest", "spread")
-    return Likeness(*(np.mean([getattr(one, name) for one in each], axis=0) for name in names))
+    return Likeness(
+        *(np.mean([getattr(one, part.name) for one in each], axis=0) for part in fields(Likeness))
+    )
 
 
 def _unit(rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -218,6 +218,11 @@ class TrainConfig(Reading):
     step takes four fifths of it every 10 epochs (Mind Reader).
     cosine lets it fall to 0 (Loshchilov and Hutter 2017).
     one-cycle lets it rise for a fifth of the steps, then fall (Smith and Topin 2019; MindEye)."""
+    prior: Annotated[bool, Parameter(group=_DECODER, negative=())] = False
+    """With --target: fit a diffusion prior as well, which draws embeddings as pictures have them for a generator of
+    pictures (MindEye: Scotti et al. 2023). The model is fitted several times more for it."""
+    prior_steps: Annotated[int | None, Parameter(group=_DECODER)] = None
+    """Evaluations of the prior that a sample takes: 1 or 2, 1 by default."""
     seed: Annotated[int, Parameter(group=_DECODER)] = 0
     """Of everything random."""
     out: Annotated[Path, Parameter(group=_OUTPUT)]
@@ -243,6 +248,18 @@ class TrainConfig(Reading):
         if self.loss is not None and self.target is None:
             raise UsageError(
                 "--loss is between embeddings: it belongs to --target. Categories have a loss of their own."
+            )
+        if self.prior_steps is not None and (not self.prior or self.prior_steps not in (1, 2)):
+            raise UsageError(
+                f"--prior-steps is {self.prior_steps}; it belongs to --prior, which draws a sample in 1 or 2 steps."
+            )
+        if self.prior and self.target is None:
+            raise UsageError(
+                "--prior draws embeddings as pictures have them: it belongs to --target. Categories have none."
+            )
+        if self.prior and self.protocol == "runs":
+            raise UsageError(
+                "--prior is scored on pictures that were held out: leave out --protocol runs, or --prior."
             )
         if self.images is not None and self.target is None:
             raise UsageError("--images belongs to --target, which says what is made of the pictures.")

@@ -41,6 +41,7 @@ def inspect_bundle(path: Path) -> Inspection:
         ("asked for", ", ".join(f"--{name} {value}" for name, value in training.asked.items())),
         ("held out", training.protocol),
         ("scores", ", ".join(f"{name} {value:.4g}" for name, value in training.scores.items())),
+        ("prior", "" if manifest.prior is None else str(manifest.prior)),
         ("seed", str(training.seed)),
         ("SHA-256", bundle.sha256),
     ]

@@ -13,6 +13,7 @@ from .measure_combined import measure_combined
 from .measure_control import measure_ideal, measure_shuffled
 from .measure_latency import measure_generalisation, measure_latency, measure_linear_generalisation
 from .measure_pictures import measure_concept, measure_exact, measure_identification, measure_k_way
+from .measure_prior import measure_prior
 from .measure_repeats import measure_repeats
 from .measure_retrieval import measure_mind_reader, measure_mindeye, measure_mindeye2
 from .measure_transductive import measure_assigned, measure_standardised
@@ -122,6 +123,13 @@ PROTOCOLS: dict[str, Protocol] = {
         "the similarities of its mappers (Lin et al. 2022), each beside every decoder alone, with paired differences "
         "and McNemar's exact test; exact image, single trials, chance 1 / gallery, n trials, interval as for exact.",
         measure_combined,
+    ),
+    "prior": Protocol(
+        "The bundle's prior: the embedding of a single trial as the mapper gives it, and what the prior draws from it, "
+        "single samples and their mean; cosine to the true embedding, two-way identification and exact image by "
+        "cosine, all without what the pictures of the training share; spread and distance to the nearest picture, in "
+        "units of the pictures'; chance 0, 1/2 and 1 / gallery, n trials, bootstrap interval over pictures.",
+        measure_prior,
     ),
     "shuffled": Protocol(
         "Shuffled-label control: exact image with the labels permuted within runs, 1000 times, the decoder as it is; "

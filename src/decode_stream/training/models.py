@@ -6,7 +6,8 @@ from typing import Literal, TypeVar
 
 from decode_stream.config import Model, RidgeModel, TrainConfig
 from decode_stream.decoders.fit_options import FitOptions
-from decode_stream.decoders.manifest import PublicWeights
+from decode_stream.decoders.manifest import EmbeddingSpace, PriorTraining, PublicWeights
+from decode_stream.decoders.prior_part import PriorPart
 from decode_stream.decoders.recipe import Check, Fit, Recipe
 from decode_stream.decoders.trial_spec import TrialSpec
 from decode_stream.stream.errors import UsageError
@@ -17,11 +18,14 @@ __all__ = [
     "ModelEntry",
     "check_config",
     "check_network",
+    "check_prior_space",
     "check_starts",
     "check_structure",
     "default_model",
     "fitter",
     "known_model",
+    "prior_fitter",
+    "prior_folds",
     "trial_spec",
 ]
 
@@ -250,6 +254,8 @@ def check_config(model: Model, config: TrainConfig) -> None:
         check_starts(model)
     if config.structure is not None:
         check_structure(model)
+    if config.prior:
+        _check_prior(model, config.modality)
     if config.target is not None and not MODELS[model].embeddings:
         raise UsageError(
             f"--model {model} decodes categories, not embeddings: leave out --target, or take --model encoding."
@@ -269,6 +275,69 @@ def check_config(model: Model, config: TrainConfig) -> None:
     given = ", ".join(f"--{name}" for name, value in steps.items() if value is not None)
     if given and MODELS[model].check is None:
         raise UsageError(f"--model {model} is solved at once, not in steps: leave out {given}.")
+
+
+def _check_prior(model: Model, modality: Modality) -> None:
+    """Refuse a prior on top of a model that gives nothing to draw from.
+
+    Raises
+    ------
+    UsageError
+    """
+    can = [
+        name
+        for name, entry in MODELS.items()
+        if modality in entry.modalities
+        and entry.embeddings
+        and entry.regresses
+        and (modality == "fmri" or entry.specs is not None)
+    ]
+    if model not in can:
+        raise UsageError(
+            f"--prior draws from one embedding of a whole trial that lies where the target's do, and --model {model} "
+            f"gives none: leave out --prior. Models of {modality} that do: {', '.join(can)}."
+        )
+
+
+def prior_folds(model: Model) -> int:
+    """Return in how many parts a prior's training trials are decoded, each by a model fitted on the others.
+
+    A network is fitted in minutes to hours; what is solved at once may have more parts, and so more to learn from.
+    """
+    return 5 if MODELS[model].check is None else 3
+
+
+def prior_fitter() -> Callable[..., tuple[PriorPart, PriorTraining]]:
+    """Return what fits a prior.
+
+    Raises
+    ------
+    UsageError
+        If a library that it needs is not installed.
+    """
+
+    def load() -> Callable[..., tuple[PriorPart, PriorTraining]]:
+        from .fit_prior import fit_bundle_prior
+
+        return fit_bundle_prior
+
+    return _loaded(load)
+
+
+def check_prior_space(space: EmbeddingSpace) -> None:
+    """Refuse a prior of embeddings that it cannot draw.
+
+    Raises
+    ------
+    UsageError
+    """
+
+    def load() -> Callable[[EmbeddingSpace], object]:
+        from .fit_prior import prior_config
+
+        return prior_config
+
+    _loaded(load)(space)
 
 
 def trial_spec(model: Model, modality: Modality, windows: Literal["growing", "whole"]) -> TrialSpec | None:

@@ -14,7 +14,7 @@ from decode_stream.decoders.recipe import Gallery, Recipe
 from decode_stream.stream.errors import UsageError
 from decode_stream.stream.recording import Recording
 
-from .models import MODELS, check_network, trial_spec
+from .models import MODELS, check_network, check_prior_space, trial_spec
 from .nsd_split import check_split
 
 __all__ = ["check_early", "read_start", "recipe_of_others", "start_channels"]
@@ -150,6 +150,8 @@ def check_early(
                 have = {channel.name for channel in recording.channels}
                 found = [name for name in channels if name in have]
                 _check_voxels(channels, found, recording.name, "the bundle given to --init-from", model)
+    if config.prior:
+        check_prior_space(gallery.space)
     recipe = design(
         recordings,
         config.modality,

@@ -38,6 +38,8 @@ from .models import (
     default_model,
     fitter,
     known_model,
+    prior_fitter,
+    prior_folds,
     trial_spec,
 )
 from .progress import TrainingProgress
@@ -65,6 +67,7 @@ def train(
     lag_s: float | None = None,
     width_s: float | None = None,
     fingerprints: Sequence[str] = (),
+    prior_steps: int | None = None,
     options: FitOptions | None = None,
 ) -> tuple[Bundle, HeldOut]:
     """Train a decoder.
@@ -93,6 +96,8 @@ def train(
     fingerprints : sequence of str
         What tells each recording from others, where they come from files; those of other people as well, and those
         that a bundle knows which it begins with.
+    prior_steps : int or None
+        Where concepts are held out: fit a prior as well, whose samples take 1 or 2 steps.
     options : FitOptions, optional
 
     Returns
@@ -160,7 +165,12 @@ def train(
         public=origin,
         asked=options.asked,
     )
-    return _bundle(name, fitted, calibration, training), fitted.held_out
+    bundle = _bundle(name, fitted, calibration, training)
+    if prior_steps is not None:
+        folds = prior_folds(model)
+        part, told = prior_fitter()(fitted, fit, options, n_steps=prior_steps, n_folds=folds)
+        bundle = replace(bundle, manifest=replace(bundle.manifest, prior=told), prior=part)
+    return bundle, fitted.held_out
 
 
 def _sentence(
@@ -290,6 +300,7 @@ def train_bundle(paths: Sequence[Path], config: TrainConfig) -> int:
             lag_s=config.lag_s,
             width_s=config.width_s,
             fingerprints=(*given.fingerprints, *(begun.training.fingerprints if begun is not None else ())),
+            prior_steps=(config.prior_steps or 1) if config.prior else None,
             options=options,
         )
         bundle = replace(
@@ -311,6 +322,8 @@ def train_bundle(paths: Sequence[Path], config: TrainConfig) -> int:
         f"{scores.interval_name}; chance {numbers['chance']:.3f}; n = {scores.n}){auc}, log loss "
         f"{numbers['log_loss']:.3f}"
     )
+    if (prior := bundle.manifest.prior) is not None:
+        print(f"prior: {prior}")
     return 0
 
 
