@@ -20,6 +20,7 @@ ACTIONS = (
     Action("smaller", ("-",), "smaller traces"),
     Action("autoscale", ("A",), "fit the traces to their rows"),
     Action("hold", ("Space",), "hold the traces; the session runs on"),
+    Action("what_if", ("W",), "what if a region of the last trials had been silent, or raised (fMRI)"),
     Action("full_screen", ("F11",), "full screen and back"),
     Action("help", ("F1", "?"), "this list"),
     Action("close", ("Ctrl+Q",), "end the session and close"),

@@ -16,6 +16,7 @@ from .snapshot import Puller
 from .status_bar import StatusBar
 from .stimulus_panel import StimulusPanel
 from .theme import style_sheet, text_scale
+from .what_if_panel import WhatIfPanel
 
 __all__ = ["REFRESH_MS", "MainWindow"]
 
@@ -66,6 +67,8 @@ class MainWindow(QWidget):
         self.signal_panel = SignalPanel()
         self.accuracy_panel = AccuracyPanel()
         self.status_bar = StatusBar()
+        self.what_if_panel = WhatIfPanel(pictures, puller.ask_what_if, self)
+        self.matches_panel.what_if.clicked.connect(self._show_what_if)
         self._lay_out()
         self._add_actions()
         self.setMinimumSize(900, 560)
@@ -83,6 +86,7 @@ class MainWindow(QWidget):
         self.matches_panel.show_snapshot(snapshot, now_s)
         self.signal_panel.show_signal(self._puller.signal(self.signal_panel.span_s))
         self.accuracy_panel.show_accuracy(snapshot.accuracy)
+        self.what_if_panel.show_snapshot(snapshot, now_s)
         if snapshot.state == "ended" and self._close_at_end:
             self.close()
 
@@ -93,7 +97,14 @@ class MainWindow(QWidget):
         if scale != self._scale:
             self._scale = scale
             self.setStyleSheet(style_sheet(scale))
-            for panel in (self.matches_panel, self.signal_panel, self.accuracy_panel, self.status_bar):
+            # The window of what ifs is one of its own, and inherits the sheet.
+            for panel in (
+                self.matches_panel,
+                self.signal_panel,
+                self.accuracy_panel,
+                self.status_bar,
+                self.what_if_panel,
+            ):
                 panel.ensurePolished()
                 panel.set_fonts()
 
@@ -142,6 +153,7 @@ class MainWindow(QWidget):
             "smaller": lambda: signal.change_gain(-1),
             "autoscale": signal.autoscale,
             "hold": signal.toggle_held,
+            "what_if": self._show_what_if,
             "full_screen": self._toggle_full_screen,
             "help": self._show_help,
             "close": self.close,
@@ -159,6 +171,12 @@ class MainWindow(QWidget):
             self.showNormal()
         else:
             self.showFullScreen()
+
+    @Slot()
+    def _show_what_if(self) -> None:
+        self.what_if_panel.show()
+        self.what_if_panel.raise_()
+        self.what_if_panel.activateWindow()
 
     def _show_help(self) -> None:
         sheet = QMessageBox(QMessageBox.Icon.NoIcon, "Keys", help_text(), parent=self)

@@ -2,14 +2,14 @@
 
 from PySide6.QtCore import QRectF, Qt
 from PySide6.QtGui import QColor, QPainter, QPaintEvent
-from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from .panel import Panel, label, set_text
 from .pictures import Pictures, Thumbnail
 from .snapshot import Match, Snapshot
 from .words import GRID, TRACE, TRUTH, match_name, matches_text, percent_text
 
-__all__ = ["HOLD_S", "N_MATCHES", "Bar", "MatchesPanel"]
+__all__ = ["HOLD_S", "N_MATCHES", "Bar", "MatchCard", "MatchesPanel"]
 
 N_MATCHES = 5
 #: Pictures that change more often than three times a second cannot be read, and may harm (WCAG 2.2, 2.3.1).
@@ -46,8 +46,8 @@ class Bar(QWidget):
         painter.end()
 
 
-class _Card(QWidget):
-    """One match."""
+class MatchCard(QWidget):
+    """One match: picture, name, bar and per cent."""
 
     def __init__(self, pictures: Pictures) -> None:
         super().__init__()
@@ -84,6 +84,10 @@ class _Card(QWidget):
         self.picture.show_picture(picture, "no picture", TRUTH if right else None)
         self._bar.set_bar(match.probability, TRUTH if right else TRACE)
 
+    def set_width(self) -> None:
+        """Fix the room for the per cent: no new layout when 9.9 % becomes 10.0 %."""
+        self.share.setFixedWidth(self.share.fontMetrics().horizontalAdvance("100.0 %") + 2)
+
 
 class MatchesPanel(Panel):
     """Draws the ranked matches of a snapshot; marks the stimulus that was shown, where that is known."""
@@ -91,7 +95,7 @@ class MatchesPanel(Panel):
     def __init__(self, pictures: Pictures) -> None:
         super().__init__("Best matches")
         self._drawn_s = float("-inf")
-        self._cards = tuple(_Card(pictures) for _ in range(N_MATCHES))
+        self._cards = tuple(MatchCard(pictures) for _ in range(N_MATCHES))
         row = QHBoxLayout()
         row.setSpacing(14)
         for card in self._cards:
@@ -99,6 +103,10 @@ class MatchesPanel(Panel):
         self.content.addLayout(row, 1)
         self.truth = label("truth")
         self.top.addWidget(self.truth)
+        self.what_if = QPushButton("What if…")
+        self.what_if.setAccessibleName("Silence or raise a region of the last trials")
+        self.what_if.hide()
+        self.top.addWidget(self.what_if)
         self._set_widths()
 
     def show_snapshot(self, snapshot: Snapshot, now_s: float) -> bool:
@@ -118,6 +126,7 @@ class MatchesPanel(Panel):
             return False
         self._drawn_s = now_s
         matches = snapshot.matches[:N_MATCHES]
+        self.what_if.setVisible(bool(snapshot.regions))
         set_text(self.note, matches_text(snapshot))
         for k, card in enumerate(self._cards):
             match = matches[k] if k < len(matches) else None
@@ -143,6 +152,5 @@ class MatchesPanel(Panel):
         self._set_widths()
 
     def _set_widths(self) -> None:
-        # Fixed widths: no new layout when 9.9 % becomes 10.0 %.
         for card in self._cards:
-            card.share.setFixedWidth(card.share.fontMetrics().horizontalAdvance("100.0 %") + 2)
+            card.set_width()

@@ -8,7 +8,19 @@ import numpy.typing as npt
 
 from decode_stream.stream.types import Event
 
-__all__ = ["STATES", "Accuracy", "Match", "Progress", "Puller", "SignalView", "Snapshot", "Stimulus"]
+__all__ = [
+    "STATES",
+    "Accuracy",
+    "Match",
+    "PastTrial",
+    "Progress",
+    "Puller",
+    "SignalView",
+    "Snapshot",
+    "Stimulus",
+    "WhatIfAnswer",
+    "WhatIfQuestion",
+]
 
 #: Every state a session can be in, in the order of a session's life.
 STATES = ("idle", "searching", "connected", "decoding", "stalled", "lost", "ended")
@@ -42,6 +54,69 @@ class Stimulus:
 
     name: str
     known: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PastTrial:
+    """A trial that is over and whose window is kept.
+
+    Attributes
+    ----------
+    number : int
+        Counted from 0.
+    name : str
+        What was shown: its name in the gallery, or what its marker said.
+    """
+
+    number: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class WhatIfQuestion:
+    """What would have been decoded of a trial with a region changed.
+
+    Attributes
+    ----------
+    trial : int
+        Number of the trial, counted from 0.
+    region : str
+        As `Snapshot.regions` has it.
+    raise_sd : float or None
+        Added to the region's voxels, in training standard deviations; None to silence it.
+    """
+
+    trial: int
+    region: str
+    raise_sd: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class WhatIfAnswer:
+    """What is decoded of a trial as it was, and with a region changed.
+
+    Attributes
+    ----------
+    question : WhatIfQuestion
+    before, after : tuple of Match
+        Best matches, most probable first.
+    truth : str
+        Name of what was shown, if the gallery holds it; else empty.
+    n_voxels : int
+        Voxels of the region.
+    cosine : float
+        Between the embeddings before and after.
+    failure : str
+        Why there is no answer; else empty.
+    """
+
+    question: WhatIfQuestion
+    before: tuple[Match, ...] = ()
+    after: tuple[Match, ...] = ()
+    truth: str = ""
+    n_voxels: int = 0
+    cosine: float = 1.0
+    failure: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -186,6 +261,12 @@ class Snapshot:
         Name of the bundle, or empty when only watching.
     events : tuple of Event
         The latest events, oldest first.
+    regions : tuple of str
+        Regions of the voxels that the bundle knows; empty where it knows none.
+    past : tuple of PastTrial
+        The last trials that can be asked of, oldest first.
+    what_if : WhatIfAnswer or None
+        To the last question that was answered.
     """
 
     state: str
@@ -207,6 +288,9 @@ class Snapshot:
     provider: str = ""
     bundle: str = ""
     events: tuple[Event, ...] = ()
+    regions: tuple[str, ...] = ()
+    past: tuple[PastTrial, ...] = ()
+    what_if: WhatIfAnswer | None = None
 
 
 class Puller(Protocol):
@@ -225,6 +309,10 @@ class Puller(Protocol):
 
     def picture(self, name: str) -> bytes | None:
         """Return the picture of a gallery entry as an image file (PNG), or None where there is none."""
+        ...
+
+    def ask_what_if(self, question: WhatIfQuestion) -> None:
+        """Ask what would have been decoded; the answer is in a later snapshot, a newer question takes its place."""
         ...
 
     def stop(self) -> None:

@@ -9,7 +9,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from decode_stream.gui.snapshot import Accuracy, Match, Progress, SignalView, Snapshot, Stimulus
+from decode_stream.gui.snapshot import (
+    Accuracy,
+    Match,
+    Progress,
+    SignalView,
+    Snapshot,
+    Stimulus,
+    WhatIfQuestion,
+)
 from decode_stream.stream.types import Event
 
 SFREQ_HZ = 250.0
@@ -134,6 +142,7 @@ class FakePuller:
         self.asked: list[str] = []
         self.n_stops = 0
         self.n_pulls = 0
+        self.questions: list[WhatIfQuestion] = []
 
     def snapshot(self) -> Snapshot:
         self.n_pulls += 1
@@ -145,6 +154,9 @@ class FakePuller:
     def picture(self, name: str) -> bytes | None:
         self.asked.append(name)
         return self.pictures.get(name)
+
+    def ask_what_if(self, question: WhatIfQuestion) -> None:
+        self.questions.append(question)
 
     def stop(self) -> None:
         self.n_stops += 1

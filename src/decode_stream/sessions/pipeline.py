@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decode_stream.config import SessionConfig
 from decode_stream.decoders.bundle import Bundle
 from decode_stream.decoders.chains import watch_schedule
-from decode_stream.decoders.decoder import Decoder
+from decode_stream.decoders.decoder import Decoder, Keep
 from decode_stream.decoders.runtime import Encoder
 from decode_stream.gui.words import signal_span_s
 from decode_stream.stream.cutter import WindowCutter, held_s
@@ -51,6 +51,7 @@ def build_pipeline(
     bundle: Bundle | None,
     encoder: Encoder | None,
     stimuli: Mapping[str, int],
+    keep: Keep | None = None,
 ) -> Pipeline:
     """Build the way of the data for the stream that was found.
 
@@ -60,6 +61,8 @@ def build_pipeline(
         The bundle's, or one to watch with.
     stimuli : mapping of str to int
         Gallery index by marker label.
+    keep : callable or None
+        Is handed every window of a trial with what was decoded from it.
 
     Raises
     ------
@@ -85,5 +88,5 @@ def build_pipeline(
     if bundle and encoder:
         # A loop shows the same trials again: they are new evidence for nobody.
         turn = None if info.loop_samples is None else ingest.to_decoder(info.loop_samples)
-        decoder = Decoder(bundle, encoder, cutter, clock=lsl_now, score_until=turn, supersede=True)
+        decoder = Decoder(bundle, encoder, cutter, clock=lsl_now, score_until=turn, keep=keep, supersede=True)
     return Pipeline(ingest, cutter, decoder)

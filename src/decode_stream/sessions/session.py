@@ -10,7 +10,7 @@ from decode_stream.config import SessionConfig, parse_events
 from decode_stream.decoders.bundle import Bundle
 from decode_stream.decoders.decoder import Decoder
 from decode_stream.decoders.runtime import Encoder
-from decode_stream.gui.snapshot import SignalView, Snapshot
+from decode_stream.gui.snapshot import SignalView, Snapshot, WhatIfQuestion
 from decode_stream.stream.filters import ChainSpec
 from decode_stream.stream.lsl import lsl_now
 from decode_stream.stream.types import Event, StreamInfo, Trial
@@ -21,6 +21,7 @@ from .pipeline import Pipeline, build_pipeline
 from .source import Source
 from .status import Status
 from .timing import StageTimes, Startup
+from .what_if import LiveWhatIf
 
 __all__ = ["Session"]
 
@@ -66,6 +67,9 @@ class Session:
         self.stages = {name: StageTimes() for name in ("arrive", "window", "decode", "belief", "total")}
         self.startup = Startup()
         self.encoder = Encoder(bundle, config.provider) if bundle else None
+        self._what_if = (
+            LiveWhatIf(bundle, self.encoder) if bundle and self.encoder and bundle.regions else None
+        )
         # Names that the gallery lacks are told before a stream is looked for.
         self._stimuli = bundle.manifest.stimuli(parse_events(config.events)) if bundle else {}
         self._source = source
@@ -185,7 +189,8 @@ class Session:
 
     def _build(self, info: StreamInfo) -> Pipeline:
         chain = self.bundle.manifest.chain if self.bundle else self._watch_chain(info)
-        pipeline = build_pipeline(info, chain, self.config, self.bundle, self.encoder, self._stimuli)
+        keep = self._what_if.keep if self._what_if else None
+        pipeline = build_pipeline(info, chain, self.config, self.bundle, self.encoder, self._stimuli, keep)
         if pipeline.decoder is not None:
             pipeline.decoder.scores.caveat = self._caveat
         return pipeline
@@ -272,6 +277,11 @@ class Session:
         """Return the picture of a gallery entry, if the bundle has one."""
         return self.bundle.thumbnails.get(name) if self.bundle else None
 
+    def ask_what_if(self, question: WhatIfQuestion) -> None:
+        """Ask what would have been decoded of a past trial; a bundle without regions has no answer."""
+        if self._what_if is not None:
+            self._what_if.ask(question)
+
     def snapshot(self) -> Snapshot:
         """Return the session as it stands."""
         now_s = lsl_now()
@@ -303,4 +313,7 @@ class Session:
             provider=self.encoder.provider if self.encoder else "",
             bundle=self.bundle.manifest.name if self.bundle else "",
             events=self.events[-50:],
+            regions=self._what_if.regions if self._what_if else (),
+            past=self._what_if.past if self._what_if else (),
+            what_if=self._what_if.answer if self._what_if else None,
         )
