@@ -316,6 +316,8 @@ class GalleryConfig:
     """The target that the bundle was trained on: objects, open_clip:MODEL:WEIGHTS, file:PATH, colour-layout, ..."""
     bundle: Annotated[Path, Parameter(group=_DECODER)]
     """The decoder: a bundle's folder or .zip."""
+    nsd_split: Annotated[NsdSplit | None, Parameter(group=_SOURCE)] = None
+    """Take the pictures of NSD that the paper tests on: the folder is NSD's own."""
     captions: Annotated[Path | None, Parameter(group=_DECODER)] = None
     """open_clip_text: COCO's captions_*.json, or a folder of them; by default a sentence of each picture's concept."""
     out: Annotated[Path | None, Parameter(group=_OUTPUT)] = None

@@ -12,16 +12,17 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from decode_stream.bundle_path import check_out
-from decode_stream.config import GalleryConfig
+from decode_stream.config import GalleryConfig, NsdSplit
 from decode_stream.decoders.bundle import Bundle, load_bundle, save_bundle
 from decode_stream.decoders.manifest import EmbeddingSpace
 from decode_stream.decoders.targets.target import AnyTarget
-from decode_stream.replay_data.pictures.image_files import read_picture, thumbnail
+from decode_stream.replay_data.pictures.image_files import thumbnail
 from decode_stream.replay_data.pictures.image_folders import PictureFile, list_pictures
 from decode_stream.stream.errors import BundleError, UsageError
 
+from .nsd_gallery import nsd_test_pictures
 from .picture_embeddings import embed_pictures
-from .shown_pictures import of_file
+from .shown_pictures import ShownPicture, of_file
 from .targets import open_target
 
 __all__ = ["gallery_labels", "make_gallery", "with_gallery"]
@@ -42,8 +43,8 @@ def make_gallery(images: Path, config: GalleryConfig) -> int:
     bundle = load_bundle(config.bundle, weights=True)
     out = config.out or _default_out(config.bundle, images)
     check_out(out, config.overwrite)
-    folder = list_pictures(images)
-    if len(folder.pictures) < 2:
+    pictures, labels, layout, notes = _candidates(images, config.nsd_split, bundle)
+    if len(pictures) < 2:
         raise UsageError(f"{images} holds one picture; a gallery needs at least two to choose from.")
     target = open_target(config.target)
     _check_space(target, bundle)
@@ -54,34 +55,50 @@ def make_gallery(images: Path, config: GalleryConfig) -> int:
         console=console,
         disable=not sys.stderr.isatty(),
     ) as bar:
-        task = bar.add_task("encoding", total=len(folder.pictures))
+        task = bar.add_task("encoding", total=len(pictures))
         embeddings, _ = embed_pictures(
-            [of_file(picture) for picture in folder.pictures],
+            pictures,
             target,
             captions=config.captions,
             progress=lambda done, of: bar.update(task, completed=done, total=of),
         )
-        task = bar.add_task("thumbnails", total=len(folder.pictures))
+        task = bar.add_task("thumbnails", total=len(pictures))
         thumbnails = dict[str, bytes]()
-        for picture in folder.pictures:
-            thumbnails[picture.name] = thumbnail(read_picture(picture.path), _THUMBNAIL_PX)
+        for picture in pictures:
+            if picture.item is not None:
+                thumbnails[picture.name] = thumbnail(picture.item.decode(picture.item.read()), _THUMBNAIL_PX)
             bar.update(task, advance=1)
-    labels = gallery_labels(folder.pictures)
-    names = tuple(picture.name for picture in folder.pictures)
+    names = tuple(picture.name for picture in pictures)
     saved = save_bundle(
         with_gallery(bundle, names, embeddings, labels, thumbnails, name=_plain_name(out)),
         out,
         overwrite=config.overwrite,
     )
-    for note in (*folder.notes, *_twins(names, embeddings)):
+    for note in (*notes, *_twins(names, embeddings)):
         console.print(note, highlight=False, soft_wrap=True)
     numbers = " and the numbers of the dataset" if labels else ""
     print(
-        f"{out}: {len(names)} pictures ({folder.layout}) by {target.name}; decoder, calibration and chain are those of "
+        f"{out}: {len(names)} pictures ({layout}) by {target.name}; decoder, calibration and chain are those of "
         f"{bundle.manifest.name!r}. Markers are the names{numbers}, such as {names[0]!r}; --events names others.\n"
         f"sha256 {saved.sha256}"
     )
     return 0
+
+
+def _candidates(
+    images: Path, nsd_split: NsdSplit | None, bundle: Bundle
+) -> tuple[Sequence[ShownPicture], dict[str, str], str, Sequence[str]]:
+    """Return the pictures, their names by marker label, in words what they are, and what a reader should know."""
+    if nsd_split is not None:
+        shown = nsd_test_pictures(images, bundle.manifest.training.subjects, nsd_split)
+        return shown, {str(p.id): p.name for p in shown}, f"NSD, tested on by {nsd_split}", ()
+    folder = list_pictures(images)
+    return (
+        [of_file(picture) for picture in folder.pictures],
+        gallery_labels(folder.pictures),
+        folder.layout,
+        folder.notes,
+    )
 
 
 def with_gallery(
