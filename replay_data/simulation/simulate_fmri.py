@@ -1,6 +1,6 @@
 """A simulated person in a scanner: where the voxels lie, what they answer to, and what else moves them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -9,7 +9,7 @@ import numpy.typing as npt
 from decode_stream.replay_data.formats.voxels import voxel_channels
 from decode_stream.stream.types import Channel, FloatArray, IntArray
 
-__all__ = ["SIGNAL_PCT", "FmriSubject", "fmri_subject", "response_course"]
+__all__ = ["SIGNAL_PCT", "FmriSubject", "fmri_subject", "planted", "response_course"]
 
 _VOXEL_MM = 1.8
 #: Region of NSD's ``streams``: how much its voxels answer to layout and to meaning.
@@ -222,6 +222,43 @@ def fmri_subject(
         shared_noise=np.concatenate([local, broad], axis=1).astype(np.float32),
         movement=(_MOTION * _fields(places_mm, 1, _NOISE_MM / 3, rng)[:, 0]).astype(np.float32),
     )
+
+
+def planted(
+    subject: FmriSubject,
+    voxels: npt.NDArray[np.bool_],
+    direction: FloatArray,
+    spread: float,
+    signal_pct: float,
+) -> FmriSubject:
+    """Return a person in whom one direction of the embedding is told by some voxels, and by no others.
+
+    These answer to it as they did, up to one factor; whatever else they and the others answer to stays.
+
+    Parameters
+    ----------
+    voxels : array of shape (n_voxels,), bool
+        Those that answer to it.
+    direction : array of shape (n_dims,)
+        One along which pictures differ independently of the others, such as a principal axis.
+    spread : float
+        Standard deviation of the pictures along it.
+    signal_pct : float
+        Spread over pictures and these voxels of the answer to it, percent.
+
+    Raises
+    ------
+    ValueError
+        If there is no such voxel, or they do not answer to the direction at all.
+    """
+    axis = np.asarray(direction, np.float64) / np.linalg.norm(direction)
+    along = subject.tuning @ axis
+    told = np.where(voxels, along, 0.0)
+    size = spread * np.sqrt(np.mean(told[voxels] ** 2)) if voxels.any() else 0.0
+    if not size > 0:
+        raise ValueError(f"None of the {np.count_nonzero(voxels)} voxels answers to the direction.")
+    tuning = subject.tuning + np.outer(told * signal_pct / size - along, axis)
+    return replace(subject, tuning=tuning.astype(np.float32))
 
 
 def _part_sizes(looks: FloatArray, n_layout: int) -> FloatArray:
