@@ -21,7 +21,8 @@ from decode_stream.training.whole_trial_models import PUBLISHED, whole_trial_net
 
 NAMES = ("Oz", "O1", "O2", "Pz")
 #: Encoders with a layer or a token of each person, and those of which no public weights are known.
-OF_PEOPLE, UNPUBLISHED = {"atm-s", "spatial-attention"}, {"eegnet", "spatial-attention"}
+OF_PEOPLE = {"atm-s", "spatial-attention", "mindeye2"}
+UNPUBLISHED = {"eegnet", "spatial-attention", "mind-reader", "mindeye", "mindeye2"}
 
 
 def recipe() -> Recipe:

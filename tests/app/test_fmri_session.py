@@ -2,16 +2,19 @@
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
 import numpy as np
 import pytest
 
-from decode_stream.config import EvaluateConfig, SessionConfig, TrainConfig
+from decode_stream.config import EvaluateConfig, Model, SessionConfig, TrainConfig
 from decode_stream.decoders.bundle import Bundle, load_bundle, save_bundle
 from decode_stream.decoders.chains import watch_chain
 from decode_stream.decoders.decoder import decode_recording
+from decode_stream.decoders.encoders.mind_eye2 import MindEye2Config
+from decode_stream.decoders.fit_options import FitOptions
 from decode_stream.decoders.manifest import EmbeddingSpace
 from decode_stream.decoders.recipe import Gallery
 from decode_stream.decoders.runtime import Encoder
@@ -33,6 +36,7 @@ from decode_stream.stream.lsl import LslInlet, StreamQuery, resolve_stream
 from decode_stream.stream.recording import Epoch, Recording
 from decode_stream.stream.stimuli import StimulusTable
 from decode_stream.stream.types import Channel
+from decode_stream.training import whole_trial_models
 from decode_stream.training.train import train, train_bundle
 
 TR_S = 4 / 3
@@ -97,8 +101,8 @@ def files(recordings: list[Recording], folder: Path) -> list[Path]:
     return paths
 
 
-def trained(recordings: list[Recording], path: Path, **more: float) -> Bundle:
-    bundle, _ = train(recordings, name="small", modality="fmri", model="ridge", gallery=gallery(), **more)  # type: ignore[arg-type]
+def trained(recordings: list[Recording], path: Path, model: Model = "ridge", **more: object) -> Bundle:
+    bundle, _ = train(recordings, name="small", modality="fmri", model=model, gallery=gallery(), **more)  # type: ignore[arg-type]
     return save_bundle(bundle, path)
 
 
@@ -169,9 +173,14 @@ def test_the_first_trial_is_decided_within_its_lag(subject: FmriSubject, tmp_pat
     assert (trial.onset, decoder.cutter.ingest.ring.stop) == (1, 7)
 
 
-def test_betas_are_decoded_live_as_offline(subject: FmriSubject, tmp_path: Path) -> None:
+@pytest.mark.parametrize("model", ["ridge", "mindeye2"])
+def test_betas_are_decoded_live_as_offline(
+    model: Model, subject: FmriSubject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(whole_trial_models, "MindEye2Config", partial(MindEye2Config, width=64, n_blocks=1))
     sessions: list[Recording] = [betas(subject, number) for number in range(4)]
-    bundle = trained(sessions[1:], tmp_path / "b.bundle")
+    steps = {} if model == "ridge" else {"options": FitOptions(n_epochs=20, learning_rate=3e-3)}
+    bundle = trained(sessions[1:], tmp_path / "b.bundle", model, **steps)
     assert (bundle.manifest.schedule.n_times, bundle.manifest.lag_s) == (1, 0.0)
     assert bundle.manifest.chain.running_mean_s is None
     check_live_is_offline(*files(sessions[:1], tmp_path), tmp_path / "b.bundle", tmp_path, 24)

@@ -125,6 +125,17 @@ def test_rows_of_single_trials_are_a_permutation_and_stay_in_order_without_a_gen
     np.testing.assert_array_equal(plan_rows(labels, None, 4, None), np.arange(12).reshape(3, 4))
 
 
+def test_one_repeat_of_each_picture_and_person_is_drawn_anew() -> None:
+    labels, people = np.repeat([3, 5], 6), np.tile([0, 1], 6)
+    rng = np.random.default_rng(0)
+    drawn = np.stack([plan_rows(labels, people, 1, rng, one_repeat=True)[:, 0] for _ in range(200)])
+    for rows in drawn:
+        assert sorted(zip(people[rows], labels[rows], strict=True)) == [(0, 3), (0, 5), (1, 3), (1, 5)]
+    assert np.bincount(drawn.ravel(), minlength=12).min() > 45, "each of three repeats a third of the time"
+    assert len(np.unique(labels[drawn], axis=0)) == 6, "in any order"
+    np.testing.assert_array_equal(plan_rows(labels, None, 1, None, one_repeat=True)[:, 0], [0, 6])
+
+
 def test_rows_are_read_as_means_and_stand_for_their_first_trial() -> None:
     epochs = np.random.default_rng(0).normal(size=(6, 2, 3)).astype(np.float16)
     rows = np.array([[5, 2, 3], [1, -1, -1]])
