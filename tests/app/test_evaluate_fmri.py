@@ -99,7 +99,7 @@ def test_repeats_are_averaged_before_the_mapper_or_after_it_by_name(
         assert by_correlation == pytest.approx(two_way(r, np.arange(N)).mean())
         draws = np.array(one["details"]["draws"]["brain to picture"])
         assert draws.shape == (30,)
-        assert found["brain to picture, mean of 30 draws"] == pytest.approx(draws.mean())
+        assert found[f"brain to picture, 5-way, {words}, mean of 30 draws"] == pytest.approx(draws.mean())
         assert (one["k"], one["n"], one["chance"]) == (5, N, 0.2)
         assert "3 to 3" in one["repeats"]
         assert "an easier one of 5" not in text
@@ -185,3 +185,5 @@ def test_decoders_that_do_not_go_together_are_refused(
         run(*sessions, "--bundle", one, "--with", other)
     with pytest.raises(UsageError, match="give the others with --with BUNDLE"):
         run(*sessions, "--bundle", one, "--protocol", "combined")
+    with pytest.raises(UsageError, match="joined without a bundle: leave out --bundle and --with"):
+        run("0.json", "1.json", "--with", one)

@@ -85,13 +85,18 @@ def test_only_what_the_split_tests_on_is_scored(
     text, told = evaluated(sessions, bundle, "mindeye", capsys)
     assert told["accuracy"]["n"] == 2 * 24
     assert {row["stimulus"] for row in told["per_trial"]} == set(range(N_TRAIN, N))
-    assert "1 of 3 recordings hold no trial that mindeye tests on" in text
+    (note,) = told["notes"]
+    assert note.startswith("of NSD's trials only those are scored that mindeye tests on (sessions 1 to 37")
+    assert "1 of 3 recordings hold none of them" in text
     assert evaluated(sessions, bundle, "mindeye2", capsys)[1]["accuracy"]["n"] == 3 * 24
     assert evaluated(sessions, bundle, None, capsys)[1]["accuracy"]["n"] == 3 * 48
     with pytest.raises(
         UsageError, match=r"mindeye tests on no trial of these 1 recordings: sessions 1 to 37"
     ):
         evaluated(sessions[2:], bundle, "mindeye", capsys)
+    edit_manifest(bundle, modality="eeg")
+    with pytest.raises(UsageError, match="'b' is not of fMRI"):
+        evaluated(sessions, bundle, "mindeye", capsys)
 
 
 def test_a_recording_that_was_trained_on_is_held_out_by_the_same_split(

@@ -70,9 +70,10 @@ def evaluate_bundle(paths: Sequence[Path], config: EvaluateConfig) -> int:
     measured = {name: PROTOCOLS[name].measure(evaluation, PROTOCOLS[name].says) for name in asked}
     beyond = {name: TRANSDUCTIVE[name].measure(evaluation, TRANSDUCTIVE[name].says) for name in transductive}
     accuracy = accuracy_summary(evaluation.scores)
-    notes = _other_people(rows, evaluation.bundle.manifest.training)
-    if config.nsd_split is not None and (n_left := len(paths) - len(rows)):
-        notes.append(f"{n_left} of {len(paths)} recordings hold no trial that {config.nsd_split} tests on")
+    notes = [
+        *_other_people(rows, evaluation.bundle.manifest.training),
+        *_of_split(config.nsd_split, len(paths), len(rows)),
+    ]
     _print_scores(evaluation.scores, accuracy)
     print_notes(notes)
     for name, one in (measured | beyond).items():
@@ -100,6 +101,8 @@ def _decode_by_all(
     every = [load_bundle(path) for path in (config.bundle, *config.others)]
     for path, other in zip(config.others, every[1:], strict=True):
         check_galleries(every[0], other, str(path))
+    if config.nsd_split is not None and every[0].manifest.modality != "fmri":
+        raise UsageError(f"--nsd-split divides recordings of NSD; {every[0].manifest.name!r} is not of fMRI.")
     windows = any(PROTOCOLS[name].needs_windows for name in asked)
     evaluation, rows = _decode(paths, config, every[0], windows=windows)
     others = [_decode(paths, config, other, windows=False)[0] for other in every[1:]]
@@ -248,6 +251,16 @@ def _other_people(rows: list[dict[str, Any]], training: Training) -> list[str]:
     found = ", ".join(f"{subject} ({', '.join(names)})" for subject, names in others.items())
     made_for = ", ".join(training.subjects)
     return [f"the decoder was made for {made_for}, and is scored on somebody else: {found}"]
+
+
+def _of_split(nsd_split: NsdSplit | None, n_given: int, n_scored: int) -> list[str]:
+    """Return a note where a split of NSD says what is scored."""
+    if nsd_split is None:
+        return []
+    return [
+        f"of NSD's trials only those are scored that {nsd_split} tests on ({SPLITS[nsd_split].says}); "
+        f"{n_given - n_scored} of {n_given} recordings hold none of them"
+    ]
 
 
 def _title(evaluation: Evaluation, rows: list[dict[str, Any]]) -> str:

@@ -52,8 +52,8 @@ def join_summaries(paths: Sequence[Path], config: EvaluateConfig) -> int:
             f"{', '.join(others[:5])}: recordings and summaries cannot be evaluated together. Evaluate each person's "
             "recordings with --json FILE first, then give all FILEs."
         )
-    if config.bundle is not None:
-        raise UsageError("Summaries are joined without a bundle: leave out --bundle.")
+    if config.bundle is not None or config.others:
+        raise UsageError("Summaries are joined without a bundle: leave out --bundle and --with.")
     if len(paths) < 2:
         raise UsageError(f"{paths[0].name} is one summary; two or more are joined.")
     summaries = [_read(path) for path in paths]

@@ -71,7 +71,8 @@ def _retrieval(
     if k < n:
         for way, shares in zip(_WAYS, drawn, strict=True):
             value, low, high = (float(end) for end in mean_interval(shares))
-            numbers.append(Number(f"{way}, mean of {_N_DRAWS} draws", value, low, high, 1 / k, _N_DRAWS))
+            drawn_name = f"{way}, {k}-way, {words}, mean of {_N_DRAWS} draws"
+            numbers.append(Number(drawn_name, value, low, high, 1 / k, _N_DRAWS))
         how = f"{how}; of draws Student's t over these, which tells how much they scatter and not how few pictures"
     numbers.append(_two_way(evaluation, embeddings, fits, pictures, words))
     counts = [len(group) for group in groups]
@@ -148,7 +149,7 @@ def measure_mind_reader(evaluation: Evaluation, says: str) -> Measured:
         notes=(
             f"right of {size}, mean over {len(batches)} batches: {told}; chance {size * chance:.2f}",
             "the best of several batches is no held-out score",
-            f"{n - shown.size} trials fill no batch and are passed over",
+            *([f"{left} trials fill no batch and are passed over"] if (left := n - shown.size) else []),
             *few,
         ),
         details={"batch": size, "counts": counts},
