@@ -15,6 +15,9 @@ from decode_stream.stream.types import FloatArray
 
 __all__ = ["Reading", "Readout", "readout_of"]
 
+#: Windows read at once, of those that lie in a file.
+_AT_ONCE = 256
+
 #: Takes windows (n, n_voxels, n_times) float32, returns embeddings (n, dimension).
 Encode = Callable[[npt.NDArray[np.float32]], FloatArray]
 
@@ -63,10 +66,14 @@ class Readout:
 
     def read(self, windows: FloatArray) -> Reading:
         """Return what is said of windows, shape (n, n_voxels, n_times)."""
-        embeddings = np.asarray(self.encode(np.ascontiguousarray(windows, np.float32)), np.float64)
+        blocks = range(0, max(len(windows), 1), _AT_ONCE)
+        embeddings = np.concatenate([self._encoded(windows[at : at + _AT_ONCE]) for at in blocks])
         similarities = similarity(embeddings, self.gallery, self.norm)
         log_evidence = self.calibration.log_evidence(similarities[:, None])
         return Reading(embeddings, similarities, log_evidence, softmax(log_evidence, axis=1))
+
+    def _encoded(self, windows: FloatArray) -> npt.NDArray[np.float64]:
+        return np.asarray(self.encode(np.ascontiguousarray(windows, np.float32)), np.float64)
 
 
 def readout_of(bundle: Bundle, encoder: Encoder) -> Readout:

@@ -31,6 +31,7 @@ def inspect_bundle(path: Path) -> Inspection:
         ("embedding", _space(manifest.space)),
         ("structure", "" if manifest.structure is None else _space(manifest.structure)),
         ("channels", str(len(chain.channels))),
+        ("regions", ", ".join(f"{name} ({len(named)})" for name, named in manifest.regions.items())),
         ("rate", f"{chain.sfreq_hz:g} Hz"),
         ("windows", _windows(manifest)),
         ("gallery", f"{len(manifest.gallery)} entries"),

@@ -302,3 +302,5 @@ def test_categories_are_encoded_as_they_are_named(tmp_path: Path, told: Callable
     assert "Categories are learnt from other trials of the same ones." in found["notes"]
     with pytest.raises(UsageError, match="needs two categories"):
         tell_encoding([path], EncodeConfig(events="0=face"))
+    with pytest.raises(RecordingError, match="--events names 9, and the markers say 0, 1, 2, 3"):
+        tell_encoding([path], EncodeConfig(events="9=face"))

@@ -115,7 +115,8 @@ def decoded_trials(
     manifest = bundle.manifest
     readout = readout_of(bundle, Encoder(bundle, provider))
     recordings = open_recordings(paths, config)
-    check_memory(sum(len(r.markers) for r in recordings), manifest.chain.n_out, copies)
+    n_values = manifest.chain.n_out * manifest.schedule.n_times
+    check_memory(sum(len(r.markers) for r in recordings), n_values, copies)
     if config.events is None:
         for recording in recordings:
             check_pictures(recording, bundle)

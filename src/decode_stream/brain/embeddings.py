@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from decode_stream.config import parse_events
 from decode_stream.decoders.manifest import EmbeddingSpace
 from decode_stream.pictures.picture_embeddings import picture_embeddings
 from decode_stream.pictures.targets import open_target
@@ -35,26 +34,20 @@ class LabelEmbeddings:
     space: EmbeddingSpace | None = None
 
 
-def category_embeddings(labels: Sequence[str], events: str | None) -> LabelEmbeddings:
-    """Return categories at right angles: those that ``--events`` names, by default each label.
+def category_embeddings(labels: Sequence[str]) -> LabelEmbeddings:
+    """Return each label as a category, all at right angles.
 
     Raises
     ------
     UsageError
         If there are fewer than two.
     """
-    names = parse_events(events) or {label: label for label in labels}
-    entries = list(dict.fromkeys(names[label] for label in labels if label in names))
-    if len(entries) < 2:
+    if len(labels) < 2:
         raise UsageError(
-            f"An encoding model needs two categories at least; the markers name {len(entries)}. Name the codes with "
+            f"An encoding model needs two categories at least; the markers name {len(labels)}. Name the codes with "
             "--events CODE=NAME,..., or give pictures an embedding with --target."
         )
-    embeddings = np.zeros((len(labels), len(entries)), np.float32)
-    known = np.array([label in names for label in labels])
-    for row in np.flatnonzero(known).tolist():
-        embeddings[row, entries.index(names[labels[row]])] = 1.0
-    return LabelEmbeddings(embeddings, known)
+    return LabelEmbeddings(np.eye(len(labels), dtype=np.float32), np.ones(len(labels), dtype=np.bool_))
 
 
 def target_embeddings(

@@ -57,7 +57,7 @@ def tell_encoding(paths: Sequence[Path], config: EncodeConfig) -> int:
         recordings, config, lag_s=config.lag_s, width_s=config.width_s, copies=_COPIES, dimension=_DIMENSION
     )
     if config.target is None:
-        labels = category_embeddings(trials.labels, config.events)
+        labels = category_embeddings(trials.labels)
     else:
         labels = target_embeddings(
             recordings, trials.labels, config.target, config.images, config.captions, paths

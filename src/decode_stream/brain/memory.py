@@ -30,6 +30,8 @@ def check_memory(n_trials: int, n_voxels: int, copies: float, dimension: int = 0
 
     Parameters
     ----------
+    n_voxels : int
+        Numbers that a trial has.
     copies : float
         How many times all trials are held at once, as float32.
     dimension : int

@@ -1,13 +1,13 @@
 """Trials as what voxels answered: betas as they are, volumes through the chain of fMRI."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from decode_stream.config import Reading
+from decode_stream.config import Reading, parse_events
 from decode_stream.decoders.design import check_alike, design
 from decode_stream.decoders.epochs import cut_trials
 from decode_stream.decoders.manifest import EmbeddingSpace
@@ -35,9 +35,9 @@ class VoxelTrials:
     voxels : array of shape (n_trials, n_voxels), float32
         Betas, or the mean of the volumes that answer.
     pictures : array of shape (n_trials,), int64
-        Place of each trial's label among `labels`.
+        Place of what each trial showed among `labels`.
     labels : tuple of str
-        What the markers say, each once.
+        What the markers say, each once, or how ``--events`` names it.
     onsets : array of shape (n_trials,), int64
         Sample of the marker, in the recording's own samples.
     sessions : array of shape (n_trials,), int64
@@ -114,19 +114,39 @@ def voxel_trials(
     first = recordings[0]
     check_alike(first, recordings[1:], first.channels, "fmri")
     check_memory(sum(len(r.markers) for r in recordings), len(first.channels), copies, dimension)
+    places, labels = _places(recordings, config.events)
     if first.epoch is not None and first.epoch.n_times == 1 and lag_s is None and width_s is None:
-        return _betas(recordings)
-    return _volumes(recordings, config, lag_s, width_s)
+        return _betas(recordings, places, labels)
+    return _volumes(recordings, config, places, labels, lag_s, width_s)
 
 
-def _betas(recordings: Sequence[Recording]) -> VoxelTrials:
+def _places(recordings: Sequence[Recording], events: str | None) -> tuple[dict[str, int], tuple[str, ...]]:
+    """Return what each marker stands for, by its place, and what that is called.
+
+    Raises
+    ------
+    RecordingError
+        If ``--events`` names none of the markers.
+    """
+    found = dict.fromkeys(label for r in recordings for _, label in r.markers)
+    names = parse_events(events) or {label: label for label in found}
+    labels = tuple(dict.fromkeys(names[label] for label in found if label in names))
+    if not labels:
+        raise RecordingError(
+            f"--events names {', '.join(names)}, and the markers say {', '.join(list(found)[:20])}. Name those."
+        )
+    return {label: labels.index(name) for label, name in names.items() if name in labels}, labels
+
+
+def _betas(
+    recordings: Sequence[Recording], places: Mapping[str, int], labels: tuple[str, ...]
+) -> VoxelTrials:
     names = [channel.name for channel in recordings[0].channels]
-    labels = tuple(dict.fromkeys(label for r in recordings for _, label in r.markers))
-    place = {label: i for i, label in enumerate(labels)}
-    voxels = np.empty((sum(len(r.markers) for r in recordings), len(names)), np.float32)
+    markers = [[marker for marker in r.markers if marker[1] in places] for r in recordings]
+    voxels = np.empty((sum(map(len, markers)), len(names)), np.float32)
     onsets, pictures, sessions, runs = (list[int]() for _ in range(4))
-    for number, recording in enumerate(recordings):
-        rows = [row for row, _ in recording.markers]
+    for number, (recording, told) in enumerate(zip(recordings, markers, strict=True)):
+        rows = [row for row, _ in told]
         there = {channel.name: i for i, channel in enumerate(recording.channels)}
         order = [there[name] for name in names]
         values = recording.read(0, recording.n_samples)[rows]
@@ -134,7 +154,7 @@ def _betas(recordings: Sequence[Recording]) -> VoxelTrials:
             values if order == list(range(len(order))) else values[:, order]
         )
         onsets += rows
-        pictures += [place[label] for _, label in recording.markers]
+        pictures += [places[label] for _, label in told]
         sessions += [number] * len(rows)
         runs += _runs(recording, rows, number)
     shown, at, session, run = (np.array(column, np.int64) for column in (pictures, onsets, sessions, runs))
@@ -151,18 +171,22 @@ def _runs(recording: Recording, rows: Sequence[int], number: int) -> list[int]:
 
 
 def _volumes(
-    recordings: Sequence[Recording], config: Reading, lag_s: float | None, width_s: float | None
+    recordings: Sequence[Recording],
+    config: Reading,
+    places: Mapping[str, int],
+    labels: tuple[str, ...],
+    lag_s: float | None,
+    width_s: float | None,
 ) -> VoxelTrials:
     nothing = Gallery((), np.empty((0, 1), np.float32), EmbeddingSpace("none", "none", 1), {}, {})
     recipe = design(recordings, "fmri", None, nothing, lag_s=lag_s, width_s=width_s)
-    labels = tuple(dict.fromkeys(label for r in recordings for _, label in r.markers))
     trials = cut_trials(
         recordings,
         recipe.chain,
         _FREE,
         recipe.schedule,
         recipe.n_latencies,
-        {label: i for i, label in enumerate(labels)},
+        places,
         marker_offset_s=config.marker_offset_ms / 1e3,
         onset_channel=config.onset_channel,
     )
@@ -172,6 +196,6 @@ def _volumes(
             f"{', '.join(f'{n} {why}' for why, n in trials.left_out.items())}."
         )
     assert trials.onsets is not None
-    voxels = trials.windows[:, 0].mean(axis=2, dtype=np.float64).astype(np.float32)
+    voxels = trials.windows[:, 0].mean(axis=2, dtype=np.float32)
     notes = tuple(f"{n} trials left out: {why}." for why, n in trials.left_out.items())
     return VoxelTrials(voxels, trials.labels, labels, trials.onsets, trials.runs, trials.runs, notes)
