@@ -89,7 +89,7 @@ def without_data(features: FloatArray, runs: IntArray, names: Sequence[str] = ()
     if not len(lacking):
         return lacking, ""
     return lacking, (
-        f"{_told(lacking, names)} of {len(still)} hold no data in some of the {tested} runs: they are left out of all"
+        f"{_told(lacking, names)} of {len(still)} without data in some of the {tested} runs: left out of all"
     )
 
 
