@@ -112,7 +112,7 @@ def test_each_learns_to_tell_pictures_and_is_exported(model: Model, shape: tuple
     right = np.argmax(given @ gallery.T, axis=1) == own.labels
     assert right.mean() > (0.5 if shape else 0.9)
     assert not trained.embed(own.windows, False).any(), "of a window without an onset nothing is known"
-    if bool(shape) is (model != "mindeye2"):  # a graph each; of MindEye2's tokens there are bundles below
+    if shape and model != "mindeye2":  # of which there are bundles below
         assert trained.export(own.windows[:4]), "which compares it with torch"
 
 
