@@ -39,7 +39,7 @@ def tell_ceiling(paths: Sequence[Path], config: CeilingConfig) -> int:
     of = "a trial" if config.repeats == 1 else f"the mean of {config.repeats} trials"
     title = (
         f"Noise ceiling of {of}, % of variance; {found.n_pictures} pictures shown again, {found.n_trials} trials of "
-        f"{len(recordings)} recordings"
+        f"{len(recordings)} recording{'s' if len(recordings) > 1 else ''}"
     )
     print_table(
         title,

@@ -1,6 +1,7 @@
 """Makes what the demo of fMRI plays: a simulated run of volumes, and a bundle trained on other runs of the person."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from decode_stream.replay_data.simulation.simulated_volumes import SimulatedVolu
 from decode_stream.replay_data.simulation.volume_simulation_files import save_volumes
 from decode_stream.stream.stimuli import StimulusTable
 from decode_stream.training.train import train
+from decode_stream.voxel_regions import subject_regions
 
 __all__ = ["demo_run", "make_fmri_demo"]
 
@@ -66,7 +68,7 @@ def make_fmri_demo(
         options=FitOptions(seed, report=lambda text: print(text, file=sys.stderr)),
     )
     save_volumes(runs[0], pictures, n_layout, _SIGNAL_PCT, seed, recording_path, overwrite=True)
-    return save_bundle(bundle, bundle_path, overwrite=True)
+    return save_bundle(replace(bundle, regions=subject_regions(subject)), bundle_path, overwrite=True)
 
 
 def demo_run(
