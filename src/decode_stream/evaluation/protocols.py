@@ -80,8 +80,8 @@ PROTOCOLS: dict[str, Protocol] = {
     "retrieval-mind-reader": Protocol(
         "Counts in batches, as Mind Reader (Lin et al. 2022): how many of 300 SINGLE trials find their picture among "
         "those of the batch, and are found by it; another showing of the picture counts as right; mean and best of the "
-        "batches that successive trials make; chance the share of the batch that shows the picture, 1 / 300 or a little more, "
-        "n trials, bootstrap interval over pictures.",
+        "batches that successive trials make; chance the share of the batch that shows the picture, 1 / 300 or a "
+        "little more, n trials, bootstrap interval over pictures.",
         measure_mind_reader,
     ),
     "latency": Protocol(
