@@ -14,7 +14,7 @@ from .ridge_systems import RidgeSystem, batches, left_out_scores
 from .ridge_trials import RidgeTrials, standardised
 from .ridge_voxels import check_finite, fit_selected
 
-__all__ = ["RidgeReadout", "answers", "entries", "fit_ridge", "targets"]
+__all__ = ["RidgeReadout", "answers", "entries", "fit_ridge", "needed_bytes", "targets"]
 
 _N_FOLDS, _MOST_FOLDS = 5, 10
 #: Up to here a decomposition of each fold takes seconds: of so many trials where voxels are more, else of voxels.
@@ -101,6 +101,15 @@ def targets(gallery: FloatArray, labels: IntArray, norm: str) -> npt.NDArray[np.
         Gallery entry of each trial.
     """
     return entries(gallery, norm).astype(np.float64)[labels]
+
+
+def needed_bytes(n_trials: int, n_voxels: int, dimension: int) -> int:
+    """Return about how much memory a fit takes, its features and its export included."""
+    unknowns = min(n_trials, n_voxels)
+    large = unknowns > _MANY
+    # A square matrix and its factor; weights as they are solved for, written, and run; the standardised trials, twice.
+    numbers = 2 * unknowns**2 + 3 * n_voxels * dimension + (0 if large else 2 * n_trials * n_voxels)
+    return 4 * n_trials * n_voxels + (4 if large else 8) * numbers
 
 
 def fit_ridge(

@@ -16,7 +16,7 @@ from decode_stream.decoders.recipe import Gallery, cut, scaled
 from decode_stream.decoders.runtime import Encoder
 from decode_stream.decoders.scoring.scores import hits
 from decode_stream.replay_data.arrays import ArrayRecording
-from decode_stream.stream.errors import RecordingError
+from decode_stream.stream.errors import RecordingError, UsageError
 from decode_stream.stream.recording import Epoch
 from decode_stream.stream.stimuli import StimulusTable
 from decode_stream.stream.types import Channel
@@ -96,6 +96,16 @@ def test_a_session_without_data_is_refused() -> None:
     )
     recipe = scaled(design(made, "fmri", None, gallery()), made)
     with pytest.raises(RecordingError, match="30 of 30 voxels never change in run 3 of the 4 given"):
+        ridge_fit("ridge")(cut(recipe, made), recipe, FitOptions())
+
+
+def test_more_than_the_memory_holds_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = sessions()
+    recipe = scaled(design(made, "fmri", None, gallery()), made)
+    monkeypatch.setattr("decode_stream.training.fit_ridge.free_bytes", lambda: 50_000)
+    with pytest.raises(
+        UsageError, match="--model ridge takes .* GB for 96 trials of 30 voxels and 6 numbers"
+    ):
         ridge_fit("ridge")(cut(recipe, made), recipe, FitOptions())
 
 

@@ -4,13 +4,15 @@ import numpy as np
 import numpy.typing as npt
 
 from decode_stream.config import RidgeModel
-from decode_stream.decoders.encoders.ridge import answers, entries, fit_ridge
+from decode_stream.decoders.encoders.ridge import answers, entries, fit_ridge, needed_bytes
 from decode_stream.decoders.encoders.ridge_settings import OURS, published, target_kind
 from decode_stream.decoders.encoders.ridge_voxels import check_finite, without_data
 from decode_stream.decoders.epochs import TrialSet
 from decode_stream.decoders.fit_options import FitOptions
 from decode_stream.decoders.recipe import Fit, Recipe, Trained
 from decode_stream.export.linear import export_ridge
+from decode_stream.free_memory import free_bytes
+from decode_stream.stream.errors import UsageError
 
 __all__ = ["ridge_fit"]
 
@@ -24,12 +26,13 @@ def ridge_fit(name: RidgeModel) -> Fit:
         Raises
         ------
         UsageError
-            If there are too few trials to choose a penalty on.
+            If there are too few trials to choose a penalty on, or more voxels or dimensions than the memory holds.
         RecordingError
             If voxels hold no numbers, or most of them nothing in some run.
         """
         gallery = recipe.gallery
         settings = OURS if name == "ridge" else published(name, target_kind(gallery.space))
+        _check_memory(name, len(trials.labels), recipe)
         features, voxels = answers(trials.windows), recipe.chain.channels
         check_finite(features, voxels)
         lacking, note = without_data(features, trials.runs, voxels)
@@ -49,3 +52,15 @@ def ridge_fit(name: RidgeModel) -> Fit:
         return Trained(embed, lambda windows: export_ridge(readout, windows))
 
     return fit
+
+
+def _check_memory(name: RidgeModel, n_trials: int, recipe: Recipe) -> None:
+    """Refuse what does not fit into the memory that is free, before any of it is taken."""
+    n_voxels, dimension = recipe.chain.n_out, recipe.gallery.space.dimension
+    needed, free = needed_bytes(n_trials, n_voxels, dimension), free_bytes()
+    if free is not None and needed > free:
+        raise UsageError(
+            f"--model {name} takes {needed / 1e9:.1f} GB for {n_trials} trials of {n_voxels} voxels and {dimension} "
+            f"numbers to decode, and {free / 1e9:.1f} GB of memory are free. Give fewer voxels by --mask, such as "
+            "nsdgeneral, or a smaller --target."
+        )
