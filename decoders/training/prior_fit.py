@@ -25,8 +25,10 @@ __all__ = ["distil_prior", "fit_prior"]
 
 #: Times and noises that each validation pair is predicted from, the same in every epoch.
 _VALID_DRAWS = 4
-#: Conditions that the teacher leads at once.
-_AT_ONCE = 1024
+#: Of few pairs there are more, so that chance chooses less.
+_VALID_ROWS = 1024
+#: Conditions that the teacher leads at once, and at most in an epoch: a way takes it many steps.
+_AT_ONCE, _MOST_WAYS = 1024, 2048
 
 #: Takes the rows of a batch and returns its loss.
 _BatchLoss = Callable[[Tensor], Tensor]
@@ -164,13 +166,15 @@ def distil_prior(
     held_generator = torch.Generator().manual_seed(0)
     held = [_ways(teacher, held_condition, few.times, held_generator) for _ in range(_VALID_DRAWS)]
 
+    n_ways = min(len(condition), _MOST_WAYS)
+
     def new_ways() -> _BatchLoss:
-        ways = _ways(teacher, condition, few.times)
+        given = condition[torch.randperm(len(condition))[:n_ways].to(device)]
+        ways = _ways(teacher, given, few.times)
 
         def loss(rows: Tensor) -> Tensor:
             errors = [
-                mse_loss(_jump(student, begin[rows], at, condition[rows]), end[rows])
-                for at, begin, end in ways
+                mse_loss(_jump(student, begin[rows], at, given[rows]), end[rows]) for at, begin, end in ways
             ]
             return torch.stack(errors).mean()
 
@@ -188,7 +192,7 @@ def distil_prior(
 
     _train(
         student,
-        len(pairs.labels),
+        n_ways,
         new_ways,
         lambda average: float(np.mean(errors(average))),
         settings or PriorSettings(),
@@ -314,10 +318,12 @@ def _shown(pairs: Pairs, prior: DiffusionPrior, device: torch.device) -> tuple[T
 
 
 def _valid_draws(prior: DiffusionPrior, n: int) -> tuple[list[Tensor], list[Tensor]]:
-    """Return noises and times for validation pairs, the same whenever they are drawn."""
+    """Return noises and times for validation pairs, the same whenever they are drawn; every time comes as often."""
     generator, device = torch.Generator().manual_seed(0), prior.center.device
-    noises = [torch.randn(n, prior.config.dimension, generator=generator) for _ in range(_VALID_DRAWS)]
-    times = [torch.randint(prior.config.n_timesteps, (n,), generator=generator) for _ in range(_VALID_DRAWS)]
+    n_draws = max(_VALID_DRAWS, -(-_VALID_ROWS // n))
+    order = torch.randperm(n * n_draws, generator=generator)
+    times = (order * prior.config.n_timesteps // len(order)).reshape(n_draws, n)
+    noises = [torch.randn(n, prior.config.dimension, generator=generator) for _ in range(n_draws)]
     return [noise.to(device) for noise in noises], [time.to(device) for time in times]
 
 

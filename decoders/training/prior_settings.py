@@ -30,13 +30,13 @@ class PriorSettings:
         Epochs without a lower validation loss after which the training stops.
     """
 
-    n_epochs: int = 200
+    n_epochs: int = 100
     batch_size: int = 64
     learning_rate: float = 3e-4
     weight_decay: float = 1e-2
     schedule: Schedule = "cosine"
     average: float = 0.995
-    patience: int = 20
+    patience: int = 10
 
     def __post_init__(self) -> None:
         if self.n_epochs < 1 or self.batch_size < 1 or not 0 <= self.average < 1:
