@@ -258,6 +258,7 @@ def _draw(
     left.axvline(0, color="#666666", lw=0.8)
     left.set_xlabel("correlation lost when the region is silent")
     left.set_ylabel("simulated person")
+    left.yaxis.get_major_locator().set_params(integer=True)
     left.set_title(
         f"n = {len(people)} people, {found[0].n_trials} held-out trials each", fontsize=9, loc="left"
     )

@@ -133,13 +133,14 @@ class Regions:
 
     def _atlas(self, name: str) -> Atlas:
         by_folded = {known.casefold(): atlas for known, atlas in self.atlases.items()}
-        if (atlas := by_folded.get(name.casefold())) is None:
-            there = ", ".join(self.atlases) or "none"
-            raise UsageError(
-                f"There is no atlas {name!r}.{did_you_mean(name, self.atlases)} There are: {there}. Write an atlas, or "
-                "regions of one, as in streams=ventral."
-            )
-        return atlas
+        if (atlas := by_folded.get(name.casefold())) is not None:
+            return atlas
+        within = [region for region in self.named() if region.casefold().endswith(f"={name.casefold()}")]
+        hint = f" Did you mean {within[0]}?" if within else did_you_mean(name, self.atlases)
+        raise UsageError(
+            f"There is no atlas {name!r}.{hint} There are: {', '.join(self.atlases) or 'none'}. Write an atlas, or "
+            "regions of one, as in streams=ventral."
+        )
 
 
 def _label(cell: str, atlas: Atlas, name: str) -> int:

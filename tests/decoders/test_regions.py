@@ -32,6 +32,8 @@ def test_some_voxels_keep_their_regions(regions: Regions) -> None:
 def test_what_is_not_there_is_refused_by_name(regions: Regions) -> None:
     with pytest.raises(UsageError, match=r"no atlas 'stream'\. Did you mean 'streams'\?"):
         regions.mask("stream=early")
+    with pytest.raises(UsageError, match=r"no atlas 'ventral'\. Did you mean streams=ventral\?"):
+        regions.mask("ventral")
     with pytest.raises(UsageError, match=r"no region 'ventrall' here\. Did you mean 'ventral'\?"):
         regions.mask("streams=ventrall")
     with pytest.raises(UsageError, match="lies in faces=OFA. Those that hold some are: faces=FFA-1"):

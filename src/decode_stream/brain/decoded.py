@@ -117,8 +117,9 @@ def decoded_trials(
     recordings = open_recordings(paths, config)
     n_values = manifest.chain.n_out * manifest.schedule.n_times
     check_memory(sum(len(r.markers) for r in recordings), n_values, copies)
-    if config.events is None:
-        for recording in recordings:
+    for recording in recordings:
+        _check_voxels(recording, bundle)
+        if config.events is None:
             check_pictures(recording, bundle)
     labels = tuple(dict.fromkeys(label for r in recordings for _, label in r.markers))
     trials = _cut(recordings, bundle, config, {label: i for i, label in enumerate(labels)})
@@ -148,6 +149,17 @@ def decoded_trials(
     )
 
 
+def _check_voxels(recording: Recording, bundle: Bundle) -> None:
+    """Refuse a recording of another person or mask, before its channels are listed one by one."""
+    there = {channel.name for channel in recording.channels}
+    wanted = bundle.manifest.chain.channels
+    if n_missing := sum(name not in there for name in wanted):
+        raise RecordingError(
+            f"{recording.name} lacks {n_missing} of the {len(wanted)} voxels that {bundle.manifest.name!r} decodes: it "
+            "is of another person or space, or another mask was given. Give that of the training with --mask, or 'all'."
+        )
+
+
 def _cut(
     recordings: Sequence[Recording], bundle: Bundle, config: Reading, stimuli: Mapping[str, int]
 ) -> TrialSet:
@@ -165,9 +177,7 @@ def _cut(
         )
     except StreamError as error:
         names = ", ".join(recording.name for recording in recordings)
-        raise RecordingError(
-            f"{names} do not fit {manifest.name!r}: they are of another person, mask or rate. {error}"
-        ) from error
+        raise RecordingError(f"{names} and {manifest.name!r} do not go together. {error}") from error
     if not len(trials.labels):
         why = ", ".join(f"{n} {reason}" for reason, n in trials.left_out.items())
         raise RecordingError(f"No trial is whole and sound: {why}. Is a voxel without data in some session?")
