@@ -111,7 +111,7 @@ def test_categories_are_told_from_decoded_embeddings(
     ]
     (tmp_path / "kinds.csv").write_text("\n".join(["picture,category", *rows]))
     text, told = evaluate(capsys, tmp_path / "y.json", *tokens, "--categories", tmp_path / "kinds.csv")
-    assert "1 pictures shown, whose categories are not known, are left out" in text
+    assert "left out, of unknown categories: 1 of the pictures shown" in text
     assert told["n"] == N - 1
     assert told["numbers"][2]["value"] == pytest.approx(ceiling, abs=0.05)
 
@@ -135,7 +135,9 @@ def test_concepts_are_categories_where_nothing_else_says_any(
     with pytest.raises(UsageError, match=r"none of 2 categories is in 8 of the 6 pictures shown"):
         evaluate(capsys, tmp_path / "x.json", few, "--bundle", bundle)
     every = betas(tmp_path / "all.recording", np.arange(60), pictures, noise=0.5, seed=1)
-    with pytest.raises(UsageError, match="that the recordings do not show: give a bundle.*--centres"):
+    with pytest.raises(
+        UsageError, match="is known of 0 others in the gallery of 'pets'.*give a bundle.*--centres"
+    ):
         evaluate(capsys, tmp_path / "x.json", every, "--bundle", bundle)
 
 

@@ -34,7 +34,7 @@ _PANEL_IN = (6.4, 4.3)
 #: Characters in a line above a panel, and above a matrix, which is square.
 _WIDE, _NARROW = 76, 58
 #: Scores that a panel has room for.
-_MOST_NUMBERS = 16
+_MOST_NUMBERS = 12
 
 
 def check_figure(path: Path) -> None:

@@ -74,15 +74,7 @@ def measure_categories(evaluation: Evaluation, says: str) -> Measured:
         )
     task = _task(evaluation)
     classifier = fit_categories(task.learnt, task.of_learnt)
-    truth, embeddings = evaluation.truth, evaluation.decoded.embeddings
-    trials, each = np.flatnonzero(np.isin(truth, task.pictures)), np.arange(len(task.pictures))
-    groups = [np.flatnonzero(truth == picture) for picture in task.pictures]
-    single = whole_embeddings(evaluation, embeddings[trials])
-    kinds = [("single trials", single, np.searchsorted(task.pictures, truth[trials]))]
-    if len(trials) > len(groups):
-        kinds.append((_AVERAGED, whole_embeddings(evaluation, averaged_after(evaluation, groups)), each))
-    own = bundle.gallery[task.pictures].astype(np.float64)
-    kinds.append(("of the pictures' own embeddings, the ceiling", own, each))
+    kinds = _kinds(evaluation, task)
     numbers, by_kind = [], dict[str, tuple[FloatArray, FloatArray]]()
     for words, rows, pictures in kinds:
         scores = classifier.scores(unit_rows(rows, bundle.norm))
@@ -93,12 +85,12 @@ def measure_categories(evaluation: Evaluation, says: str) -> Measured:
         name = f"mean AUC of {len(task.names)} categories, {words}"
         numbers.append(Number(name, float(value.mean()), low, high, 0.5, len(task.pictures)))
     told = kinds[-2][0]
-    counts = [len(group) for group in groups]
+    counts = np.bincount(evaluation.truth)[task.pictures]
     return Measured(
         "categories",
         says,
-        len(task.names),
-        f"1, and all: {min(counts)} to {max(counts)}" if len(kinds) > 2 else SINGLE,
+        2,  # a picture with the category, and one without it
+        f"1, and all: {counts.min()} to {counts.max()}" if len(kinds) > 2 else SINGLE,
         0.5,
         len(task.pictures),
         "bootstrap over pictures",
@@ -115,6 +107,19 @@ def measure_categories(evaluation: Evaluation, says: str) -> Measured:
             }
         },
     )
+
+
+def _kinds(evaluation: Evaluation, task: _Task) -> list[tuple[str, FloatArray, IntArray]]:
+    """Return what is classified, the ceiling last: in words what it is, embeddings, the row of the picture of each."""
+    truth, embeddings = evaluation.truth, evaluation.decoded.embeddings
+    trials, each = np.flatnonzero(np.isin(truth, task.pictures)), np.arange(len(task.pictures))
+    groups = [np.flatnonzero(truth == picture) for picture in task.pictures]
+    single = whole_embeddings(evaluation, embeddings[trials])
+    kinds = [("single trials", single, np.searchsorted(task.pictures, truth[trials]))]
+    if len(trials) > len(groups):
+        kinds.append((_AVERAGED, whole_embeddings(evaluation, averaged_after(evaluation, groups)), each))
+    own = evaluation.bundle.gallery[task.pictures].astype(np.float64)
+    return [*kinds, ("of the pictures' own embeddings, the ceiling", own, each)]
 
 
 def _each(task: _Task, value: FloatArray, drawn: FloatArray) -> list[Number]:
@@ -146,11 +151,15 @@ def _task(evaluation: Evaluation) -> _Task:
     tested = [(int(i), kinds) for i in shown if (kinds := of(bundle.manifest.gallery[i])) is not None]
     learnt, others, source = _others(evaluation, shown)
     if not tested or not others:
-        which, whence = (len(shown), "shown") if not tested else (len(learnt), f"of {source}")
+        what = (
+            "is known of the pictures shown"
+            if not tested
+            else f"is known of {len(learnt)} others in {source}"
+        )
         raise UsageError(
-            f"categories: of {which} pictures {whence} no category is known. A classifier is learnt from pictures that "
-            "the recordings do not show: give a bundle whose gallery holds some with --centres, and their categories "
-            "with --categories, COCO's instances_*.json or a CSV file of picture,category."
+            f"categories: no category {what}. A classifier is learnt from pictures that the recordings do not show: "
+            "give a bundle whose gallery holds some with --centres, and what is in them and in those shown with "
+            "--categories, COCO's instances_*.json or a CSV file of picture,category."
         )
     every = sorted(set().union(*(kinds for _, kinds in (*tested, *others))))
     present, of_learnt = (
@@ -178,7 +187,7 @@ def _task(evaluation: Evaluation) -> _Task:
         )
     for n, what in ((len(shown) - len(tested), "shown"), (len(learnt) - len(others), "to learn from")):
         if n:
-            notes.append(f"{n} pictures {what}, whose categories are not known, are left out")
+            notes.append(f"left out, of unknown categories: {n} of the pictures {what}")
     rows = unit_rows(learnt[[i for i, _ in others]], bundle.norm)
     return _Task(
         tuple(np.array(every)[enough].tolist()),
