@@ -104,7 +104,7 @@ def test_each_learns_to_tell_pictures_and_is_exported(model: Model, shape: tuple
     how = recipe(*shape, structure_dim=2 if shape else 0)
     own = trials(how, 4 if shape else 12)
     # Of an embedding's trials MindEye takes a fourth in every epoch.
-    n_epochs = 120 if shape and model == "mindeye" else 25
+    n_epochs = (120 if model == "mindeye" else 25) if shape else 12
     options = FitOptions(n_epochs=n_epochs, batch_size=6, learning_rate=5e-3)
     trained = fitter(model)(own, how, options)
     given = trained.embed(own.windows, True)[:, 0]
