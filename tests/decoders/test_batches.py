@@ -36,9 +36,9 @@ def test_draws_tend_to_what_is_exact_for_each_picture() -> None:
     fits = rng.standard_normal((40, 40)) + 2 * np.eye(40)
     own = np.arange(40)
     for draw in (random_batches, stream_batches):
-        forward, backward = found_in_batches(fits, draw(40, 10, 3000, 0))
-        assert forward.mean() == pytest.approx(k_way(fits, own, 10).mean(), abs=0.01)
-        assert backward.mean() == pytest.approx(k_way(fits.T, own, 10).mean(), abs=0.01)
+        forward, backward = found_in_batches(fits, draw(40, 10, 800, 0))
+        assert forward.mean() == pytest.approx(k_way(fits, own, 10).mean(), abs=0.015)
+        assert backward.mean() == pytest.approx(k_way(fits.T, own, 10).mean(), abs=0.015)
     # By hand: of three pictures, one prediction looks like another's picture.
     fits = np.array([[0.9, 0.1, 0.0], [0.8, 0.5, 0.0], [0.1, 0.2, 0.7]])
     forward, backward = found_in_batches(fits, [np.array([0, 1]), np.array([1, 2]), np.arange(3)])
