@@ -150,7 +150,8 @@ def fit_ridge(
     Raises
     ------
     UsageError
-        If there are fewer than ten trials, voxels too dependent for a penalty, or too many for the memory.
+        If there are fewer than ten trials, no voxel changes, or a penalty is too small for voxels that depend on each
+        other.
     RecordingError
         If a voxel holds values that are not numbers.
     """
@@ -204,8 +205,8 @@ def _fit(
     """Return weights of standardised voxels, shape (n_voxels, dimension), and the penalty of each dimension."""
     n_trials, n_voxels = trials.shape
     if settings.n_selected is not None:
-        selected = fit_selected(trials, settings.n_selected, penalties[0])
-        return selected, np.full(trials.dimension, penalties[0])
+        weights = fit_selected(trials, settings.n_selected, penalties[0])
+        return weights, np.full(trials.dimension, penalties[0])
     quick = n_trials <= _FEW_TRIALS if n_trials <= n_voxels else n_voxels <= _FEW_VOXELS
     if quick and len(penalties) > 1 and not settings.rescaled:
         return _decomposed(trials, folds, penalties, per_target=settings.per_target)

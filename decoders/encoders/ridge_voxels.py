@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 from scipy.linalg import solve
 
 from decode_stream.stream.errors import RecordingError
@@ -70,7 +69,8 @@ def without_data(features: FloatArray, runs: IntArray, names: Sequence[str] = ()
     tested = 0
     for place, run in enumerate(numbers := np.unique(runs)):
         rows = np.flatnonzero(runs == run)
-        if len(rows) < 2:
+        # Fewer may be clamped alike.
+        if len(rows) < 3:
             continue
         lowest, highest = features[rows[0]].copy(), features[rows[0]].copy()
         for row in rows[1:]:
@@ -99,7 +99,7 @@ def _told(voxels: IntArray, names: Sequence[str]) -> str:
     return f"{len(voxels)} {'voxel' if len(voxels) == 1 else 'voxels'} ({told}{more})"
 
 
-def fit_selected(trials: RidgeTrials, n_selected: int, penalty: float) -> npt.NDArray[np.float64]:
+def fit_selected(trials: RidgeTrials, n_selected: int, penalty: float) -> FloatArray:
     """Return the weights of ridge regressions that use, of each dimension, the voxels that correlate most with it.
 
     Parameters
@@ -111,7 +111,7 @@ def fit_selected(trials: RidgeTrials, n_selected: int, penalty: float) -> npt.ND
 
     Returns
     -------
-    array of shape (n_voxels, dimension), float64
+    array of shape (n_voxels, dimension)
         0 where a voxel is not used.
     """
     x = trials.x(slice(None))
@@ -122,7 +122,7 @@ def fit_selected(trials: RidgeTrials, n_selected: int, penalty: float) -> npt.ND
         products = np.zeros((n_voxels, n_voxels), x.dtype)
         add_products(products, x)
         products = np.triu(products) + np.triu(products, 1).T
-    weights = np.zeros((n_voxels, trials.dimension))
+    weights = np.zeros((n_voxels, trials.dimension), x.dtype)
     for start in range(0, trials.dimension, _BATCH):
         right = (x.T @ trials.y(slice(None), slice(start, start + _BATCH))).T
         # All voxels have the same spread, so the product with a dimension orders them as their correlation does.
