@@ -15,6 +15,8 @@ from decode_stream.decoders.training.augmentations import (
     truncate,
 )
 from decode_stream.decoders.training.batches import batches, plan_rows, read_rows, row_trials
+from decode_stream.decoders.training.whole_trial_settings import WholeTrialSettings
+from decode_stream.stream.errors import UsageError
 
 EPOCHS = torch.randn(6, 40, 9, generator=torch.Generator().manual_seed(0))
 TRIALS = np.arange(6)
@@ -134,6 +136,10 @@ def test_one_repeat_of_each_picture_and_person_is_drawn_anew() -> None:
     assert np.bincount(drawn.ravel(), minlength=12).min() > 45, "each of three repeats a third of the time"
     assert len(np.unique(labels[drawn], axis=0)) == 6, "in any order"
     np.testing.assert_array_equal(plan_rows(labels, None, 1, None, one_repeat=True)[:, 0], [0, 6])
+    with pytest.raises(UsageError, match="or several are averaged, but not both"):
+        WholeTrialSettings(one_repeat=True, average_repeats=4)
+    with pytest.raises(UsageError, match="rise_epochs is 1 or more; got 0"):
+        WholeTrialSettings(rise_epochs=0)
 
 
 def test_rows_are_read_as_means_and_stand_for_their_first_trial() -> None:
