@@ -95,7 +95,8 @@ def lab(tmp_path: Path) -> tuple[Path, list[Path]]:
     return bundle, [write_run(tmp_path / f"run-{i}.csv", i) for i in range(2)]
 
 
-EVERY = ",".join(name for name in PROTOCOLS if name not in ("ideal", "combined", "categories"))
+#: But for those that need more than recordings and a bundle, or more of these.
+EVERY = ",".join(name for name in PROTOCOLS if name not in ("ideal", "combined", "categories", "prior"))
 
 
 def test_every_protocol_is_told_as_table_and_json(
