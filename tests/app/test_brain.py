@@ -304,3 +304,12 @@ def test_categories_are_encoded_as_they_are_named(tmp_path: Path, told: Callable
         tell_encoding([path], EncodeConfig(events="0=face"))
     with pytest.raises(RecordingError, match="--events names 9, and the markers say 0, 1, 2, 3"):
         tell_encoding([path], EncodeConfig(events="9=face"))
+
+
+def test_real_blocks_are_encoded_below_their_ceiling(real_data: Path, told: Callable) -> None:
+    folder = real_data / "fmri_haxby2001/sub001/BOLD"
+    runs = [folder / f"task001_run00{n}/bold_1slice.nii.gz" for n in range(1, 7)]
+    found = told(tell_encoding, runs, EncodeConfig, lag_s=5.0, width_s=22.5)
+    (everywhere,) = found["regions"]
+    assert found["n_trials"] == 48
+    assert 0 < everywhere["correlation"] < everywhere["ceiling"]
