@@ -161,7 +161,7 @@ def test_weights_are_mapped_region_by_region(
     settings = {"bundle": bundle, "nifti": out, "map": "sensitivity", "figure": tmp_path / "w.png"}
     found = told(tell_weights, person.betas[:1], WeightsConfig, **settings)
     assert found["linear"]
-    assert all(region["pattern_mean"] > 0 for region in found["regions"])
+    assert all(region["pattern"]["mean"] > 0 for region in found["regions"])
     assert (np.asarray(nibabel.load(out).dataobj)[person.nsd.subject.mask] > 0).all()
     entry = load_bundle(bundle).manifest.gallery[0]
     assert told(tell_weights, person.betas[:1], WeightsConfig, bundle=bundle, entry=entry)["entry"] == entry

@@ -12,7 +12,7 @@ from decode_stream.decoders.brain.weight_maps import summaries
 from .config import CeilingConfig
 from .figure import draw, draw_bars
 from .maps import check_nifti, chosen_regions, space_of, write_map
-from .output import check_outputs, finite, print_table, without_data, write_told
+from .output import check_outputs, print_table, without_data, write_told
 from .trials import open_recordings, voxel_trials
 
 __all__ = ["tell_ceiling"]
@@ -61,17 +61,7 @@ def tell_ceiling(paths: Sequence[Path], config: CeilingConfig) -> int:
         "n_pictures": found.n_pictures,
         "n_trials": found.n_trials,
         "repeats": config.repeats,
-        "regions": [
-            {
-                "name": r.name,
-                "n_voxels": r.n_voxels,
-                "n_known": r.n_known,
-                "mean": finite(r.mean),
-                "median": finite(r.median),
-                "percentile_90": finite(r.high),
-            }
-            for r in rows
-        ],
+        "regions": rows,
     }
     write_told(told, (*trials.notes, *without_data(percent)), config.json)
     return 0

@@ -1,6 +1,7 @@
 """``decode-stream brain cycle``: from embeddings to voxels by an encoding model, and back by the decoder."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from decode_stream.stream.types import FloatArray, IntArray
 from .config import CycleConfig
 from .decoded import DecodedTrials, decoded_trials
 from .embeddings import LabelEmbeddings, target_embeddings
-from .figure import draw, draw_bars
+from .figure import Panel, draw, draw_bars
 from .output import check_outputs, mean_interval, print_table, write_told
 
 __all__ = ["tell_cycle"]
@@ -56,13 +57,7 @@ def tell_cycle(paths: Sequence[Path], config: CycleConfig) -> int:
         rows,
     )
     if config.figure is not None:
-        mean, low, high = (np.array(column) for column in list(zip(*rows, strict=True))[2:])
-        names = [f"{way}: {score}" for way, score, *_ in rows]
-
-        def panel(axes: object) -> None:
-            draw_bars(axes, names, mean, "score with 95 % interval over pictures", low, high)  # type: ignore[arg-type]
-
-        draw([panel], trials.bundle.manifest.name, config.figure)
+        draw([_panel(rows)], trials.bundle.manifest.name, config.figure)
     notes = (
         "No trial is learnt from whose picture is in the part held out."
         if apart
@@ -80,6 +75,13 @@ def tell_cycle(paths: Sequence[Path], config: CycleConfig) -> int:
     }
     write_told(told, notes, config.json)
     return 0
+
+
+def _panel(rows: Sequence[tuple[str, str, float, float, float]]) -> Panel:
+    names = [f"{way}: {score}" for way, score, *_ in rows]
+    mean, low, high = (np.array([row[i] for row in rows]) for i in (2, 3, 4))
+    label = "score with 95 % interval over pictures"
+    return partial(draw_bars, names=names, values=mean, label=label, low=low, high=high)
 
 
 def _scores(found: Cycle) -> dict[str, npt.NDArray[np.float64]]:

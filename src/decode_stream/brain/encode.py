@@ -11,12 +11,13 @@ import numpy.typing as npt
 from decode_stream.decoders.brain.noise_ceiling import ceiling_correlation, noise_ceiling
 from decode_stream.decoders.brain.voxel_encoding import VoxelEncoding, encode_voxels
 from decode_stream.stream.errors import UsageError
+from decode_stream.stream.recording import Recording
 
 from .config import EncodeConfig
 from .embeddings import category_embeddings, target_embeddings
 from .figure import Panel, draw, draw_bars, draw_scatter
 from .maps import Space, check_nifti, chosen_regions, known_ncsnr, space_of, write_map
-from .output import check_outputs, finite, print_table, without_data, write_told
+from .output import check_outputs, print_table, without_data, write_told
 from .trials import VoxelTrials, open_recordings, voxel_trials
 
 __all__ = ["tell_encoding"]
@@ -56,20 +57,7 @@ def tell_encoding(paths: Sequence[Path], config: EncodeConfig) -> int:
     trials = voxel_trials(
         recordings, config, lag_s=config.lag_s, width_s=config.width_s, copies=_COPIES, dimension=_DIMENSION
     )
-    if config.target is None:
-        labels = category_embeddings(trials.labels)
-    else:
-        labels = target_embeddings(
-            recordings, trials.labels, config.target, config.images, config.captions, paths
-        )
-    shown = labels.known[trials.pictures]
-    found = encode_voxels(
-        labels.embeddings[trials.pictures[shown]],
-        trials.voxels[shown],
-        trials.runs[shown],
-        trials.sessions[shown],
-        None if config.target is None else trials.pictures[shown],
-    )
+    found = _encoded(trials, recordings, config, paths)
     ceiling, of_ceiling = _ceiling(trials, config, space)
     rows = _rows(found.correlation, ceiling, chosen)
     print_table(
@@ -88,17 +76,7 @@ def tell_encoding(paths: Sequence[Path], config: EncodeConfig) -> int:
         "target": config.target,
         "n_trials": found.n_trials,
         "n_parts": found.n_parts,
-        "regions": [
-            {
-                "name": r.name,
-                "n_voxels": r.n_voxels,
-                "n_known": r.n_known,
-                "correlation": finite(r.correlation),
-                "ceiling": finite(r.ceiling),
-                "share": finite(r.share),
-            }
-            for r in rows
-        ],
+        "regions": rows,
     }
     notes = (
         "Categories are learnt from other trials of the same ones."
@@ -110,6 +88,26 @@ def tell_encoding(paths: Sequence[Path], config: EncodeConfig) -> int:
     )
     write_told(told, notes, config.json)
     return 0
+
+
+def _encoded(
+    trials: VoxelTrials, recordings: Sequence[Recording], config: EncodeConfig, paths: Sequence[Path]
+) -> VoxelEncoding:
+    """Score encoding models from categories, or from the pictures' embeddings."""
+    if config.target is None:
+        labels = category_embeddings(trials.labels)
+    else:
+        target, images, captions = config.target, config.images, config.captions
+        labels = target_embeddings(recordings, trials.labels, target, images, captions, paths)
+    shown = labels.known[trials.pictures]
+    pictures = trials.pictures[shown]
+    return encode_voxels(
+        labels.embeddings[pictures],
+        trials.voxels[shown],
+        trials.runs[shown],
+        trials.sessions[shown],
+        None if config.target is None else pictures,
+    )
 
 
 def _ceiling(trials: VoxelTrials, config: EncodeConfig, space: Space) -> tuple[npt.NDArray[np.float64], str]:

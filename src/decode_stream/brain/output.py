@@ -18,7 +18,7 @@ from decode_stream.summary import check_writable, write_json
 from .config import Mapped
 from .maps import check_nifti
 
-__all__ = ["check_outputs", "finite", "mean_interval", "print_table", "without_data", "write_told"]
+__all__ = ["check_outputs", "mean_interval", "print_table", "without_data", "write_told"]
 
 #: Wide enough for every table, also where the output goes to a file.
 _WIDTH = 118
@@ -63,11 +63,6 @@ def mean_interval(values: FloatArray, pictures: IntArray) -> tuple[float, float]
     if len(np.unique(pictures)) < 2:
         return nan, nan
     return picture_spread(values, pictures)
-
-
-def finite(value: float) -> float | None:
-    """Return a number as JSON has it: None where it is not finite."""
-    return value if isfinite(value) else None
 
 
 def without_data(values: FloatArray) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from decode_stream.decoders.brain.weight_maps import (
+    RegionSummary,
     activation_pattern,
     entry_pattern,
     sensitivity,
@@ -17,9 +18,9 @@ from decode_stream.stream.errors import UsageError, did_you_mean
 
 from .config import WeightsConfig
 from .decoded import DecodedTrials, decoded_trials
-from .figure import draw, draw_bars
+from .figure import Panel, draw, draw_bars
 from .maps import check_nifti, chosen_regions, write_map
-from .output import check_outputs, finite, print_table, write_told
+from .output import check_outputs, print_table, write_told
 
 __all__ = ["tell_weights"]
 
@@ -53,15 +54,7 @@ def tell_weights(paths: Sequence[Path], config: WeightsConfig) -> int:
     if config.nifti is not None:
         write_map(config.nifti, pattern if config.map == "pattern" else listened.norm, trials.space)
     if config.figure is not None:
-        names = [a.name for a, _ in rows]
-        panels = [
-            partial(draw_bars, names=names, values=np.array(values), label=label)
-            for values, label in (
-                ([a.mean for a, _ in rows], "activation pattern, mean, training SD"),
-                ([b.mean for _, b in rows], "sensitivity, mean, embedding a training SD"),
-            )
-        ]
-        draw(panels, trials.bundle.manifest.name, config.figure)
+        draw(_panels(rows), trials.bundle.manifest.name, config.figure)
     linear = "the encoder is linear: sensitivity is the norm of its weights"
     notes = (
         "The pattern is what voxels do, in training standard deviations, when that is decoded (Haufe et al. 2014).",
@@ -74,19 +67,20 @@ def tell_weights(paths: Sequence[Path], config: WeightsConfig) -> int:
         "n_trials": len(trials.windows),
         "linear": listened.linear,
         "regions": [
-            {
-                "name": a.name,
-                "n_voxels": a.n_voxels,
-                "pattern_mean": finite(a.mean),
-                "pattern_percentile_90": finite(a.high),
-                "sensitivity_mean": finite(b.mean),
-                "sensitivity_percentile_90": finite(b.high),
-            }
-            for a, b in rows
+            {"name": a.name, "n_voxels": a.n_voxels, "pattern": a, "sensitivity": b} for a, b in rows
         ],
     }
     write_told(told, notes, config.json)
     return 0
+
+
+def _panels(rows: Sequence[tuple[RegionSummary, RegionSummary]]) -> list[Panel]:
+    names = [pattern.name for pattern, _ in rows]
+    told = (
+        ([pattern.mean for pattern, _ in rows], "activation pattern, mean, training SD"),
+        ([listened.mean for _, listened in rows], "sensitivity, mean, embedding a training SD"),
+    )
+    return [partial(draw_bars, names=names, values=np.array(values), label=label) for values, label in told]
 
 
 def _pattern(trials: DecodedTrials, entry: str | None) -> npt.NDArray[np.float64]:
