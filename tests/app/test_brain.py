@@ -25,6 +25,7 @@ from decode_stream.brain.weights import tell_weights
 from decode_stream.brain.what_if import tell_what_if
 from decode_stream.config import TrainConfig
 from decode_stream.decoders.bundle import load_bundle, save_bundle
+from decode_stream.free_memory import free_bytes
 from decode_stream.replay_data.arrays import ArrayRecording
 from decode_stream.replay_data.formats.voxels import voxel_channels
 from decode_stream.replay_data.formats.write_nifti import write_nifti
@@ -250,7 +251,7 @@ def test_a_mask_of_another_grid_or_person_is_refused(person: NsdPerson, bundle: 
 def test_more_voxels_than_memory_holds_are_refused_before_they_are_read(
     person: NsdPerson, bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert (memory.free_bytes() or 1) > 0
+    assert (free_bytes() or 1) > 0
     monkeypatch.setattr(memory, "free_bytes", lambda: 100_000)
     for run in (
         lambda: tell_ceiling(person.betas, CeilingConfig()),

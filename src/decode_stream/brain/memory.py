@@ -1,28 +1,9 @@
 """Whether the memory that is free holds the voxels of many trials, asked before they are read."""
 
-import os
-from pathlib import Path
-
+from decode_stream.free_memory import free_bytes
 from decode_stream.stream.errors import UsageError
 
-__all__ = ["check_memory", "free_bytes"]
-
-_MEMINFO = Path("/proc/meminfo")
-
-
-def free_bytes() -> int | None:
-    """Return the memory that programs may still take, or None where the system does not tell."""
-    try:
-        for line in _MEMINFO.read_text(encoding="ascii").splitlines():
-            name, _, value = line.partition(":")
-            if name == "MemAvailable":
-                return 1024 * int(value.split()[0])
-    except (OSError, ValueError):
-        pass
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, OSError, ValueError):  # there is no such question on Windows
-        return None
+__all__ = ["check_memory"]
 
 
 def check_memory(n_trials: int, n_voxels: int, copies: float, dimension: int = 0) -> None:
