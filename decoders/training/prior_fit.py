@@ -1,25 +1,21 @@
 """Fit a diffusion prior on pairs of decoded and pictures' embeddings, and distil it into one or two steps."""
 
-from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import mse_loss
-from torch.optim.swa_utils import AveragedModel
 
 from decode_stream.decoders.encoders.diffusion_prior import DiffusionPrior, FewStepPrior
 
-from .batches import batches
-from .checkpoint import Identity, array_digest, load_checkpoint, module_digest, save_checkpoint
+from .checkpoint import array_digest
 from .history import FitHistory, Progress
-from .prior_sampling import N_STEPS, clean_from
+from .prior_loop import BatchLoss, train_prior
+from .prior_sampling import N_STEPS, at_once, clean_from
 from .prior_settings import Pairs, PriorSettings
 from .prior_start import fit_linear_gaussian
-from .run import TrainingRun, out_of_memory_told, rate_schedule
 
 __all__ = ["distil_prior", "fit_prior"]
 
@@ -27,11 +23,11 @@ __all__ = ["distil_prior", "fit_prior"]
 _VALID_DRAWS = 4
 #: Of few pairs there are more, so that chance chooses less.
 _VALID_ROWS = 1024
-#: Conditions that the teacher leads at once, and at most in an epoch: a way takes it many steps.
-_AT_ONCE, _MOST_WAYS = 1024, 2048
+#: Conditions that the teacher leads in an epoch at most: a way takes it many steps.
+_MOST_WAYS = 2048
 
-#: Takes the rows of a batch and returns its loss.
-_BatchLoss = Callable[[Tensor], Tensor]
+#: Of the spread of the teacher's samples of one trial: a student with less error than that is done.
+_ENOUGH = 1e-3
 
 
 def fit_prior(
@@ -103,7 +99,7 @@ def fit_prior(
         ]
         return float(np.mean(errors))
 
-    return _train(
+    return train_prior(
         prior,
         len(pairs.labels),
         lambda: loss,
@@ -168,7 +164,7 @@ def distil_prior(
 
     n_ways = min(len(condition), _MOST_WAYS)
 
-    def new_ways() -> _BatchLoss:
+    def new_ways() -> BatchLoss:
         given = condition[torch.randperm(len(condition))[:n_ways].to(device)]
         ways = _ways(teacher, given, few.times)
 
@@ -190,7 +186,8 @@ def distil_prior(
             for k in range(n_steps)
         ]
 
-    _train(
+    spreads = [float(torch.stack([w[k][2] for w in held]).var(dim=0).mean()) for k in range(n_steps)]
+    train_prior(
         student,
         n_ways,
         new_ways,
@@ -200,9 +197,9 @@ def distil_prior(
         checkpoint,
         {"steps": n_steps, "trained on": _digest(pairs), "validated on": _digest(valid)},
         progress,
+        enough=_ENOUGH * float(np.mean(spreads)),
     )
     with torch.no_grad():
-        spreads = [float(torch.stack([w[k][2] for w in held]).var(dim=0).mean()) for k in range(n_steps)]
         told = [
             1 - error / max(spread, 1e-12) for error, spread in zip(errors(student), spreads, strict=True)
         ]
@@ -222,7 +219,8 @@ def _ways(
             begin = torch.randn(condition.shape, generator=generator).to(condition.device)
             if ways:
                 begin = teacher.signal[at] * end + teacher.noise[at] * begin
-            parts = zip(torch.split(begin, _AT_ONCE), torch.split(condition, _AT_ONCE), strict=True)
+            n = at_once(teacher)
+            parts = zip(torch.split(begin, n), torch.split(condition, n), strict=True)
             end = torch.cat([clean_from(teacher, some, at, given, n_steps=N_STEPS) for some, given in parts])
             ways.append((at, begin, end))
     return ways
@@ -231,80 +229,6 @@ def _ways(
 def _jump(prior: DiffusionPrior, begin: Tensor, time: int, condition: Tensor) -> Tensor:
     clean: Tensor = prior(begin, torch.full((len(begin),), time, device=begin.device), condition)
     return clean
-
-
-def _train(
-    prior: DiffusionPrior,
-    n_rows: int,
-    begin_epoch: Callable[[], _BatchLoss],
-    validated: Callable[[DiffusionPrior], float],
-    settings: PriorSettings,
-    seed: int,
-    checkpoint: Path | None,
-    trained_on: Identity,
-    progress: Progress | None,
-) -> FitHistory:
-    """Train a prior and give it the moving average of its weights, at the epoch with the lowest validation loss.
-
-    Where no epoch is better than the beginning, as with few trials, it stays as it began; the kept epoch is then 0.
-    """
-    device = prior.center.device
-    owner = {
-        "settings": asdict(settings),
-        "config": asdict(prior.config),
-        "seed": seed,
-        "weights at the beginning": module_digest(prior),
-        **trained_on,
-    }
-    begun = {name: value.clone() for name, value in prior.state_dict().items()}
-    with torch.no_grad():
-        begun_loss = validated(prior.eval())
-    average = AveragedModel(prior, avg_fn=_moving(settings.average))
-    averaged = average.module
-    assert isinstance(averaged, DiffusionPrior)
-    both = nn.ModuleDict({"prior": prior, "average": average})
-    optimizer = torch.optim.AdamW(
-        prior.parameters(), settings.learning_rate, weight_decay=settings.weight_decay
-    )
-    n_batches = -(-n_rows // settings.batch_size)
-    schedule = rate_schedule(optimizer, settings.schedule, settings.n_epochs, n_batches)
-    run = TrainingRun(both, nn.Module(), optimizer, schedule, n_epochs=settings.n_epochs, keep_best=True)
-    cuda = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=cuda), out_of_memory_told(settings.batch_size):
-        torch.manual_seed(seed)
-        if checkpoint is not None:
-            load_checkpoint(checkpoint, run, owner)
-        while run.epoch <= settings.n_epochs and run.stale_epochs() < settings.patience:
-            both.train()
-            loss_of, total = begin_epoch(), 0.0
-            for rows in batches(torch.randperm(n_rows).numpy(), settings.batch_size):
-                loss = loss_of(torch.from_numpy(rows).to(device))
-                run.step(loss)
-                average.update_parameters(prior)
-                total += float(loss.detach()) * len(rows)
-            both.eval()
-            with torch.no_grad():
-                report = run.end_epoch(total / n_rows, valid_loss=validated(averaged))
-            if checkpoint is not None:
-                save_checkpoint(checkpoint, run, owner)
-            if progress is not None:
-                progress(report)
-        history = run.finish()
-    if min(history.valid_loss) >= begun_loss:
-        prior.load_state_dict(begun)
-        return replace(history, kept_epoch=0)
-    prior.load_state_dict(averaged.state_dict())
-    return history
-
-
-def _moving(most: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
-    """Return what keeps a moving average; the first steps, of which there are few, hardly count."""
-
-    def moved(average: Tensor, value: Tensor, n_steps: Tensor | int) -> Tensor:
-        n = float(n_steps)
-        return average.lerp(value, 1 - min(most, (1 + n) / (10 + n)))
-
-    return moved
 
 
 def _shown(pairs: Pairs, prior: DiffusionPrior, device: torch.device) -> tuple[Tensor, Tensor]:

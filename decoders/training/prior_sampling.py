@@ -5,11 +5,11 @@ from torch import Tensor
 
 from decode_stream.decoders.encoders.diffusion_prior import DiffusionPrior
 
-__all__ = ["N_STEPS", "clean_from", "sample"]
+__all__ = ["N_STEPS", "at_once", "clean_from", "sample"]
 
 #: Steps from noise to an embedding: a second-order solver comes to the same end with these as with a hundred.
 N_STEPS = 20
-_AT_ONCE = 1024
+_MOST_AT_ONCE, _NUMBERS_AT_ONCE = 1024, 1 << 24
 _DENSER = 1.5
 
 
@@ -38,21 +38,21 @@ def sample(
     ValueError
         If there is no step, or more than time steps.
     """
+    last, n = prior.config.n_timesteps - 1, at_once(prior)
     with torch.no_grad():
         parts = [
             prior.embeddings(
-                clean_from(
-                    prior,
-                    noise[start : start + _AT_ONCE],
-                    prior.config.n_timesteps - 1,
-                    prior.condition(decoded[start : start + _AT_ONCE]),
-                    n_steps=n_steps,
-                    guidance=guidance,
-                )
+                clean_from(prior, noisy, last, prior.condition(given), n_steps=n_steps, guidance=guidance)
             )
-            for start in range(0, len(decoded), _AT_ONCE)
+            for noisy, given in zip(torch.split(noise, n), torch.split(decoded, n), strict=True)
         ]
-    return torch.cat(parts) if parts else torch.empty_like(noise)
+    return torch.cat(parts)
+
+
+def at_once(prior: DiffusionPrior) -> int:
+    """Return how many embeddings go through a prior at once: of a grid of tokens few, which fill the memory."""
+    numbers = (2 * prior.config.n_tokens + 1) * prior.config.width
+    return max(1, min(_MOST_AT_ONCE, _NUMBERS_AT_ONCE // numbers))
 
 
 def clean_from(

@@ -37,8 +37,11 @@ def fit_linear_gaussian(
 ) -> LinearGaussian:
     """Fit the mean by ridge regression, and the covariance of what it leaves over.
 
-    The penalty is that with the least error on the held-out pairs. The covariance is shrunken (Ledoit and Wolf 2004, J.
-    Multivar. Anal. 88:365), and enlarged by how much more is left over of the held-out pairs than of those fitted on.
+    A mapper gives an estimate of the embedding already, so the regression begins with that, times the one factor that
+    fits best; what is penalised is how far it goes beyond. Of a weak mapper few pairs tell no more than that factor.
+    The penalty is that with the least error on the held-out pairs, and may be endless. The covariance is shrunken
+    (Ledoit and Wolf 2004, J. Multivar. Anal. 88:365), and enlarged by how much more is left over of the held-out pairs
+    than of those fitted on.
 
     Parameters
     ----------
@@ -51,9 +54,12 @@ def fit_linear_gaussian(
 
     x, y = decoded.astype(np.float64), embeddings.astype(np.float64)
     held_x, held_y = held_decoded.astype(np.float64), held_embeddings.astype(np.float64)
+    factor = float((x * y).sum() / max(float((x**2).sum()), 1e-12))
+    begun = factor * np.eye(x.shape[1])
     values, vectors = np.linalg.eigh(x.T @ x)
-    products = vectors.T @ (x.T @ y)
-    weights = [vectors @ (products / (values + len(x) * penalty)[:, None]) for penalty in _PENALTIES]
+    products = vectors.T @ (x.T @ (y - factor * x))
+    weights = [begun]
+    weights += [begun + vectors @ (products / (values + len(x) * penalty)[:, None]) for penalty in _PENALTIES]
     errors = [float(((held_y - held_x @ weight) ** 2).mean()) for weight in weights]
     best = int(np.argmin(errors))
     left = y - x @ weights[best]
