@@ -21,7 +21,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import comb
 
 from benchmarks.fitted import encoded, numbered, simulated_gallery
 from benchmarks.machine import machine
@@ -37,11 +36,11 @@ from decode_stream.decoders.ideal.ideal_observer import Sufficient, log_likeliho
 from decode_stream.decoders.ideal.ideal_observer_fmri import betas_observer
 from decode_stream.decoders.recipe import Gallery, Recipe, Trained
 from decode_stream.decoders.scoring.fraction_of_ideal import fraction_of_ideal
+from decode_stream.decoders.scoring.identification import k_way
 from decode_stream.decoders.scoring.intervals import picture_interval
-from decode_stream.decoders.scoring.scores import hits
 from decode_stream.replay_data.nsd.facts import TRIAL_S
 from decode_stream.replay_data.simulation.simulate_nsd import SimulatedNsd
-from decode_stream.stream.types import FloatArray, IntArray
+from decode_stream.stream.types import IntArray
 from decode_stream.stream.window_chain import WindowSpec
 from decode_stream.stream.windows import WindowSchedule
 from decode_stream.training.models import MODELS, fitter
@@ -172,21 +171,6 @@ def _fit(drawn: _Drawn, model: Model, options: FitOptions) -> tuple[Trained, Tri
     return trained, out, shown
 
 
-def _among(above: IntArray, ties: IntArray, n_entries: int, k: int) -> npt.NDArray[np.float64]:
-    """Return how often each trial is right among its picture and k - 1 others, over all draws of these."""
-    others = n_entries - 1 - above
-    right: npt.NDArray[np.float64] = comb(others, k - 1) / comb(n_entries - 1, k - 1)
-    # An equal one as often as not is drawn before it: counted as wrong where there is any.
-    return np.where(ties > 0, 0.0, right)
-
-
-def _retrieved(fits: FloatArray, truth: IntArray) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Return top-1 among all, and among 300."""
-    own = fits[np.arange(len(truth)), truth][:, None]
-    above, ties = (fits > own).sum(axis=1), (fits == own).sum(axis=1) - 1
-    return hits(fits, truth), _among(above, ties, fits.shape[1], min(_AMONG, fits.shape[1]))
-
-
 def _measure(asked: argparse.Namespace, name: Model) -> dict[str, object]:
     """Fit one mapper and score it; in a process of its own."""
     drawn = _draw(asked.folder, asked.sessions, asked.voxels, tuple(asked.grid), asked.seed)
@@ -223,11 +207,10 @@ def _measure(asked: argparse.Namespace, name: Model) -> dict[str, object]:
     best = log_likelihood(drawn.seen.pooled(trials.labels), gallery.embeddings.astype(np.float64))
     cases = {"of 1": (fits, ideal, trials.labels), "of 3": (together, best, np.arange(len(drawn.test)))}
     for case, (said, bound, truth) in cases.items():
-        for way, mine, its in zip(
-            ("all", "300"), _retrieved(said, truth), _retrieved(bound, truth), strict=True
-        ):
+        n_entries = len(drawn.test)
+        for k in sorted({n_entries, min(_AMONG, n_entries)}):
+            mine, its = k_way(said, truth, k), k_way(bound, truth, k)
             low, high, _ = picture_interval(mine, truth)
-            k = len(drawn.test) if way == "all" else min(_AMONG, len(drawn.test))
             fraction = fraction_of_ideal(mine, its, 1 / k, len(trials.labels), pictures=truth)
             row[f"{case}, {k}-way"] = {
                 "n": len(truth),
