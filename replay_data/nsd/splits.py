@@ -18,7 +18,7 @@ from decode_stream.stream.types import Channel, FloatArray, Gap, IntArray
 from .design import DESIGN, subject_trials
 from .facts import download, nsd_root
 
-__all__ = ["SPLITS", "Part", "Split", "SplitRecording", "same_test", "split_recording", "split_trials"]
+__all__ = ["SPLITS", "Part", "Split", "SplitRecording", "leaves_out", "split_recording", "split_trials"]
 
 Part = Literal["train", "test"]
 
@@ -64,9 +64,16 @@ _TRAINED_ON = 0.85
 _SUBJECT = re.compile(r"subj(\d+)")
 
 
-def same_test(one: str, other: str) -> bool:
-    """Return whether what one split trains on is nothing that the other tests on."""
-    return SPLITS[one].by_appearance == SPLITS[other].by_appearance
+def leaves_out(trained: str, tested: str) -> bool:
+    """Return whether a training by one split is known to leave out all that the other tests on.
+
+    Parameters
+    ----------
+    trained : str
+        Empty for a training without a split, of which that is never known.
+    tested : str
+    """
+    return trained in SPLITS and SPLITS[trained].by_appearance == SPLITS[tested].by_appearance
 
 
 def split_trials(table: StimulusTable, name: str) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:

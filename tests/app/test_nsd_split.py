@@ -126,6 +126,13 @@ def test_a_recording_that_was_trained_on_is_held_out_by_the_same_split(
         "NOT HELD OUT: the decoder was trained on session01"
         in evaluated(sessions, made(None), "mindeye", capsys)[0]
     )
+    # Other recordings may show the same pictures again.
+    new = fmri_bundle(tmp_path / "new.bundle", NAMES, looks(N))
+    assert (
+        "NOT HELD OUT: trained without --nsd-split, and may know pictures that mindeye tests on"
+        in evaluated(sessions, new, "mindeye", capsys)[0]
+    )
+    assert "NOT HELD OUT" not in evaluated(sessions, new, None, capsys)[0]
     check_split(load_bundle(tmp_path / "mindeye2.bundle").manifest, "mindeye")
     check_split(load_bundle(tmp_path / "None.bundle").manifest, None)
     for split in ("mind-reader", None):

@@ -16,7 +16,7 @@ from decode_stream.decoders.manifest import Training
 from decode_stream.decoders.runtime import Encoder
 from decode_stream.decoders.scoring.measured import Measured
 from decode_stream.decoders.scoring.scores import Scores
-from decode_stream.replay_data.nsd.splits import SPLITS, same_test, split_recording
+from decode_stream.replay_data.nsd.splits import SPLITS, leaves_out, split_recording
 from decode_stream.replay_data.open import fingerprint, open_recording
 from decode_stream.replay_data.subject import subject_of
 from decode_stream.stream.errors import RecordingError, StreamError, UsageError
@@ -178,11 +178,16 @@ def _caveat(training: Training, nsd_split: NsdSplit | None, used: Sequence[str])
         Recordings that the decoder was trained on: on all their trials, or on those that a split trains on.
     """
     own = training.asked.get("nsd-split", "")
-    if nsd_split is not None and own in SPLITS:
-        if same_test(own, nsd_split):
-            return ""
+    if nsd_split is not None and leaves_out(own, nsd_split):
+        return ""
+    if nsd_split is not None and own:
         return f"NOT HELD OUT: trained on the split {own}, and {nsd_split} tests on pictures of that training"
-    return f"NOT HELD OUT: the decoder was trained on {', '.join(used)}" if used else ""
+    if used:
+        return f"NOT HELD OUT: the decoder was trained on {', '.join(used)}"
+    if nsd_split is not None:
+        # Pictures of one session come again in others.
+        return f"NOT HELD OUT: trained without --nsd-split, and may know pictures that {nsd_split} tests on"
+    return ""
 
 
 def _decoded_recording(

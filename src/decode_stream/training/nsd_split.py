@@ -6,7 +6,7 @@ from pathlib import Path
 
 from decode_stream.config import NsdSplit
 from decode_stream.decoders.manifest import Manifest
-from decode_stream.replay_data.nsd.splits import SPLITS, SplitRecording, same_test, split_recording
+from decode_stream.replay_data.nsd.splits import SPLITS, SplitRecording, leaves_out, split_recording
 from decode_stream.stream.errors import UsageError
 from decode_stream.stream.recording import Recording
 
@@ -56,7 +56,7 @@ def check_split(begun: Manifest, name: NsdSplit | None) -> None:
     UsageError
     """
     own = begun.training.asked.get("nsd-split", "")
-    if name is None or (own in SPLITS and same_test(own, name)):
+    if name is None or leaves_out(own, name):
         return
     told = f"with --nsd-split {own}" if own else "without --nsd-split"
     raise UsageError(
