@@ -150,9 +150,10 @@ class Ingest:
         """
         d = self.chain.decimation
         bad = chunk.start + np.flatnonzero(~np.isfinite(chunk.data[:, self._columns]).all(axis=1))
+        # What only picks remembers nothing, and what decimates has filters, which reach at least one sample on.
         for run in np.split(bad, np.flatnonzero(np.diff(bad) > 1) + 1):
             stop = ceil((int(run[-1]) + 1) / d)
-            self.flags.add(ceil(int(run[0]) / d), max(stop, 1) + max(1, self._settle), "not finite")
+            self.flags.add(ceil(int(run[0]) / d), stop + self._settle, "not finite")
 
     def _break(self, gap: Gap) -> None:
         at = self.ring.stop

@@ -128,6 +128,16 @@ def test_a_nan_is_flagged_on_the_samples_that_it_reaches(sfreq_hz: float, first:
     assert set(range(first, stop)) <= set(bad)
 
 
+def test_a_bad_sample_of_what_is_only_picked_costs_no_other() -> None:
+    # A beta is a trial: the one after a bad one is sound.
+    ingest = Ingest(info(), ChainSpec(("counter",), ("",), FS))
+    data, stamps, arrived = samples(0, 100)
+    data[[10, 20, 21], 0] = np.nan
+    ingest.feed(data, stamps, arrived)
+    ingest.flush()
+    assert [(flag.start, flag.stop) for flag in ingest.flags] == [(10, 11), (20, 22)]
+
+
 def test_a_window_with_a_nan_is_withheld() -> None:
     ingest, _, cutter = pipeline()
     data, stamps, arrived = samples(0, 400)
