@@ -16,9 +16,18 @@ from decode_stream.stream.stimuli import StimulusTable
 from decode_stream.stream.types import Channel, FloatArray, Gap, IntArray
 
 from .design import DESIGN, subject_trials
-from .facts import download, nsd_root
+from .facts import SUBJECTS, download, nsd_root
 
-__all__ = ["SPLITS", "Part", "Split", "SplitRecording", "leaves_out", "split_recording", "split_trials"]
+__all__ = [
+    "SPLITS",
+    "Part",
+    "Split",
+    "SplitRecording",
+    "leaves_out",
+    "split_recording",
+    "split_trials",
+    "tested_pictures",
+]
 
 Part = Literal["train", "test"]
 
@@ -64,16 +73,32 @@ _TRAINED_ON = 0.85
 _SUBJECT = re.compile(r"subj(\d+)")
 
 
-def leaves_out(trained: str, tested: str) -> bool:
+def leaves_out(trained: str, tested: str, whose: str, of: str) -> bool:
     """Return whether a training by one split is known to leave out all that the other tests on.
+
+    Where pictures are divided by their first appearance that depends on the people: all are shown the shared pictures
+    at the same places, but what are the last ones of somebody with fewer sessions comes earlier.
 
     Parameters
     ----------
     trained : str
         Empty for a training without a split, of which that is never known.
     tested : str
+    whose : str
+        Whose decoder was trained, such as ``subj01``; empty where nothing tells it.
+    of : str
+        Whose trials are tested on.
     """
-    return trained in SPLITS and SPLITS[trained].by_appearance == SPLITS[tested].by_appearance
+    if trained not in SPLITS or SPLITS[trained].by_appearance != SPLITS[tested].by_appearance:
+        return False
+    return not SPLITS[tested].by_appearance or _n_sessions(whose, trained) == _n_sessions(of, tested) != 0
+
+
+def _n_sessions(person: str, name: str) -> int:
+    """Return how many sessions of a person a split uses; 0 for somebody unknown."""
+    found = _SUBJECT.fullmatch(person)
+    number = int(found[1]) if found else 0
+    return min(SPLITS[name].sessions, SUBJECTS[number].sessions) if number in SUBJECTS else 0
 
 
 def split_trials(table: StimulusTable, name: str) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
@@ -170,7 +195,9 @@ class SplitRecording:
         return self.whole.read(first, int(rows[-1]) + 1)[rows - first]
 
 
-def split_recording(recording: Recording, path: Path, name: str, part: Part) -> SplitRecording | None:
+def split_recording(
+    recording: Recording, path: Path, name: str, part: Part, *, without: IntArray | None = None
+) -> SplitRecording | None:
     """Return one part of a recording of NSD by a paper's split; None where the split uses none of its trials.
 
     Parameters
@@ -181,6 +208,8 @@ def split_recording(recording: Recording, path: Path, name: str, part: Part) -> 
     name : str
         One of `SPLITS`.
     part : {"train", "test"}
+    without : array of int, optional
+        Ids of pictures whose trials are left out of the part.
 
     Raises
     ------
@@ -197,6 +226,8 @@ def split_recording(recording: Recording, path: Path, name: str, part: Part) -> 
         own = _by_pictures(recording, path, name, part)
     else:
         own = split_trials(table, name)[part == "test"]
+    known = np.zeros_like(own) if without is None else own & np.isin(table.id, without)  # type: ignore[arg-type]
+    own &= ~known
     if not own.any():
         return None
     # What is here is of one part, whatever the dataset itself calls it.
@@ -211,13 +242,38 @@ def split_recording(recording: Recording, path: Path, name: str, part: Part) -> 
         chosen = chosen.at(np.searchsorted(kept, chosen.onset))
     words = "trained" if part == "train" else "tested"
     note = f"By the split {name}, {len(chosen)} of {len(table)} trials are {words} on."
+    if known.any():
+        note += f" {known.sum()} more would be, but for what they show: it is tested on."
     if kept is None and part == "train":
         note += " Volumes of the others still tell level and spread of voxels, as they lie between."
     return SplitRecording(recording, kept, chosen, markers, (*recording.notes, note))
 
 
+def tested_pictures(recording: Recording, path: Path, name: str) -> IntArray:
+    """Return the ids of the pictures that a split by first appearance tests on of the person of a recording.
+
+    Raises
+    ------
+    RecordingError
+        If nothing tells in which order the person saw the pictures.
+    """
+    return _pictures(recording, path, name, "test")
+
+
 def _by_pictures(recording: Recording, path: Path, name: str, part: Part) -> npt.NDArray[np.bool_]:
     """Return which trials of a recording are a part's, by the pictures of all of the person's sessions."""
+    pictures = _pictures(recording, path, name, part)
+    table = recording.stimuli
+    if table.id is None:
+        raise RecordingError(
+            f"{recording.name} does not say which pictures were shown, so {name} cannot divide it."
+        )
+    used = np.asarray(table.session) <= SPLITS[name].sessions
+    return np.asarray(used & np.isin(table.id, pictures))
+
+
+def _pictures(recording: Recording, path: Path, name: str, part: Part) -> IntArray:
+    """Return the ids of a part's pictures of the person of a recording, of all sessions."""
     source = recording.source if isinstance(recording, StoredRecording) else ""
     subject = _SUBJECT.fullmatch(subject_of(path))
     root = nsd_root(path) or (nsd_root(Path(source)) if source else None)
@@ -228,11 +284,4 @@ def _by_pictures(recording: Recording, path: Path, name: str, part: Part) -> npt
             f"beside {path} tells it. {DESIGN.name} does: {download(None, DESIGN)}."
         )
     of_part = split_trials(trials.table, name)[part == "test"]
-    pictures = np.unique(np.asarray(trials.table.id)[of_part])
-    table = recording.stimuli
-    if table.id is None:
-        raise RecordingError(
-            f"{recording.name} does not say which pictures were shown, so {name} cannot divide it."
-        )
-    used = np.asarray(table.session) <= SPLITS[name].sessions
-    return np.asarray(used & np.isin(table.id, pictures))
+    return np.unique(np.asarray(trials.table.id)[of_part])

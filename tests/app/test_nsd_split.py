@@ -10,10 +10,13 @@ import pytest
 from decode_stream.config import EvaluateConfig, NsdSplit, TrainConfig
 from decode_stream.decoders.bundle import load_bundle
 from decode_stream.evaluation.evaluate import evaluate_bundle
-from decode_stream.replay_data.nsd.splits import SPLITS
+from decode_stream.replay_data.nsd.design import design_trials
+from decode_stream.replay_data.nsd.splits import SPLITS, Part, split_recording
+from decode_stream.replay_data.nsd.write_design import write_design
 from decode_stream.replay_data.open import fingerprint, open_recording
+from decode_stream.replay_data.simulation.simulate_nsd import simulate_nsd_design
 from decode_stream.stream.errors import UsageError
-from decode_stream.training.nsd_split import check_split
+from decode_stream.training.nsd_split import check_split, training_parts
 from decode_stream.training.train import train_bundle
 
 from ..decoders.bundles import edit_manifest
@@ -22,6 +25,8 @@ from .fmri_labs import betas, fmri_bundle, looks
 #: Of eight pictures the last four are shared ones.
 N, N_TRAIN = 8, 4
 NAMES = tuple(f"p{i}" for i in range(N))
+#: Pictures of all people in a small experiment of NSD's form.
+N_SEEN = 2000
 
 
 @pytest.fixture
@@ -133,8 +138,67 @@ def test_a_recording_that_was_trained_on_is_held_out_by_the_same_split(
         in evaluated(sessions, new, "mindeye", capsys)[0]
     )
     assert "NOT HELD OUT" not in evaluated(sessions, new, None, capsys)[0]
-    check_split(load_bundle(tmp_path / "mindeye2.bundle").manifest, "mindeye")
-    check_split(load_bundle(tmp_path / "None.bundle").manifest, None)
+    check_split(load_bundle(tmp_path / "mindeye2.bundle").manifest, "mindeye", "")
+    check_split(load_bundle(tmp_path / "None.bundle").manifest, None, "")
     for split in ("mind-reader", None):
         with pytest.raises(UsageError, match="may know pictures that mindeye tests on"):
-            check_split(load_bundle(tmp_path / f"{split}.bundle").manifest, "mindeye")
+            check_split(load_bundle(tmp_path / f"{split}.bundle").manifest, "mindeye", "")
+
+
+def of_two_people(root: Path) -> dict[str, Path]:
+    """Write all sessions of somebody who has 40, and of somebody who has 30."""
+    design = simulate_nsd_design(40, n_runs=1, n_slots=32)
+    write_design(root, design, np.arange(1, int(design.subjectim.max()) + 1), [1, 4])
+    paths = {}
+    for number in (1, 4):
+        path = root / f"nsddata_betas/ppdata/subj{number:02d}/of{number}.recording"
+        path.parent.mkdir(parents=True)
+        table = design_trials(design, number).table
+        shown = np.asarray(table.id)
+        betas(path, shown, looks(N_SEEN), noise=1.0, seed=number, session=table.session, split=table.split)
+        paths[f"subj{number:02d}"] = path
+    return paths
+
+
+def test_what_is_tested_on_of_a_person_is_not_learnt_from_others(tmp_path: Path) -> None:
+    paths = of_two_people(tmp_path)
+    recordings = {person: open_recording(path) for person, path in paths.items()}
+
+    def shown(person: str, part: Part) -> set[int]:
+        found = split_recording(recordings[person], paths[person], "mind-reader", part)
+        assert found is not None
+        return set(np.asarray(found.stimuli.id).tolist())
+
+    for subject, other in (("subj04", "subj01"), ("subj01", "subj04")):
+        tested = shown(subject, "test")
+        # Of the one with fewer sessions the last pictures come early in the other's.
+        assert bool(tested & shown(other, "train")) == (subject == "subj04")
+        _, parts = training_parts(list(paths.values()), list(recordings.values()), "mind-reader", subject)
+        learnt = dict(zip(paths, parts, strict=True))
+        for part in parts:
+            assert not tested & set(np.asarray(part.stimuli.id).tolist())
+        assert set(np.asarray(learnt[subject].stimuli.id).tolist()) == shown(subject, "train")
+        assert set(np.asarray(learnt[other].stimuli.id).tolist()) == shown(other, "train") - tested
+        told = any("more would be, but for what they show" in note for note in learnt[other].notes)
+        assert told == (subject == "subj04")
+
+
+def test_a_split_by_appearance_holds_out_for_as_many_sessions_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = of_two_people(tmp_path)
+    names = [f"p{i}" for i in range(N_SEEN)]
+    bundle = fmri_bundle(tmp_path / "r.bundle", names, looks(N_SEEN), asked={"nsd-split": "mind-reader"})
+    training = json.loads((bundle / "bundle.json").read_text())["training"]
+    edit_manifest(bundle, training=training | {"subjects": ["subj01"]})
+    begun = load_bundle(bundle).manifest
+    assert "NOT HELD OUT" not in evaluated([paths["subj01"]], bundle, "mind-reader", capsys)[0]
+    text, _ = evaluated([paths["subj04"]], bundle, "mind-reader", capsys)
+    assert "mind-reader tests on pictures of that training of subj04" in text
+    check_split(begun, "mind-reader", "subj01")
+    check_split(begun, "mind-reader", "subj02")
+    for subject in ("subj04", ""):
+        with pytest.raises(
+            UsageError, match=r"trained with --nsd-split mind-reader for subj01, and may know"
+        ):
+            check_split(begun, "mind-reader", subject)

@@ -293,6 +293,7 @@ def test_a_bundle_of_another_person_is_refused_by_networks_without_layers_of_peo
         UsageError, match=r"90 of the 120 voxels of the bundle given to --init-from: .*mindeye2 has"
     ):
         check_early(
+            "subj02",
             [open_recording(path) for path in people.betas[2]],
             [""] * len(people.betas[2]),
             gallery,

@@ -145,7 +145,8 @@ def _decode(
             )
         decoded: Decoded = keeper.decoded(scores)
     used = [row["recording"] for row in rows if row["trained_on"]]
-    scores.caveat = _caveat(bundle.manifest.training, config.nsd_split, used)
+    people = list(dict.fromkeys(row["subject"] for row in rows))
+    scores.caveat = _caveat(bundle.manifest.training, config.nsd_split, used, people)
     return Evaluation(decoded, encoder, recordings, stimuli, seed=config.seed), rows
 
 
@@ -169,19 +170,26 @@ def _opened(paths: Sequence[Path], config: EvaluateConfig) -> list[tuple[Path, R
     return found
 
 
-def _caveat(training: Training, nsd_split: NsdSplit | None, used: Sequence[str]) -> str:
+def _caveat(
+    training: Training, nsd_split: NsdSplit | None, used: Sequence[str], people: Sequence[str]
+) -> str:
     """Return what keeps scores from being held-out ones, where there is anything.
 
     Parameters
     ----------
     used : sequence of str
         Recordings that the decoder was trained on: on all their trials, or on those that a split trains on.
+    people : sequence of str
+        Of whom recordings are scored.
     """
-    own = training.asked.get("nsd-split", "")
-    if nsd_split is not None and leaves_out(own, nsd_split):
-        return ""
-    if nsd_split is not None and own:
-        return f"NOT HELD OUT: trained on the split {own}, and {nsd_split} tests on pictures of that training"
+    own, whose = training.asked.get("nsd-split", ""), ", ".join(training.subjects)
+    if nsd_split is not None:
+        known = [person for person in people if not leaves_out(own, nsd_split, whose, person)]
+        if not known:
+            return ""
+        if own:
+            of = f" of {', '.join(known)}" if own == nsd_split else ""
+            return f"NOT HELD OUT: trained on the split {own}, and {nsd_split} tests on pictures of that training{of}"
     if used:
         return f"NOT HELD OUT: the decoder was trained on {', '.join(used)}"
     if nsd_split is not None:

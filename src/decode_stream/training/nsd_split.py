@@ -6,17 +6,32 @@ from pathlib import Path
 
 from decode_stream.config import NsdSplit
 from decode_stream.decoders.manifest import Manifest
-from decode_stream.replay_data.nsd.splits import SPLITS, SplitRecording, leaves_out, split_recording
+from decode_stream.replay_data.nsd.splits import (
+    SPLITS,
+    SplitRecording,
+    leaves_out,
+    split_recording,
+    tested_pictures,
+)
+from decode_stream.replay_data.subject import subject_of
 from decode_stream.stream.errors import UsageError
 from decode_stream.stream.recording import Recording
+from decode_stream.stream.types import IntArray
 
 __all__ = ["check_split", "training_parts", "whole_recording"]
 
 
 def training_parts(
-    paths: Sequence[Path], recordings: Sequence[Recording], name: NsdSplit
+    paths: Sequence[Path], recordings: Sequence[Recording], name: NsdSplit, subject: str | None
 ) -> tuple[list[Path], list[Recording]]:
     """Return the recordings that a split trains on, each without its other trials, and their paths.
+
+    Other people's are without what the split tests on of the person whose decoder it is to be, too.
+
+    Parameters
+    ----------
+    subject : str or None
+        Whose decoder it is to be, as asked for; None where all recordings are of one person.
 
     Raises
     ------
@@ -25,8 +40,9 @@ def training_parts(
     RecordingError
         If nothing tells whether a trial is one to train on.
     """
+    tested = _tested(paths, recordings, name, subject)
     parts = [
-        split_recording(recording, path, name, "train")
+        split_recording(recording, path, name, "train", without=tested)
         for recording, path in zip(recordings, paths, strict=True)
     ]
     kept = [(path, part) for path, part in zip(paths, parts, strict=True) if part is not None]
@@ -43,22 +59,49 @@ def training_parts(
     return [path for path, _ in kept], [part for _, part in kept]
 
 
+def _tested(
+    paths: Sequence[Path], recordings: Sequence[Recording], name: NsdSplit, subject: str | None
+) -> IntArray | None:
+    """Return the ids of what a split tests on of the subject, where others may have been shown it in their training.
+
+    Shared pictures are trained on by nobody; what are the last ones of one person may be earlier ones of another's.
+    """
+    if subject is None or not SPLITS[name].by_appearance:
+        return None
+    for path, recording in zip(paths, recordings, strict=True):
+        if subject_of(path) == subject:
+            return tested_pictures(recording, path, name)
+    return None
+
+
 def whole_recording(recording: Recording) -> Recording:
     """Return the recording that a part is of; any other as it is."""
     return recording.whole if isinstance(recording, SplitRecording) else recording
 
 
-def check_split(begun: Manifest, name: NsdSplit | None) -> None:
+def check_split(begun: Manifest, name: NsdSplit | None, subject: str) -> None:
     """Refuse to begin with a bundle that may know the pictures that a split tests on.
+
+    Parameters
+    ----------
+    subject : str
+        Whose decoder it is to be; empty where nothing tells it.
 
     Raises
     ------
     UsageError
     """
-    own = begun.training.asked.get("nsd-split", "")
-    if name is None or leaves_out(own, name):
+    own, whose = begun.training.asked.get("nsd-split", ""), ", ".join(begun.training.subjects)
+    if name is None or leaves_out(own, name, whose, subject):
         return
     told = f"with --nsd-split {own}" if own else "without --nsd-split"
+    if own == name:
+        raise UsageError(
+            f"The bundle given to --init-from was trained {told} for {whose or 'nobody known'}, and may know "
+            f"pictures that {name} tests on of {subject or 'this person'}: which these are depends on how many "
+            f"sessions a person has. Train on the recordings of both with --subject {subject or 'NAME'}, or leave out "
+            "--nsd-split here."
+        )
     raise UsageError(
         f"The bundle given to --init-from was trained {told}, and may know pictures that {name} tests on. Train it "
         f"with --nsd-split {name} first, or leave out --nsd-split here."

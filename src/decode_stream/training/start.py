@@ -108,6 +108,7 @@ def start_channels(
 
 
 def check_early(
+    subject: str,
     recordings: Sequence[Recording],
     fingerprints: Sequence[str],
     gallery: Gallery,
@@ -123,8 +124,10 @@ def check_early(
 
     Parameters
     ----------
+    subject : str
+        Whose decoder it is to be; empty where nothing tells it.
     recordings : sequence of Recording
-        Of the person whose decoder it is to be.
+        Of that person.
     fingerprints : sequence of str
         Of these.
     gallery : Gallery
@@ -142,7 +145,7 @@ def check_early(
         If the recordings do not go together, a network cannot be made for them, or `start` is not for it.
     """
     if begun is not None:
-        check_split(begun, config.nsd_split)
+        check_split(begun, config.nsd_split, subject)
         _check_space(begun, gallery.space)
         _check_new(begun, [recording.name for recording in recordings], fingerprints)
         if config.modality == "fmri" and channels is not None:

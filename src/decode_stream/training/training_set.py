@@ -85,7 +85,7 @@ def open_training_set(
     paths: Sequence[Path],
     config: TrainConfig,
     progress: Callable[[int, int], None],
-    check: Callable[[Sequence[Recording], Sequence[str], Gallery], None] | None = None,
+    check: Callable[[str, Sequence[Recording], Sequence[str], Gallery], None] | None = None,
 ) -> TrainingSet:
     """Open recordings, and make or fetch the embeddings of what they showed.
 
@@ -94,7 +94,7 @@ def open_training_set(
     progress : callable
         Is told how many pictures have their embedding, and of how many.
     check : callable, optional
-        May refuse the recordings of the subject, by their fingerprints as well, and the gallery's spaces before a
+        May refuse the subject, their recordings, by the fingerprints as well, and the gallery's spaces before a
         picture is embedded: of a gallery of pictures it gets one that has no entry yet.
 
     Raises
@@ -107,7 +107,7 @@ def open_training_set(
         open_recording(path, marker_column=config.marker_column, mask=config.mask) for path in paths
     ]
     if config.nsd_split is not None:
-        paths, recordings = training_parts(paths, recordings, config.nsd_split)
+        paths, recordings = training_parts(paths, recordings, config.nsd_split, config.subject)
     fingerprints = [fingerprint(path) for path in paths]
     _check_no_copies(paths, fingerprints)
     subjects = [subject_of(path) for path in paths]
@@ -122,7 +122,7 @@ def open_training_set(
         spaces = [target.space for target in targets]
     if check is not None:
         shown = _empty_gallery(*spaces) if spaces else gallery
-        check([recordings[i] for i in own], [fingerprints[i] for i in own], shown)
+        check(subject, [recordings[i] for i in own], [fingerprints[i] for i in own], shown)
     if spaces:
         made = [
             picture_embeddings(
