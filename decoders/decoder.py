@@ -17,8 +17,9 @@ from decode_stream.stream.trials import Trials
 from decode_stream.stream.types import Trial
 
 from .bundle import Bundle
+from .candidates import Candidates
 from .epochs import overlap, play_into, stream_info
-from .evidence import Evidence, similarity
+from .evidence import Evidence
 from .runtime import UNKNOWN_LATENCY, Encoder
 from .scoring.scores import Scores, TrialScore, hits
 
@@ -139,7 +140,7 @@ class Decoder:
         self._keep = keep
         self._supersede = supersede
         self._encoder = encoder
-        self._gallery, self._norm = bundle.gallery, bundle.norm
+        self._candidates = Candidates(bundle.gallery, bundle.norm)
         of_showings = bundle.of_showings if bundle.weighs_showings else None
         self._evidence = Evidence(manifest.calibration, len(manifest.gallery), of_showings)
         self._familiar = bundle.novelty
@@ -193,7 +194,7 @@ class Decoder:
             for window, embedding in zip(windows, embeddings, strict=True):
                 if window.locked is not None:
                     self._keep(window, embedding)
-        rows = similarity(embeddings, self._gallery, self._norm)
+        rows = self._candidates.similarity(embeddings)
         return {id(w): (embedding, row) for w, embedding, row in zip(windows, embeddings, rows, strict=True)}
 
     def _tell_novelty(self, locked: Sequence[CutWindow]) -> None:

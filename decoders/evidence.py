@@ -10,6 +10,8 @@ from scipy.special import softmax
 
 from decode_stream.stream.types import FloatArray
 
+from .candidates import Candidates
+
 __all__ = ["NORMS", "Calibration", "Evidence", "similarity"]
 
 NORMS = ("unit", "none")
@@ -17,6 +19,8 @@ NORMS = ("unit", "none")
 
 def similarity(embeddings: FloatArray, gallery: FloatArray, norm: str) -> npt.NDArray[np.float64]:
     """Return how well each embedding fits each entry of the gallery.
+
+    Of a gallery that is compared with again and again, `Candidates` takes the lengths once.
 
     Parameters
     ----------
@@ -31,11 +35,7 @@ def similarity(embeddings: FloatArray, gallery: FloatArray, norm: str) -> npt.ND
     -------
     array of shape (n_windows, n_entries), float64
     """
-    a, b = embeddings.astype(np.float64), gallery.astype(np.float64)
-    if norm == "unit":
-        a = a / np.maximum(np.linalg.norm(a, axis=1, keepdims=True), 1e-12)
-        b = b / np.maximum(np.linalg.norm(b, axis=1, keepdims=True), 1e-12)
-    return a @ b.T
+    return Candidates(gallery, norm).similarity(embeddings)
 
 
 @dataclass(frozen=True)

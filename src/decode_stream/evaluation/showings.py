@@ -21,9 +21,6 @@ __all__ = [
     "whole_embeddings",
 ]
 
-#: Numbers of embeddings that are compared at once: of 257 tokens of 768 a few hundred trials.
-_VALUES = 1 << 26
-
 
 def gives_likelihoods(bundle: Bundle) -> bool:
     """Return whether inner products with the gallery are log-likelihoods; embeddings then hold unlike numbers."""
@@ -87,9 +84,7 @@ def fits_of(
     """
     bundle, decoded = evaluation.bundle, evaluation.decoded
     gallery = bundle.gallery if entries is None else bundle.gallery[entries]
-    step = max(1, _VALUES // (embeddings.shape[1] * embeddings.shape[2]))
-    blocks = [embeddings[start : start + step] for start in range(0, len(embeddings), step)]
-    similarities = np.concatenate([similarity_rows(block, gallery, bundle.norm) for block in blocks])
+    similarities = similarity_rows(embeddings, gallery, bundle.norm)
     if gives_likelihoods(bundle):
         beliefs: npt.NDArray[np.float64] = log_softmax(decoded.evidence_until(similarities, -1), axis=1)
         return beliefs
