@@ -118,9 +118,12 @@ class RidgeSystem:
     def without(self, rows: IntArray) -> Iterator[_Part]:
         """Give the regression without some trials; the whole waits until it is given back."""
         if not self._by_trials:
+            left_out = self._trials.x(rows)
             self._add(rows, -1)
-            yield _Part(self._square, self._right, self._trials.x(rows))
-            self._add(rows, 1)
+            try:
+                yield _Part(self._square, self._right, left_out)
+            finally:
+                self._add(rows, 1)
             return
         kept = np.setdiff1d(np.arange(len(self._square)), rows)
         upper = self._square
