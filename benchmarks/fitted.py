@@ -7,6 +7,7 @@ import numpy.typing as npt
 import onnx
 
 from decode_stream.decoders.manifest import EmbeddingSpace
+from decode_stream.decoders.onnx_model import load_model
 from decode_stream.decoders.recipe import Gallery, Trained
 from decode_stream.stream.types import FloatArray, IntArray
 
@@ -58,7 +59,7 @@ def encoded(trained: Trained, sample: npt.NDArray[np.float32]) -> tuple[int, flo
     n_parameters = sum(int(np.prod(tensor.dims)) for tensor in graph.initializer)
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
-    session = ort.InferenceSession(model.graph, options, providers=["CPUExecutionProvider"])
+    session = load_model(model, options)
     given = {"window": sample[0, -1:], "latency_s": np.zeros(1, np.float32)}
     took_ms = []
     for _ in range(_TIMED):
