@@ -96,13 +96,14 @@ def fit_on_runs(recipe: Recipe, recordings: Sequence[Recording], fit: Fit, optio
         )
     _check_enough(_marked(recordings, gallery), recordings, gallery)
     parts = _parts(recordings[0]) if len(recordings) == 1 else None
+    # What is wrong with a recording is told before anything is fitted.
+    whole = scaled(recipe, recordings, report=options.report)
     held_out = cross_fit(recipe, recordings, fit, options, parts)
     _check_enough(held_out.labels, recordings, gallery)
     options.report("fitting on all runs" if parts is None else "fitting on all parts")
-    recipe = scaled(recipe, recordings)
-    trials = cut(recipe, recordings, parts)
-    trained = fit(trials, recipe, options.of("all"))
-    return Fitted(trained, recipe, trials, held_out, fit_familiar(trials.windows), trials.left_out)
+    trials = cut(whole, recordings, parts)
+    trained = fit(trials, whole, options.of("all"))
+    return Fitted(trained, whole, trials, held_out, fit_familiar(trials.windows), trials.left_out)
 
 
 def _parts(recording: Recording) -> Parts:
@@ -138,7 +139,7 @@ def fit_others(
     parts = []
     for name, recordings in others.items():
         options.report(f"reading {name}")
-        parts.append(cut(scaled(recipes[name], recordings), recordings))
+        parts.append(cut(scaled(recipes[name], recordings, report=options.report), recordings))
         if left_out := parts[-1].left_out:
             told = left_out_told(left_out)
             options.report(f"{name}: {len(parts[-1].labels)} trials read; left out or held out: {told}")
@@ -214,7 +215,7 @@ def fit_on_concepts(recipe: Recipe, recordings: Sequence[Recording], fit: Fit, o
     gallery = recipe.gallery
     kept, out = split_concepts(gallery, options.seed)
     options.report("reading")
-    recipe = scaled(recipe, recordings)
+    recipe = scaled(recipe, recordings, report=options.report)
     trials = cut(recipe, recordings)
     pictures = np.sort(np.random.default_rng(options.seed).permutation(out)[:_MOST_PICTURES])
     training, held = among(trials, kept), among(trials, pictures)

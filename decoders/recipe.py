@@ -21,6 +21,7 @@ from .manifest import CATEGORIES, EmbeddingSpace, PublicWeights
 from .onnx_model import OnnxModel
 from .scaling import robust_scale
 from .targets.captions import CaptionEmbeddings
+from .voxels import VoxelSurvey
 
 __all__ = [
     "Check",
@@ -185,16 +186,31 @@ def scaled(
     recipe: Recipe,
     recordings: Sequence[Recording],
     which: Callable[[IntArray], npt.NDArray[np.bool_]] | None = None,
+    report: Callable[[str], None] | None = None,
 ) -> Recipe:
     """Return the recipe with location and spread of these recordings, the training ones, and no others.
+
+    Voxels without data in some of them are silent from here on, in training, in scores and live.
 
     Parameters
     ----------
     which : callable or None
         Which of their samples are for training, see `robust_scale`.
+    report : callable or None
+        Is told of voxels that hold no data, a line at a time.
+
+    Raises
+    ------
+    RecordingError
+        If the recordings hold too little; see `robust_scale`.
     """
-    center, scale = robust_scale(recordings, recipe.chain, which)
-    return replace(recipe, chain=replace(recipe.chain, center=center, scale=scale))
+    survey = VoxelSurvey(recipe.chain.channels, len(recordings)) if recipe.modality == "fmri" else None
+    center, scale = robust_scale(recordings, recipe.chain, which, survey)
+    silent, notes = ((), ()) if survey is None else survey.silent()
+    if report is not None:
+        for note in notes:
+            report(note)
+    return replace(recipe, chain=replace(recipe.chain, center=center, scale=scale, silent=silent))
 
 
 def cut(recipe: Recipe, recordings: Sequence[Recording], parts: Parts | None = None) -> TrialSet:

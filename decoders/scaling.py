@@ -12,6 +12,7 @@ from decode_stream.stream.recording import Recording
 from decode_stream.stream.types import IntArray
 
 from .epochs import BLOCK_S, play_into, stream_info
+from .voxels import VoxelSurvey
 
 __all__ = ["robust_scale"]
 
@@ -23,6 +24,7 @@ def robust_scale(
     recordings: Sequence[Recording],
     chain: ChainSpec,
     which: Callable[[IntArray], npt.NDArray[np.bool_]] | None = None,
+    survey: VoxelSurvey | None = None,
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return the median and the spread (interquartile range / 1.349) of each output channel of a chain.
 
@@ -35,6 +37,8 @@ def robust_scale(
     which : callable or None
         Takes the indices of samples as a stream counts them, missing ones included, and returns which of them are for
         training; by default all.
+    survey : VoxelSurvey or None
+        Is shown every such sample, which recordings of volumes are short enough for.
 
     Returns
     -------
@@ -45,7 +49,7 @@ def robust_scale(
     Raises
     ------
     RecordingError
-        If the recordings hold no sound sample.
+        If the recordings hold no sound sample, or voxels no data; see `VoxelSurvey`.
     """
     kept, settle_s = [], 0.0
     for recording in recordings:
@@ -55,16 +59,24 @@ def robust_scale(
         # Every n-th sample is plenty for a quantile and bounds the memory.
         n_out = recording.n_samples * len(recordings) / ingest.chain.decimation
         thin = max(1, round(n_out / min(_SCALE_SAMPLES, _SCALE_VALUES / chain.n_out)))
+        step = thin if survey is None else 1
         for _ in play_into(ingest, recording):
             for piece in cursor.read():
                 start = cursor.position - len(piece)
                 # One grid over the whole recording, or short pieces would all be looked at in the same place.
-                first = -start % thin
-                places = np.arange(start + first, cursor.position, thin, dtype=np.int64)
-                sound = np.array([ingest.flags.reason(i, i + 1) is None for i in places.tolist()], dtype=bool)
+                first = -start % step
+                places = np.arange(start + first, cursor.position, step, dtype=np.int64)
+                piece = piece[first::step]
                 if which is not None:
-                    sound &= which(places * ingest.chain.decimation)
-                kept.append(piece[first::thin][sound])
+                    wanted = which(places * ingest.chain.decimation)
+                    places, piece = places[wanted], piece[wanted]
+                reasons = [ingest.flags.reason(i, i + 1) for i in places.tolist()]
+                sound = np.array([reason is None for reason in reasons], dtype=bool)
+                if survey is not None:
+                    survey.add(piece[sound], reasons.count("not finite"))
+                kept.append(piece[sound & (places % thin == 0)])
+        if survey is not None:
+            survey.close(recording.name, ingest.chain.non_finite_by_channel)
     values = np.concatenate(kept) if kept else np.empty((0, chain.n_out))
     if not len(values):
         names = ", ".join(recording.name for recording in recordings)

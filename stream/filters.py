@@ -75,6 +75,9 @@ class ChainSpec:
         minutes.
     center, scale : tuple of float or None
         Robust location and spread of each output channel in the training data; ``(x - center) / scale``.
+    silent : tuple of str
+        Channels that are handed on as 0, whatever they hold: those without data in some of the training recordings,
+        such as voxels at the edge of the field of view. Without a spatial matrix only.
     """
 
     channels: tuple[str, ...]
@@ -89,6 +92,7 @@ class ChainSpec:
     running_mean_s: float | None = None
     center: tuple[float, ...] | None = None
     scale: tuple[float, ...] | None = None
+    silent: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         n_in, n_out = len(self.channels), self.n_out
@@ -103,6 +107,8 @@ class ChainSpec:
                 raise ValueError(f"{name} holds {len(numbers)} numbers for {n_out} output channels.")
         if self.scale is not None and not all(s > 0 for s in self.scale):
             raise ValueError("Every scale must be above 0.")
+        if self.silent and (self.spatial is not None or not set(self.silent) <= set(self.channels)):
+            raise ValueError("Silent channels are some of those picked, which no spatial matrix mixes.")
         if self.running_mean_s is not None and not self.running_mean_s > 0:
             raise ValueError(f"A running mean fades over a time above 0 s; got {self.running_mean_s} s.")
         corners = [f for f in (self.highpass_hz, self.lowpass_hz, *self.notch_hz) if f is not None]
@@ -217,6 +223,8 @@ class CausalChain:
         earlier samples if one is taken off.
     non_finite : int
         Number of values that were NaN or infinite and were replaced by the channel's last finite value.
+    non_finite_by_channel : array of shape (n_channels,), int64
+        How many of them each channel of the chain had.
 
     Raises
     ------
@@ -237,7 +245,10 @@ class CausalChain:
         self._memory = None if spec.running_mean_s is None else max(1.0, spec.running_mean_s * spec.sfreq_hz)
         self._center = None if spec.center is None else np.array(spec.center)
         self._scale = None if spec.scale is None else np.array(spec.scale)
+        silent = set(spec.silent)
+        self._silent = np.array([name in silent for name in spec.channels]) if silent else None
         self.non_finite = 0
+        self.non_finite_by_channel = np.zeros(len(self._index), np.int64)
         self.reset()
 
     def reset(self) -> None:
@@ -309,6 +320,8 @@ class CausalChain:
             x = x - self._center
         if self._scale is not None:
             x = x / self._scale
+        if self._silent is not None:
+            x[:, self._silent] = 0.0
         return x.astype(np.float32)
 
     def _project(self, x: FloatArray) -> FloatArray:
@@ -339,6 +352,7 @@ class CausalChain:
         # One pass over sound data: a sum is finite only if every value is.
         if not isfinite(x.sum()) and not (finite := np.isfinite(x)).all():
             self.non_finite += int(finite.size - finite.sum())
+            self.non_finite_by_channel += len(finite) - np.count_nonzero(finite, axis=0)
             padded = np.vstack([self._last, x])
             rows = np.where(
                 np.vstack([np.ones_like(self._last, dtype=bool), finite]), np.arange(len(padded))[:, None], 0

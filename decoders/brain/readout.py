@@ -95,8 +95,12 @@ def readout_of(bundle: Bundle, encoder: Encoder) -> Readout:
             f"{manifest.name!r} does not say the mean and the spread that its voxels had in training. Train it anew."
         )
     latency_s = np.float32(manifest.schedule.latency_s(0))
+    silent = np.isin(manifest.chain.channels, manifest.chain.silent)
 
     def encode(windows: npt.NDArray[np.float32]) -> FloatArray:
+        if silent.any():
+            # No chain hands on anything of these, whatever was done to the windows.
+            windows = np.where(silent[:, None], np.float32(0), windows)
         return encoder.encode(windows, np.full(len(windows), latency_s, np.float32))
 
     return Readout(

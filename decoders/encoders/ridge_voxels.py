@@ -1,6 +1,4 @@
-"""Which voxels a ridge regression may use: those that hold data in every run, and of each dimension the best."""
-
-from collections.abc import Sequence
+"""Which voxels a ridge regression may use: those that hold numbers, and of each dimension the best."""
 
 import numpy as np
 from scipy.linalg import solve
@@ -11,20 +9,18 @@ from decode_stream.stream.types import FloatArray, IntArray
 from .ridge_systems import add_products
 from .ridge_trials import RidgeTrials
 
-__all__ = ["check_finite", "fit_selected", "without_data"]
+__all__ = ["check_finite", "fit_selected"]
 
 _BATCH = 1024
 _NAMED = 5
 
 
-def check_finite(features: FloatArray, names: Sequence[str] = ()) -> None:
+def check_finite(features: FloatArray) -> None:
     """Refuse voxels that hold no number in some trial.
 
     Parameters
     ----------
     features : array of shape (n_trials, n_voxels)
-    names : sequence of str
-        Of the voxels; without them they are numbered.
 
     Raises
     ------
@@ -36,65 +32,13 @@ def check_finite(features: FloatArray, names: Sequence[str] = ()) -> None:
         sound &= np.isfinite(trial)
     if not sound.all():
         raise RecordingError(
-            f"{_told(np.flatnonzero(~sound), names)} of {len(sound)} hold values that are not numbers in some trials. "
+            f"{_told(np.flatnonzero(~sound))} of {len(sound)} hold values that are not numbers in some trials. "
             "Leave them out with a --mask of voxels that hold data in every recording."
         )
 
 
-def without_data(features: FloatArray, runs: IntArray, names: Sequence[str] = ()) -> tuple[IntArray, str]:
-    """Return the voxels that hold one and the same value throughout a run, though not in all, and that in words.
-
-    A voxel at the edge of the field of view is often 0 in some sessions. What it says in the others is not to be had
-    when such a session comes again, so it is left out of all.
-
-    Parameters
-    ----------
-    features : array of shape (n_trials, n_voxels)
-    runs : array of shape (n_trials,), int64
-    names : sequence of str
-        Of the voxels.
-
-    Returns
-    -------
-    voxels : array of int64
-    note : str
-        Empty where there are none.
-
-    Raises
-    ------
-    RecordingError
-        If more than half of the voxels hold nothing in a run.
-    """
-    still = np.zeros(features.shape[1], np.int64)
-    tested = 0
-    for place, run in enumerate(numbers := np.unique(runs)):
-        rows = np.flatnonzero(runs == run)
-        # Fewer may be clamped alike.
-        if len(rows) < 3:
-            continue
-        lowest, highest = features[rows[0]].copy(), features[rows[0]].copy()
-        for row in rows[1:]:
-            np.minimum(lowest, features[row], out=lowest)
-            np.maximum(highest, features[row], out=highest)
-        silent = highest - lowest <= 1e-6 * np.maximum(np.abs(lowest), np.abs(highest))
-        if 2 * np.count_nonzero(silent) > len(silent) and len(numbers) > 1:
-            raise RecordingError(
-                f"{np.count_nonzero(silent)} of {len(silent)} voxels never change in run {place + 1} of the "
-                f"{len(numbers)} given: it holds no data there, or its voxels are not those of the others. Leave it "
-                "out, or give a --mask that lies on its grid."
-            )
-        still += silent
-        tested += 1
-    lacking = np.flatnonzero((still > 0) & (still < tested))
-    if not len(lacking):
-        return lacking, ""
-    return lacking, (
-        f"{_told(lacking, names)} of {len(still)} without data in some of the {tested} runs: left out of all"
-    )
-
-
-def _told(voxels: IntArray, names: Sequence[str]) -> str:
-    told = ", ".join(str(names[i]) if names else f"number {i + 1}" for i in voxels[:_NAMED])
+def _told(voxels: IntArray) -> str:
+    told = ", ".join(f"number {i + 1}" for i in voxels[:_NAMED])
     more = ", ..." if len(voxels) > _NAMED else ""
     return f"{len(voxels)} {'voxel' if len(voxels) == 1 else 'voxels'} ({told}{more})"
 

@@ -1,11 +1,10 @@
-"""Voxels that hold no data, or no numbers."""
+"""Voxels that hold no numbers, or never change."""
 
 import numpy as np
 import pytest
 
 from decode_stream.decoders.encoders.ridge import fit_ridge
 from decode_stream.decoders.encoders.ridge_settings import RidgeSettings
-from decode_stream.decoders.encoders.ridge_voxels import check_finite, without_data
 from decode_stream.stream.errors import RecordingError, UsageError
 
 RUNS = np.repeat(np.arange(4), 10)
@@ -15,37 +14,13 @@ def features(n_voxels: int = 9) -> np.ndarray:
     return np.random.default_rng(0).standard_normal((40, n_voxels)).astype(np.float32)
 
 
-def test_voxels_that_hold_no_data_in_some_run_are_named() -> None:
-    given = features()
-    given[RUNS == 2, 3] = 0.0
-    given[RUNS == 0, 7] = -4.25  # what a chain makes of nothing
-    given[:, 8] = 1.0  # in no run at all: nothing is lost by it
-    voxels, note = without_data(given, RUNS, [f"{i},0,0" for i in range(9)])
-    assert voxels.tolist() == [3, 7]
-    assert note == ("2 voxels (3,0,0, 7,0,0) of 9 without data in some of the 4 runs: left out of all")
-    assert without_data(features(), RUNS)[1] == ""
-
-
-def test_a_run_of_one_trial_says_nothing_of_a_voxel() -> None:
-    runs = RUNS.copy()
-    runs[0] = 9
-    assert not len(without_data(features(), runs)[0])
-
-
-def test_a_run_without_data_is_refused() -> None:
-    given = features()
-    given[RUNS == 1, :5] = 0.0
-    with pytest.raises(RecordingError, match="5 of 9 voxels never change in run 2 of the 4 given"):
-        without_data(given, RUNS)
-
-
 def test_voxels_that_are_not_numbers_are_refused_by_name() -> None:
     given = features()
     given[5, 2] = np.nan
     given[7, 4] = np.inf
-    with pytest.raises(RecordingError, match=r"2 voxels \(c, e\) of 9 hold values that are not numbers"):
-        check_finite(given, "abcdefghi")
-    with pytest.raises(RecordingError, match=r"2 voxels \(number 3, number 5\)"):
+    with pytest.raises(
+        RecordingError, match=r"2 voxels \(number 3, number 5\) of 9 hold values that are not"
+    ):
         fit_ridge(given, np.ones((40, 2)), RUNS)
 
 

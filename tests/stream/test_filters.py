@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -161,9 +163,22 @@ def test_non_finite_values_are_counted_and_do_not_stay() -> None:
     clean, dirty = CausalChain(spec, CHANNELS, 250.0), CausalChain(spec, CHANNELS, 250.0)
     a, b = clean.process(x, 0), dirty.process(bad, 0)
     assert dirty.non_finite == 1
+    assert dirty.non_finite_by_channel.tolist() == [1, 0, 0, 0]
     assert np.isfinite(b).all()
     assert np.array_equal(a[:, 1:], b[:, 1:])
     assert np.abs(a[-1] - b[-1]).max() < 0.05
+
+
+def test_a_silent_channel_is_zero_and_the_others_as_they_are() -> None:
+    x = np.random.default_rng(0).standard_normal((50, 5))
+    spec = ChainSpec(NAMES, ("uV",) * 4, 250.0, running_mean_s=10.0, center=(1.0,) * 4, scale=(2.0,) * 4)
+    all_, without = (
+        CausalChain(one, CHANNELS, 250.0).process(x, 0) for one in (spec, replace(spec, silent=NAMES[2:3]))
+    )
+    assert not without[:, 2].any()
+    assert np.array_equal(np.delete(all_, 2, axis=1), np.delete(without, 2, axis=1))
+    with pytest.raises(ValueError, match="Silent channels are some of those picked"):
+        replace(spec, silent=("nowhere",))
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,6 @@ import numpy.typing as npt
 from decode_stream.config import RidgeModel
 from decode_stream.decoders.encoders.ridge import answers, entries, fit_ridge, needed_bytes
 from decode_stream.decoders.encoders.ridge_settings import OURS, published, target_kind
-from decode_stream.decoders.encoders.ridge_voxels import check_finite, without_data
 from decode_stream.decoders.epochs import TrialSet
 from decode_stream.decoders.fit_options import FitOptions
 from decode_stream.decoders.recipe import Fit, Recipe, Trained
@@ -27,20 +26,14 @@ def ridge_fit(name: RidgeModel) -> Fit:
         ------
         UsageError
             If there are too few trials to choose a penalty on, or more voxels or dimensions than the memory holds.
-        RecordingError
-            If voxels hold no numbers, or most of them nothing in some run.
         """
         gallery = recipe.gallery
         settings = OURS if name == "ridge" else published(name, target_kind(gallery.space))
         _check_memory(name, len(trials.labels), recipe)
-        features, voxels = answers(trials.windows), recipe.chain.channels
-        check_finite(features, voxels)
-        lacking, note = without_data(features, trials.runs, voxels)
-        # What never changes has no weight.
-        features[:, lacking] = 0.0
+        features = answers(trials.windows)
         wanted = entries(gallery.embeddings, gallery.space.norm)
         readout = fit_ridge(features, wanted, trials.runs, settings, trials.labels)
-        for line in (*([note] if note else []), *readout.notes):
+        for line in readout.notes:
             options.report(line)
 
         def embed(windows: npt.NDArray[np.float32], known: bool) -> npt.NDArray[np.floating]:

@@ -27,7 +27,7 @@ from decode_stream.decoders.hold_out import (
 )
 from decode_stream.decoders.manifest import Manifest, Training
 from decode_stream.decoders.novelty import fit_novelty
-from decode_stream.decoders.recipe import Gallery
+from decode_stream.decoders.recipe import Gallery, scaled
 from decode_stream.stream.recording import Recording
 
 from .exhaustion import exhaustion_told
@@ -43,7 +43,7 @@ from .models import (
     trial_spec,
 )
 from .progress import TrainingProgress
-from .start import check_early, read_start, recipe_of_others, start_channels
+from .start import check_early, read_start, recipe_of_others, start_channels, start_for
 from .training_set import open_training_set
 
 __all__ = ["train", "train_bundle"]
@@ -140,6 +140,9 @@ def train(
             person: recipe_of_others(runs, known, recordings[0], channels, model)
             for person, runs in others.items()
         }
+        if modality == "fmri":
+            # Voxels that hold no data are refused before hours are spent on other people's.
+            scaled(recipe, recordings)
         options = replace(options, start=replace(fit_others(theirs, others, fit, options), origin=origin))
     hold_out = fit_on_runs if protocol == "runs" else fit_on_concepts
     fitted = hold_out(recipe, recordings, fit, options)
@@ -272,7 +275,7 @@ def train_bundle(paths: Sequence[Path], config: TrainConfig) -> int:
         state = out.with_name(f"{out.name}.training")
         options = FitOptions(
             seed=config.seed,
-            start=start,
+            start=start_for(start, begun, given.subject),
             folder=state,
             n_epochs=config.epochs,
             batch_size=config.batch_size,
