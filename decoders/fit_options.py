@@ -41,6 +41,8 @@ class Start:
         In words what `weights` were learnt from.
     channels : tuple of str or None
         Those of the one person whose `weights` they are, in order; None where they are of others.
+    same_person : bool
+        Whether that person is known to be the one whose decoder is made: two people may have channels of one name.
     """
 
     weights: Weights | None = None
@@ -49,6 +51,7 @@ class Start:
     origin: PublicWeights | None = None
     learnt_first: tuple[str, ...] = ()
     channels: tuple[str, ...] | None = None
+    same_person: bool = False
 
     @property
     def as_published(self) -> bool:

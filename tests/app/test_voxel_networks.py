@@ -30,7 +30,7 @@ from decode_stream.stream.windows import WindowSchedule
 from decode_stream.training import network_size, whole_trial_models
 from decode_stream.training.models import check_network, fitter
 from decode_stream.training.network_state import state_of
-from decode_stream.training.start import check_early, start_channels
+from decode_stream.training.start import check_early, read_start, start_channels, start_for
 from decode_stream.training.train import train_bundle
 from decode_stream.training.whole_trial_models import PUBLISHED, whole_trial_network
 from tests.app.simulated_people import N_VOXELS, People, write_people
@@ -260,16 +260,37 @@ def test_other_people_are_learnt_from_first_with_voxels_of_their_own(
     assert "of subj01" in bundle.manifest.training.learnt_first[0]
 
 
-def test_the_layer_of_the_same_voxels_is_kept_and_goes_on_at_a_lower_rate() -> None:
+def test_the_layer_of_the_same_voxels_of_the_same_person_is_kept_and_goes_on_at_a_lower_rate() -> None:
     how = recipe(3, 4)
     weights = state_of(whole_trial_network("mindeye2", how, Start(), 7))
-    for channels, kept in ((how.chain.channels, True), (("9,9,9",), False), (None, False)):
-        start = Start(weights, channels=channels)
+    same = how.chain.channels
+    for channels, person, kept in (
+        (same, True, True),
+        (same, False, False),
+        (("9,9,9",), True, False),
+        (None, False, False),
+    ):
+        start = Start(weights, channels=channels, same_person=person)
         begun = state_of(whole_trial_network("mindeye2", how, start, 0))
         for name, value in begun.items():
             assert np.array_equal(value, weights[name]) is (kept or not name.startswith("people")), name
         assert PUBLISHED["mindeye2"].rate_share(how, start) == (0.1 if kept else 1.0)
         assert PUBLISHED["mindeye"].rate_share(how, start) == 0.1
+        told = list[str]()
+        check_network("mindeye2", how, FitOptions(start=start, report=told.append))
+        assert any("the same person" in line for line in told) == (channels == same and not kept)
+        assert any("begins at random" in line for line in told) == (channels is not None and not kept)
+
+
+def test_whose_a_bundle_is_decides_whose_layer_goes_on(first: Path) -> None:
+    start, begun = read_start((first,), None)
+    assert begun is not None
+    assert begun.training.subjects == ("subj01",)
+    assert start_for(start, begun, "subj01").same_person
+    assert not start_for(start, begun, "subj02").same_person
+    unknown = replace(begun, training=replace(begun.training, subjects=()))
+    for manifest, subject in ((unknown, ""), (unknown, "subj01"), (begun, ""), (None, "subj01")):
+        assert not start_for(start, manifest, subject).same_person
 
 
 @pytest.mark.parametrize("model", ["mind-reader", "mindeye"])

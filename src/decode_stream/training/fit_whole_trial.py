@@ -39,7 +39,7 @@ def whole_trial_check(model: Model) -> Check:
 
     def check(recipe: Recipe, options: FitOptions) -> PublicWeights | None:
         module = whole_trial_network(model, recipe, options.start, options.seed)
-        notes = (told_places(model, recipe), told_voxels(recipe, options.start))
+        notes = (told_places(model, recipe), told_voxels(model, recipe, options.start))
         for note in (*filter(None, notes), *told_too_few(_asked(model, recipe, options))):
             options.report(note)
         return origin_of(module, options.start)

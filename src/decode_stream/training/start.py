@@ -17,7 +17,7 @@ from decode_stream.stream.recording import Recording
 from .models import MODELS, check_network, check_prior_space, trial_spec
 from .nsd_split import check_split
 
-__all__ = ["check_early", "read_start", "recipe_of_others", "start_channels"]
+__all__ = ["check_early", "read_start", "recipe_of_others", "start_channels", "start_for"]
 
 
 def read_start(paths: Sequence[Path], model: Model | None) -> tuple[Start, Manifest | None]:
@@ -75,6 +75,20 @@ def read_start(paths: Sequence[Path], model: Model | None) -> tuple[Start, Manif
         channels=bundle.manifest.chain.channels,
     )
     return start, bundle.manifest
+
+
+def start_for(start: Start, begun: Manifest | None, subject: str) -> Start:
+    """Return what a training of a person's decoder begins with, which knows whether it is of that person.
+
+    Parameters
+    ----------
+    begun : Manifest or None
+        Of the bundle that the training begins with.
+    subject : str
+        Whose decoder it is to be; empty where nothing tells it, and then that is nobody's that is known.
+    """
+    same = begun is not None and bool(subject) and begun.training.subjects == (subject,)
+    return replace(start, same_person=same)
 
 
 def start_channels(
@@ -166,7 +180,8 @@ def check_early(
     )
     # Whom public weights know is asked of one person's recordings alone.
     person = start.person if len(recordings) == n_given else ""
-    check_network(model, recipe, FitOptions(start=replace(start, person=person)))
+    start = replace(start_for(start, begun, subject), person=person)
+    check_network(model, recipe, FitOptions(start=start))
 
 
 def _check_voxels(channels: Sequence[str], voxels: Sequence[str], who: str, whose: str, model: Model) -> None:

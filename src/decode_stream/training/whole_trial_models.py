@@ -121,8 +121,8 @@ def whole_trial_network(
 
 
 def is_known(recipe: Recipe, start: Start, n_people: int = 0) -> bool:
-    """Return whether given weights are of one person with the channels of the recipe, who alone is trained on."""
-    return not n_people and start.channels == recipe.chain.channels
+    """Return whether given weights are of the one person who is trained on, with the channels of the recipe."""
+    return not n_people and start.same_person and start.channels == recipe.chain.channels
 
 
 def _nice(attention: str) -> Published:
@@ -239,14 +239,19 @@ def told_places(model: Model, recipe: Recipe) -> str | None:
     return "; ".join(words) or None
 
 
-def told_voxels(recipe: Recipe, start: Start) -> str | None:
-    """Return in a sentence what becomes of weights that are of other voxels."""
-    if start.channels in (None, recipe.chain.channels):
+def told_voxels(model: Model, recipe: Recipe, start: Start) -> str | None:
+    """Return in a sentence why the weights of a layer of somebody's own voxels are not taken."""
+    if model != "mindeye2" or start.channels is None or is_known(recipe, start):
         return None
-    return (
-        f"the {len(recipe.chain.channels)} voxels are not the {len(start.channels or ())} of the bundle given to "
-        "--init-from: the layer that takes them begins at random, all others with the bundle's weights"
-    )
+    there, here = start.channels, recipe.chain.channels
+    if there != here:
+        why = f"the {len(here)} voxels are not the {len(there)} of the bundle given to --init-from"
+    else:
+        why = (
+            "nothing tells that the bundle given to --init-from is of the same person, as the name of a folder would "
+            "(sub-01 or subj01), and voxels of two people may have the same names"
+        )
+    return f"{why}: the layer that takes them begins at random, all others with the bundle's weights"
 
 
 _ADAM = (0.9, 0.999)
