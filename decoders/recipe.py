@@ -19,7 +19,7 @@ from .fit_options import FitOptions, Weights
 from .gallery_projector import GalleryProjector
 from .manifest import CATEGORIES, EmbeddingSpace, PublicWeights
 from .onnx_model import OnnxModel
-from .scaling import robust_scale
+from .scaling import robust_scale, tested_volumes, training_samples
 from .targets.captions import CaptionEmbeddings
 from .voxels import VoxelSurvey
 
@@ -190,25 +190,34 @@ def scaled(
 ) -> Recipe:
     """Return the recipe with location and spread of these recordings, the training ones, and no others.
 
-    Voxels without data in some of them are silent from here on, in training, in scores and live.
+    Voxels without data in some of them are silent from here on, in training, in scores and live. Where a sample is a
+    trial, those of stimuli that the gallery lacks, such as a test set's, tell nothing.
 
     Parameters
     ----------
     which : callable or None
-        Which of their samples are for training, see `robust_scale`.
+        Takes the indices of samples, and returns which are for training; see `robust_scale`.
     report : callable or None
-        Is told of voxels that hold no data, a line at a time.
+        Is told of voxels that hold no data, and of volumes that are not trained on, a line at a time.
 
     Raises
     ------
     RecordingError
         If the recordings hold too little; see `robust_scale`.
     """
-    survey = VoxelSurvey(recipe.chain.channels, len(recordings)) if recipe.modality == "fmri" else None
-    center, scale = robust_scale(recordings, recipe.chain, which, survey)
+    stimuli, fmri = recipe.gallery.stimuli(), recipe.modality == "fmri"
+    own = {id(recording): training_samples(recording, stimuli) for recording in recordings}
+
+    def wanted(recording: Recording, samples: IntArray) -> npt.NDArray[np.bool_]:
+        mask = np.ones(len(samples), np.bool_) if which is None else which(samples)
+        trials = own[id(recording)]
+        return mask if trials is None else mask & np.isin(samples, trials)
+
+    survey = VoxelSurvey(recipe.chain.channels, len(recordings)) if fmri else None
+    center, scale = robust_scale(recordings, recipe.chain, wanted, survey)
     silent, notes = ((), ()) if survey is None else survey.silent()
     if report is not None:
-        for note in notes:
+        for note in filter(None, (*notes, tested_volumes(recordings, stimuli) if fmri else "")):
             report(note)
     return replace(recipe, chain=replace(recipe.chain, center=center, scale=scale, silent=silent))
 

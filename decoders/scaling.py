@@ -1,6 +1,6 @@
 """Location and spread of training recordings, for the end of a chain."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,7 @@ from decode_stream.stream.types import IntArray
 from .epochs import BLOCK_S, play_into, stream_info
 from .voxels import VoxelSurvey
 
-__all__ = ["robust_scale"]
+__all__ = ["robust_scale", "tested_volumes", "training_samples"]
 
 #: Samples, and values of all channels, over all recordings, that location and spread are told from.
 _SCALE_SAMPLES, _SCALE_VALUES = 100_000, 40_000_000
@@ -23,7 +23,7 @@ _SCALE_SAMPLES, _SCALE_VALUES = 100_000, 40_000_000
 def robust_scale(
     recordings: Sequence[Recording],
     chain: ChainSpec,
-    which: Callable[[IntArray], npt.NDArray[np.bool_]] | None = None,
+    which: Callable[[Recording, IntArray], npt.NDArray[np.bool_]] | None = None,
     survey: VoxelSurvey | None = None,
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return the median and the spread (interquartile range / 1.349) of each output channel of a chain.
@@ -35,8 +35,8 @@ def robust_scale(
     chain : ChainSpec
         Without scaling.
     which : callable or None
-        Takes the indices of samples as a stream counts them, missing ones included, and returns which of them are for
-        training; by default all.
+        Takes a recording and the indices of samples as a stream counts them, missing ones included, and returns which
+        of them are for training; by default all.
     survey : VoxelSurvey or None
         Is shown every such sample, which recordings of volumes are short enough for.
 
@@ -68,7 +68,7 @@ def robust_scale(
                 places = np.arange(start + first, cursor.position, step, dtype=np.int64)
                 piece = piece[first::step]
                 if which is not None:
-                    wanted = which(places * ingest.chain.decimation)
+                    wanted = which(recording, places * ingest.chain.decimation)
                     places, piece = places[wanted], piece[wanted]
                 reasons = [ingest.flags.reason(i, i + 1) for i in places.tolist()]
                 sound = np.array([reason is None for reason in reasons], dtype=bool)
@@ -87,3 +87,46 @@ def robust_scale(
     low, center, high = np.quantile(values, [0.25, 0.5, 0.75], axis=0)
     scale = (high - low) / 1.349
     return tuple(float(c) for c in center), tuple(float(s) if s > 0 else 1.0 for s in scale)
+
+
+def training_samples(recording: Recording, labels: Container[str]) -> IntArray | None:
+    """Return the samples that are trials to train on, where every sample is a trial; None where all may be used.
+
+    Parameters
+    ----------
+    labels : container of str
+        Of the markers that may be trained on. Where a recording has none of them all samples are left to it, as it is
+        refused when its trials are cut.
+    """
+    if recording.epoch is None or recording.epoch.n_times != 1:
+        return None
+    own = [at for at, label in recording.markers if label in labels]
+    return np.array(own, np.int64) if own else None
+
+
+def tested_volumes(recordings: Sequence[Recording], labels: Container[str]) -> str:
+    """Return in words whose volumes tell level and spread although their pictures are a test set's.
+
+    Parameters
+    ----------
+    labels : container of str
+        Of the markers that may be trained on.
+
+    Returns
+    -------
+    str
+        Empty where there are none. Betas of test pictures are left out.
+    """
+    n_tested = 0
+    for recording in recordings:
+        split, epoch = recording.stimuli.split, recording.epoch
+        if split is None or (epoch is not None and epoch.n_times == 1):
+            continue
+        out = [at for at, label in recording.markers if label not in labels]
+        n_tested += int(np.count_nonzero(np.isin(recording.stimuli.onset[split == "test"], out)))
+    if not n_tested:
+        return ""
+    return (
+        f"Volumes of {n_tested} trials of test pictures, which are not trained on, still tell level and spread of "
+        "voxels, as they lie between the others."
+    )

@@ -86,7 +86,8 @@ class VoxelSurvey:
         """Note the samples that values cost which are not numbers, or refuse where these are most."""
         # A volume that was lost as a whole says nothing of single voxels.
         voxels = self._told(np.flatnonzero(2 * not_finite > not_finite.max()))
-        told = f"{name}: values are not numbers in {n_bad} of {n_bad + n_sound} samples, in {voxels} of {len(self._names)}"
+        samples = f"{n_bad} of {n_bad + n_sound} samples"
+        told = f"{name}: values are not numbers in {samples}, in {voxels} of {len(self._names)}"
         if n_bad > n_sound:
             raise RecordingError(
                 f"{told}; no trial can rest on these. Leave the voxels out with a --mask of those that hold data in "
@@ -125,7 +126,7 @@ class VoxelSurvey:
             where = _listed([name for name, one in self._still.items() if (one & lacking).any()])
             voxels = self._told(np.flatnonzero(lacking))
             notes.append(f"{voxels} of {len(out)} without data in {where}: left out of all, and when live")
-        return tuple(self._names[i] for i in np.flatnonzero(out)), tuple(notes)
+        return tuple(self._names[i] for i in np.flatnonzero(out).tolist()), tuple(notes)
 
     def _told(self, voxels: IntArray) -> str:
         named = _listed([self._names[i] for i in voxels[: _NAMED + 1].tolist()])

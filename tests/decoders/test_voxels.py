@@ -1,6 +1,7 @@
 """Voxels that hold no data, or no numbers, in some recordings: found before a trial is cut, and out of all."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from decode_stream.decoders.recipe import Recipe, category_gallery, cut, scaled
 from decode_stream.replay_data.arrays import ArrayRecording
 from decode_stream.stream.errors import RecordingError
 from decode_stream.stream.recording import Epoch
+from decode_stream.stream.stimuli import StimulusTable
 from decode_stream.stream.types import Channel
 
 N_TRIALS, N_VOXELS = 12, 9
@@ -110,3 +112,37 @@ def test_few_trials_that_are_no_numbers_are_left_out_alone_and_told() -> None:
     trials = cut(done, made)
     assert trials.left_out == {"not finite": 3}
     assert len(trials.labels) == 4 * N_TRIALS - 3
+
+
+def with_test(made: Sequence[ArrayRecording], epoch: Epoch | None) -> list[ArrayRecording]:
+    """Return the recordings with every third trial of a test picture, whose marker the gallery lacks."""
+    split = np.where(np.arange(N_TRIALS) % 3, "train", "test")
+    markers = tuple((i, str(1 + i % 2) if i % 3 else "99") for i in range(N_TRIALS))
+    table = StimulusTable(np.arange(N_TRIALS), split=split)
+    return [replace(one, markers=markers, stimuli=table, epoch=epoch) for one in made]
+
+
+def test_betas_of_test_pictures_tell_neither_level_nor_spread_nor_silence() -> None:
+    made, told = with_test(betas(), Epoch(1, 0, in_order=True)), list[str]()
+    made[0].data[np.arange(N_TRIALS) % 3 > 0, 2] = 0.0
+    before = recipe(made, told).chain
+    assert before.silent == ("2,0,0",)
+    assert told == ["1 voxel (2,0,0) of 9 without data in session-1: left out of all, and when live"]
+    for one in made:
+        one.data[::3] *= -50.0
+    assert recipe(made).chain == before
+    for one in made:
+        one.data[1] *= -50.0
+    assert recipe(made).chain != before
+
+
+def test_volumes_of_test_pictures_are_told() -> None:
+    made, told = with_test(betas(), None), list[str]()
+    recipe(made, told)
+    (line,) = told
+    assert line.startswith(
+        "Volumes of 16 trials of test pictures, which are not trained on, still tell level"
+    )
+    told.clear()
+    recipe([replace(one, epoch=None) for one in betas()], told)
+    assert not told
