@@ -78,6 +78,10 @@ class LossSpec:
         """Return for how many epochs, the first of a training, the inputs are mixed."""
         return int(self.mix_share * n_epochs) if self.name == "bimixco" else 0
 
+    def n_plain(self, n_epochs: int) -> int:
+        """Return for how many epochs, the first of a training, a loss that comes to contrast does without."""
+        return int(self.contrast_from * n_epochs) if self.name == "mse-cosine" and self.contrast_weight else 0
+
 
 class EmbeddingLoss(nn.Module):
     """A loss with its scale, and with the epoch it is at where it changes with time.
@@ -111,7 +115,7 @@ class EmbeddingLoss(nn.Module):
     def begin_epoch(self, epoch: int, n_epochs: int) -> None:
         """Take the state of an epoch, from 1; only ``bimixco`` and ``mse-cosine`` change."""
         if self.spec.name == "mse-cosine":
-            n_plain = int(self.spec.contrast_from * n_epochs) if self.spec.contrast_weight else 0
+            n_plain = self.spec.n_plain(n_epochs)
             self.contrasts, self.begins = epoch > n_plain, 0 < n_plain == epoch - 1
         if self.spec.name != "bimixco":
             return

@@ -25,6 +25,10 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 NAMES = ("Oz", "O1", "O2", "Pz")
 STEP = "--schedule step leaves the learning rate as it is: it lowers it after every 10 epochs, and this training has {}"
 MIX = "--loss bimixco mixes no trials: it mixes in the first 33 % of the epochs, and this training has {}"
+CONTRAST = (
+    "--loss mse-cosine-contrast contrasts from the beginning: it does without in the first 50 % of the epochs, and "
+    "this training has 1"
+)
 
 
 def recipe(model: Model, *, categories: bool = False) -> Recipe:
@@ -63,8 +67,14 @@ def test_trials_that_are_never_mixed_are_told(model: Model) -> None:
     assert said(model, loss="bimixco", n_epochs=3) == [MIX.format(3)]
     assert said(model, loss="bimixco", schedule="step", n_epochs=1) == [STEP.format(1), MIX.format(1)]
     assert said(model, loss="bimixco", n_epochs=4) == []
-    for loss in set(LOSSES) - {"bimixco"}:
+    for loss in set(LOSSES) - {"bimixco", "mse-cosine-contrast"}:
         assert said(model, loss=loss, n_epochs=1) == []
+
+
+@pytest.mark.parametrize("model", ["channel-attention", "eegnet"])
+def test_a_regression_that_never_comes_before_its_contrast_is_told(model: Model) -> None:
+    assert said(model, loss="mse-cosine-contrast", n_epochs=1) == [CONTRAST]
+    assert said(model, loss="mse-cosine-contrast", n_epochs=2) == []
 
 
 def test_what_is_told_is_so() -> None:
@@ -83,3 +93,10 @@ def test_what_is_told_is_so() -> None:
             loss.begin_epoch(epoch, n_epochs)
             mixed.append(loss.mixes)
         assert sum(mixed) == n_mixed
+    loss = make_loss(LOSSES["mse-cosine-contrast"])
+    for n_epochs, n_plain in ((1, 0), (2, 1), (3, 1)):
+        contrasts = []
+        for epoch in range(1, n_epochs + 1):
+            loss.begin_epoch(epoch, n_epochs)
+            contrasts.append(loss.contrasts)
+        assert contrasts.count(False) == n_plain

@@ -147,4 +147,10 @@ def told_too_few(settings: FitSettings | WholeTrialSettings) -> list[str]:
         told.append(
             f"--loss bimixco mixes no trials: it mixes in the first {100 * loss.mix_share:.0f} % of the epochs, {has}"
         )
+    plain_first = loss is not None and loss.contrast_weight and loss.contrast_from
+    if loss is not None and plain_first and not loss.n_plain(n_epochs):
+        told.append(
+            "--loss mse-cosine-contrast contrasts from the beginning: it does without in the first "
+            f"{100 * loss.contrast_from:.0f} % of the epochs, {has}"
+        )
     return told
