@@ -117,7 +117,7 @@ class TokenHeads(nn.Module):
 class MindEye(nn.Module):
     """Residual layers over all voxels, a linear map to all tokens, and a projector of each token.
 
-    What is compared comes out of the projector; what the linear map gives is what a prior begins from.
+    What is compared comes out of the projector; what the linear map gives is what the paper's prior begins from.
 
     Parameters
     ----------
@@ -142,7 +142,7 @@ class MindEye(nn.Module):
             self.leave = TokenHeads(config)
 
     def token_heads(self, epoch: Tensor, subject: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Return what is compared and what a prior begins from, see `TokenHeads`; parameters as in forward."""
+        """Return what is compared and what the paper's prior begins from, see `TokenHeads`; parameters as in forward."""
         x = self.enter(mean_volume(epoch))
         for block in self.blocks:
             x = x + block(x)

@@ -170,6 +170,7 @@ def rate_schedule(
     n_steps: int,
     *,
     rise: float = 0.2,
+    final_divisor: float = 1e4,
     step_epochs: int = STEP_EPOCHS,
     step_factor: float = 0.8,
 ) -> torch.optim.lr_scheduler.LRScheduler:
@@ -179,8 +180,8 @@ def rate_schedule(
     ----------
     schedule : Schedule
         ``step`` multiplies by `step_factor` every `step_epochs` epochs (Mind Reader: Lin et al. 2022); ``cosine`` falls
-        to 0 along half a cosine (Loshchilov and Hutter 2017, without restarts); ``one-cycle`` rises over `rise` of all
-        steps and falls to 0 (Smith and Topin 2019).
+        to 0 along half a cosine (Loshchilov and Hutter 2017, without restarts); ``one-cycle`` rises from a
+        25th over `rise` of all steps, and falls to where it began divided by `final_divisor` (Smith and Topin 2019).
     n_epochs, n_steps : int
         Of the whole training, and steps of an epoch.
     """
@@ -189,7 +190,9 @@ def rate_schedule(
         # Where the rise would end with the first of all steps, torch divides by zero.
         rise = rise / 2 if rise * total == 1 else rise
         rate = optimizer.param_groups[0]["lr"]
-        return torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=total, pct_start=rise)
+        return torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, rate, total_steps=total, pct_start=rise, final_div_factor=final_divisor
+        )
     if schedule == "cosine":
         return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, total)
     factor = step_factor if schedule == "step" else 1.0

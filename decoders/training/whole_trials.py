@@ -238,11 +238,15 @@ class _Fit:
 def _optimizer(
     module: nn.Module, objective: Objective, settings: WholeTrialSettings, n_steps: int
 ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
+    named = [(name, p) for name, p in module.named_parameters() if p.requires_grad]
+    # The bias of a person's own layer decays as all of its ridge does: it is called people_bias.
+    biases = [] if settings.biases_decay else [p for name, p in named if name.endswith(".bias")]
+    still = {id(p) for p in biases}
     # Decay would pull a temperature towards a value that nobody chose.
-    scales = [p for p in objective.parameters() if p.requires_grad]
-    groups = [{"params": [p for p in module.parameters() if p.requires_grad]}]
-    if scales:
-        groups.append({"params": scales, "weight_decay": 0.0})  # type: ignore[dict-item]
+    kept = biases + [p for p in objective.parameters() if p.requires_grad]
+    groups = [{"params": [p for _, p in named if id(p) not in still]}]
+    if kept:
+        groups.append({"params": kept, "weight_decay": 0.0})  # type: ignore[dict-item]
     rate, rise = settings.learning_rate, settings.rise
     if settings.rise_epochs is not None:
         rise = min(rise, settings.rise_epochs / settings.n_epochs)
@@ -253,6 +257,7 @@ def _optimizer(
         settings.n_epochs,
         n_steps,
         rise=rise,
+        final_divisor=settings.final_divisor,
         step_epochs=settings.step_epochs,
         step_factor=settings.step_factor,
     )

@@ -27,7 +27,7 @@ from decode_stream.stream.filters import ChainSpec
 from decode_stream.stream.types import Channel
 from decode_stream.stream.window_chain import WindowSpec
 from decode_stream.stream.windows import WindowSchedule
-from decode_stream.training import network_size, whole_trial_models
+from decode_stream.training import fit_whole_trial, network_size, whole_trial_models
 from decode_stream.training.models import check_network, fitter
 from decode_stream.training.network_state import state_of
 from decode_stream.training.start import check_early, read_start, start_channels, start_for
@@ -146,6 +146,33 @@ def test_an_epoch_of_mind_eye_shows_each_picture_once_but_all_trials_of_categori
     assert len(seen) == 6 * n_seen
     shown = {tuple(voxels[:, 0].tolist()) for voxels in seen}
     assert n_seen < len(shown) <= 3 * n_seen if shape else len(shown) == n_seen, "each time another repeat"
+
+
+@pytest.mark.parametrize("model", ["mindeye", "mindeye2"])
+def test_biases_do_not_decay_but_those_of_a_persons_own_layer_do(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decays: dict[int, float] = {}
+    begun: list[torch.nn.Module] = []
+
+    class Watched(torch.optim.AdamW):
+        def __init__(self, groups: list[dict], **settings: object) -> None:
+            super().__init__(groups, **settings)  # type: ignore[arg-type]
+            decays.update(
+                {id(p): group["weight_decay"] for group in self.param_groups for p in group["params"]}
+            )
+
+    def made(*args: object, **more: object) -> torch.nn.Module:
+        begun.append(whole_trial_network(*args, **more))  # type: ignore[arg-type]
+        return begun[-1]
+
+    monkeypatch.setattr(torch.optim, "AdamW", Watched)
+    monkeypatch.setattr(fit_whole_trial, "whole_trial_network", made)
+    how = recipe(3, 4)
+    fitter(model)(trials(how), how, FitOptions(n_epochs=1))
+    assert len(decays) == len(list(begun[0].parameters()))
+    for name, parameter in begun[0].named_parameters():
+        assert decays[id(parameter)] == (0.0 if name.endswith(".bias") else 0.01), name
 
 
 class Stopped(Exception):

@@ -120,6 +120,18 @@ def test_the_rate_follows_its_schedule(name: run.Schedule, expected: list[float]
     np.testing.assert_allclose(rates, expected, atol=1e-12)
 
 
+@pytest.mark.parametrize("divisor", [1e3, 1e4])
+def test_one_cycle_ends_at_a_share_of_where_it_began(divisor: float) -> None:
+    optimizer = torch.optim.AdamW([nn.Parameter(torch.zeros(1))], lr=1.0)
+    schedule = rate_schedule(optimizer, "one-cycle", n_epochs=5, n_steps=2, final_divisor=divisor)
+    rates = []
+    for _ in range(10):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+    np.testing.assert_allclose([rates[0], max(rates), rates[-1]], [1 / 25, 1.0, 1 / 25 / divisor])
+
+
 def test_contrastive_fine_tuning_begins_half_way() -> None:
     rng = torch.Generator().manual_seed(0)
     predicted, target = (torch.randn(5, 3, generator=rng) for _ in range(2))

@@ -255,6 +255,17 @@ def told_voxels(model: Model, recipe: Recipe, start: Start) -> str | None:
 
 
 _ADAM = (0.9, 0.999)
+#: MindEye and MindEye2.
+_ONE_CYCLE = WholeTrialSettings(
+    learning_rate=3e-4,
+    betas=_ADAM,
+    weight_decay=1e-2,
+    biases_decay=False,
+    schedule="one-cycle",
+    rise_epochs=2,
+    final_divisor=1e3,
+    loss=PUBLISHED_LOSSES["mind-eye"],
+)
 PUBLISHED: dict[Model, Published] = {
     "nice": _nice("none"),
     "nice-sa": _nice("self"),
@@ -291,25 +302,10 @@ PUBLISHED: dict[Model, Published] = {
         unit_targets=True,
     ),
     # An epoch of its paper shows each picture once, at one of its three repeats.
-    "mindeye": Published(
-        _mind_eye,
-        WholeTrialSettings(
-            240,
-            32,
-            3e-4,
-            _ADAM,
-            1e-2,
-            "one-cycle",
-            rise_epochs=2,
-            loss=PUBLISHED_LOSSES["mind-eye"],
-            one_repeat=True,
-        ),
-    ),
+    "mindeye": Published(_mind_eye, replace(_ONE_CYCLE, n_epochs=240, batch_size=32, one_repeat=True)),
     "mindeye2": Published(
         _mind_eye2,
-        WholeTrialSettings(
-            150, 24, 3e-4, _ADAM, 1e-2, "one-cycle", rise_epochs=2, loss=PUBLISHED_LOSSES["mind-eye"]
-        ),
+        replace(_ONE_CYCLE, n_epochs=150, batch_size=24),
         # Whoever is new has a layer that knows nothing yet.
         fine_tuning=1.0,
     ),
