@@ -4,13 +4,17 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy.linalg import eigh
 
+from decode_stream.decoders.candidates import Candidates
 from decode_stream.stream.types import FloatArray, IntArray
 
 __all__ = ["CategoryClassifier", "category_aucs", "fit_categories"]
 
 #: Of the mean variance that a direction of the pictures has, summed over them: from hardly any penalty to a strong one.
 _PENALTIES = np.logspace(-4, 3, 15)
+#: Numbers of pictures' embeddings that are in double precision at once.
+_VALUES = 1 << 24
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,24 +36,64 @@ class CategoryClassifier:
         return found
 
 
-def fit_categories(embeddings: FloatArray, present: npt.NDArray[np.bool_]) -> CategoryClassifier:
+def fit_categories(
+    pictures: Candidates, places: IntArray, present: npt.NDArray[np.bool_]
+) -> CategoryClassifier:
     """Return a classifier of what is in pictures, learnt from the embeddings of pictures alone.
 
     Least squares with a penalty on the weights, for each category that with the least error where each picture in turn
-    is left out (scikit-learn's RidgeCV). No recording has a part in it.
+    is left out. No recording has a part in it. Where pictures are fewer than dimensions it is solved from their inner
+    products, and their embeddings are read a part at a time; else by scikit-learn's RidgeCV, which gives the same.
 
     Parameters
     ----------
-    embeddings : array of shape (n_pictures, dimension)
+    pictures : Candidates
+    places : array of shape (n_pictures,), int64
+        The entries that are learnt from.
     present : array of shape (n_pictures, n_categories), bool
     """
+    n, dimension = len(places), pictures.entries.shape[1]
+    if n < dimension:
+        return _fit_wide(pictures, places, present.astype(np.float64))
     from sklearn.linear_model import RidgeCV
 
-    n, dimension = embeddings.shape
-    spread = float(embeddings.var(axis=0, dtype=np.float64).sum()) * n / min(n, dimension)
+    embeddings = pictures.block(places)
+    # Of a direction: the variance, summed over pictures.
+    spread = float(embeddings.var(axis=0).sum()) * n / dimension
     model = RidgeCV(_PENALTIES * max(spread, 1e-12), alpha_per_target=True)
-    model.fit(np.asarray(embeddings, np.float64), present.astype(np.float64))
+    model.fit(embeddings, present.astype(np.float64))
     return CategoryClassifier(model.coef_.reshape(-1, dimension).T, np.atleast_1d(model.intercept_))
+
+
+def _fit_wide(pictures: Candidates, places: IntArray, present: FloatArray) -> CategoryClassifier:
+    """Fit by a multiplier for each picture, (K + a)^-1 y, where K are inner products of embeddings around their mean.
+
+    The error of a picture left out is its multiplier over its own element of the inverse (Rifkin & Lippert 2007, MIT
+    CSAIL TR 2007-025), in which the constant term, that has no penalty, has no part.
+    """
+    n, dimension = len(places), pictures.entries.shape[1]
+    products, center = np.zeros((n, n)), np.empty(dimension)
+    step = max(1, _VALUES // n)
+    parts = [slice(start, start + step) for start in range(0, dimension, step)]
+    for part in parts:
+        block = pictures.block(places, part)
+        center[part] = block.mean(axis=0)
+        block -= center[part]
+        products += block @ block.T
+    values, vectors = eigh(products, overwrite_a=True, check_finite=False)
+    along, shares = vectors.T @ (present - present.mean(axis=0)), vectors**2
+    multipliers, least = np.zeros_like(present), np.full(present.shape[1], np.inf)
+    for penalty in _PENALTIES * max(float(values.sum()) / n, 1e-12):
+        shrunk = 1 / (np.maximum(values, 0.0) + penalty)
+        found = vectors @ (shrunk[:, None] * along)
+        error = ((found / (shares @ shrunk - 1 / (n * penalty))[:, None]) ** 2).mean(axis=0)
+        better = error < least
+        multipliers[:, better], least[better] = found[:, better], error[better]
+    weights = np.empty((dimension, present.shape[1]))
+    for part in parts:
+        # Multipliers sum to nothing, so that the mean needs not be taken away again.
+        weights[part] = pictures.block(places, part).T @ multipliers
+    return CategoryClassifier(weights, present.mean(axis=0) - center @ weights)
 
 
 def category_aucs(

@@ -7,8 +7,9 @@ from importlib.util import find_spec
 import numpy as np
 import numpy.typing as npt
 
+from decode_stream.decoders.candidates import Candidates
 from decode_stream.decoders.decoded import unit_rows
-from decode_stream.decoders.scoring.category_auc import category_aucs, fit_categories
+from decode_stream.decoders.scoring.category_auc import CategoryClassifier, category_aucs, fit_categories
 from decode_stream.decoders.scoring.intervals import LEAST_PICTURES, bootstrap_interval
 from decode_stream.decoders.scoring.measured import Measured, Number
 from decode_stream.stream.errors import UsageError
@@ -22,6 +23,8 @@ __all__ = ["check_learner", "measure_categories"]
 
 _MOST_NAMED = 5
 _AVERAGED = "repeats averaged after the mapper"
+#: Embeddings that are classified at once.
+_AT_ONCE = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,8 +38,10 @@ class _Task:
     pictures : array of int
         Gallery entries that were shown and whose categories are known.
     present : array of shape (n_pictures, n_categories), bool
-    learnt : array of shape (n_others, dimension), float64
-        Embeddings of other pictures, as they are compared.
+    learnt : Candidates
+        A gallery with other pictures.
+    others : array of shape (n_others,), int
+        Its entries that are learnt from.
     of_learnt : array of shape (n_others, n_categories), bool
     notes : tuple of str
     """
@@ -44,7 +49,8 @@ class _Task:
     names: tuple[str, ...]
     pictures: IntArray
     present: npt.NDArray[np.bool_]
-    learnt: FloatArray
+    learnt: Candidates
+    others: IntArray
     of_learnt: npt.NDArray[np.bool_]
     notes: tuple[str, ...]
 
@@ -73,11 +79,9 @@ def measure_categories(evaluation: Evaluation, says: str) -> Measured:
             "Leave it out."
         )
     task = _task(evaluation)
-    classifier = fit_categories(task.learnt, task.of_learnt)
-    kinds = _kinds(evaluation, task)
+    kinds = _kinds(evaluation, task, fit_categories(task.learnt, task.others, task.of_learnt))
     numbers, by_kind = [], dict[str, tuple[FloatArray, FloatArray]]()
-    for words, rows, pictures in kinds:
-        scores = classifier.scores(unit_rows(rows, bundle.norm))
+    for words, scores, pictures in kinds:
         value, drawn = category_aucs(scores, task.present, pictures, seed=evaluation.seed)
         by_kind[words] = value, drawn
         told_of = np.isfinite(drawn).any(axis=1)
@@ -109,17 +113,30 @@ def measure_categories(evaluation: Evaluation, says: str) -> Measured:
     )
 
 
-def _kinds(evaluation: Evaluation, task: _Task) -> list[tuple[str, FloatArray, IntArray]]:
-    """Return what is classified, the ceiling last: in words what it is, embeddings, the row of the picture of each."""
-    truth, embeddings = evaluation.truth, evaluation.decoded.embeddings
+def _kinds(
+    evaluation: Evaluation, task: _Task, classifier: CategoryClassifier
+) -> list[tuple[str, FloatArray, IntArray]]:
+    """Return what is classified, the ceiling last: in words what it is, its scores, the row of the picture of each."""
+    truth, bundle = evaluation.truth, evaluation.bundle
     trials, each = np.flatnonzero(np.isin(truth, task.pictures)), np.arange(len(task.pictures))
     groups = [np.flatnonzero(truth == picture) for picture in task.pictures]
-    single = whole_embeddings(evaluation, embeddings[trials])
+
+    def scores(groups: Sequence[IntArray]) -> FloatArray:
+        # A part at a time: thousands of trials of 257 tokens in double precision would be tens of gigabytes.
+        parts = (groups[at : at + _AT_ONCE] for at in range(0, len(groups), _AT_ONCE))
+        rows = (whole_embeddings(evaluation, averaged_after(evaluation, part)) for part in parts)
+        return np.concatenate([classifier.scores(unit_rows(some, bundle.norm)) for some in rows])
+
+    single = scores(list(trials[:, None]))
     kinds = [("single trials", single, np.searchsorted(task.pictures, truth[trials]))]
     if len(trials) > len(groups):
-        kinds.append((_AVERAGED, whole_embeddings(evaluation, averaged_after(evaluation, groups)), each))
-    own = evaluation.bundle.gallery[task.pictures].astype(np.float64)
-    return [*kinds, ("of the pictures' own embeddings, the ceiling", own, each)]
+        kinds.append((_AVERAGED, scores(groups), each))
+    shown = Candidates(bundle.gallery, bundle.norm)
+    own = [
+        classifier.scores(shown.block(task.pictures[at : at + _AT_ONCE]))
+        for at in range(0, len(groups), _AT_ONCE)
+    ]
+    return [*kinds, ("of the pictures' own embeddings, the ceiling", np.concatenate(own), each)]
 
 
 def _each(task: _Task, value: FloatArray, drawn: FloatArray) -> list[Number]:
@@ -149,12 +166,10 @@ def _task(evaluation: Evaluation) -> _Task:
     bundle, of = evaluation.bundle, evaluation.categories_of or _concept
     shown = np.unique(evaluation.truth)
     tested = [(int(i), kinds) for i in shown if (kinds := of(bundle.manifest.gallery[i])) is not None]
-    learnt, others, source = _others(evaluation, shown)
+    learnt, n_learnt, others, source = _others(evaluation, shown)
     if not tested or not others:
         what = (
-            "is known of the pictures shown"
-            if not tested
-            else f"is known of {len(learnt)} others in {source}"
+            "is known of the pictures shown" if not tested else f"is known of {n_learnt} others in {source}"
         )
         raise UsageError(
             f"categories: no category {what}. A classifier is learnt from pictures that the recordings do not show: "
@@ -185,15 +200,15 @@ def _task(evaluation: Evaluation) -> _Task:
             f"left out, in fewer than {LEAST_PICTURES} pictures shown or learnt from: {len(left)} of {len(every)} "
             f"categories: {', '.join(left[:_MOST_NAMED])}{', ...' if len(left) > _MOST_NAMED else ''}"
         )
-    for n, what in ((len(shown) - len(tested), "shown"), (len(learnt) - len(others), "to learn from")):
+    for n, what in ((len(shown) - len(tested), "shown"), (n_learnt - len(others), "to learn from")):
         if n:
             notes.append(f"left out, of unknown categories: {n} of the pictures {what}")
-    rows = unit_rows(learnt[[i for i, _ in others]], bundle.norm)
     return _Task(
         tuple(np.array(every)[enough].tolist()),
         np.array([i for i, _ in tested], np.int64),
         present[:, enough],
-        rows,
+        learnt,
+        np.array([i for i, _ in others], np.int64),
         of_learnt[:, enough],
         tuple(notes),
     )
@@ -201,8 +216,8 @@ def _task(evaluation: Evaluation) -> _Task:
 
 def _others(
     evaluation: Evaluation, shown: IntArray
-) -> tuple[FloatArray, Sequence[tuple[int, frozenset[str]]], str]:
-    """Return embeddings of pictures that were not shown, those of which categories are known, and whose they are."""
+) -> tuple[Candidates, int, Sequence[tuple[int, frozenset[str]]], str]:
+    """Return a gallery, how many of its pictures were not shown, those with known categories, and whose it is."""
     bundle, of = evaluation.bundle, evaluation.categories_of or _concept
     other = bundle
     if evaluation.centres is not None:
@@ -210,6 +225,5 @@ def _others(
         check_centres(other, bundle)
     tested = {bundle.manifest.gallery[i] for i in shown}
     rows = [(i, name) for i, name in enumerate(other.manifest.gallery) if name not in tested]
-    learnt = other.gallery[[i for i, _ in rows]]
-    known = [(at, kinds) for at, (_, name) in enumerate(rows) if (kinds := of(name)) is not None]
-    return learnt, known, f"the gallery of {other.manifest.name!r}"
+    known = [(i, kinds) for i, name in rows if (kinds := of(name)) is not None]
+    return Candidates(other.gallery, bundle.norm), len(rows), known, f"the gallery of {other.manifest.name!r}"
