@@ -10,9 +10,9 @@ from decode_stream.stream.errors import UsageError
 from decode_stream.stream.types import FloatArray, IntArray
 
 from .ridge_settings import OURS, RidgeSettings
-from .ridge_systems import RidgeSystem, batches, left_out_scores
+from .ridge_systems import READ_AT_ONCE, RidgeSystem, batches, left_out_scores
 from .ridge_trials import RidgeTrials, standardised
-from .ridge_voxels import check_finite, fit_selected
+from .ridge_voxels import SELECTED_AT_ONCE, check_finite, fit_selected
 
 __all__ = ["RidgeReadout", "answers", "entries", "fit_ridge", "needed_bytes", "targets"]
 
@@ -103,13 +103,35 @@ def targets(gallery: FloatArray, labels: IntArray, norm: str) -> npt.NDArray[np.
     return entries(gallery, norm).astype(np.float64)[labels]
 
 
-def needed_bytes(n_trials: int, n_voxels: int, dimension: int) -> int:
-    """Return about how much memory a fit takes, its features and its export included."""
+def needed_bytes(
+    n_trials: int, n_voxels: int, dimension: int, settings: RidgeSettings = OURS, n_entries: int = 0
+) -> int:
+    """Return about how much memory a fit takes at most, its features, its targets and its export included.
+
+    Parameters
+    ----------
+    n_entries : int
+        Embeddings that are learnt, each once however often it was shown.
+    """
     unknowns = min(n_trials, n_voxels)
-    large = unknowns > _MANY
-    # A square matrix and its factor; weights as they are solved for, written, and run; the standardised trials, twice.
-    numbers = 2 * unknowns**2 + 3 * n_voxels * dimension + (0 if large else 2 * n_trials * n_voxels)
-    return 4 * n_trials * n_voxels + (4 if large else 8) * numbers
+    size = 4 if unknowns > _MANY else 8
+    # Weights as they are solved for, written, and run.
+    numbers, rest = 3 * n_voxels * dimension, 4 * (n_trials * n_voxels + n_entries * dimension)
+    if settings.n_selected is not None:
+        n_selected, n_ordered = min(settings.n_selected, n_voxels), min(dimension, SELECTED_AT_ONCE)
+        numbers += n_trials * n_voxels + 3 * n_ordered * n_voxels
+        # Where voxels are more than trials, products are of those that a dimension has chosen.
+        numbers += n_voxels**2 if n_voxels <= n_trials else 2 * n_trials * n_selected
+        rest += 8 * (n_ordered * n_voxels + 4 * n_selected**2)
+    elif _is_quick(n_trials, n_voxels, settings):
+        # All and the trials of a fold, standardised, with their decomposition; their embeddings, and what is predicted.
+        numbers += 4 * n_trials * n_voxels + 3 * n_trials * dimension + 3 * unknowns**2
+    else:
+        # All products, those without a fold, and a factor; what they are solved for, of all and without a fold.
+        numbers += 4 * unknowns**2 + 2 * unknowns * dimension
+        # Those of trials or voxels that are read, and of dimensions before and after they are solved for.
+        numbers += unknowns * (min(max(n_trials, n_voxels), READ_AT_ONCE) + 2 * min(dimension, READ_AT_ONCE))
+    return size * numbers + rest
 
 
 def fit_ridge(
@@ -207,8 +229,7 @@ def _fit(
     if settings.n_selected is not None:
         weights = fit_selected(trials, settings.n_selected, penalties[0])
         return weights, np.full(trials.dimension, penalties[0])
-    quick = n_trials <= _FEW_TRIALS if n_trials <= n_voxels else n_voxels <= _FEW_VOXELS
-    if quick and len(penalties) > 1 and not settings.rescaled:
+    if _is_quick(n_trials, n_voxels, settings):
         return _decomposed(trials, folds, penalties, per_target=settings.per_target)
     system = RidgeSystem(trials)
     chosen = np.zeros(trials.dimension, np.int64)
@@ -222,6 +243,12 @@ def _fit(
         gain = trials.spread / np.where(spread > 0, spread, np.inf)
         weights *= gain.astype(weights.dtype)
     return weights, penalties[chosen]
+
+
+def _is_quick(n_trials: int, n_voxels: int, settings: RidgeSettings) -> bool:
+    """Return whether a penalty is chosen by a decomposition of each fold."""
+    few = n_trials <= _FEW_TRIALS if n_trials <= n_voxels else n_voxels <= _FEW_VOXELS
+    return few and len(settings.penalties) > 1 and not settings.rescaled
 
 
 def _decomposed(

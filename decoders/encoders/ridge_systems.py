@@ -18,10 +18,10 @@ from decode_stream.stream.types import FloatArray, IntArray
 
 from .ridge_trials import RidgeTrials
 
-__all__ = ["LeftOut", "RidgeSystem", "add_products", "batches", "left_out_scores"]
+__all__ = ["READ_AT_ONCE", "LeftOut", "RidgeSystem", "add_products", "batches", "left_out_scores", "mirror"]
 
 #: Trials, or voxels, read at once; rows of products made at once; dimensions solved for at once.
-_READ, _ROWS, _DIMENSIONS = 2048, 1024, 2048
+READ_AT_ONCE, _ROWS, _DIMENSIONS = 2048, 1024, 2048
 
 
 def add_products(square: FloatArray, x: FloatArray, sign: int = 1) -> None:
@@ -29,6 +29,14 @@ def add_products(square: FloatArray, x: FloatArray, sign: int = 1) -> None:
     for start in range(0, x.shape[1], _ROWS):
         rows = slice(start, start + _ROWS)
         square[rows, start:] += sign * (x[:, rows].T @ x[:, start:])
+
+
+def mirror(square: FloatArray) -> None:
+    """Fill the lower half of a matrix with its upper half, in place: a second matrix may not fit into the memory."""
+    for rows in batches(len(square), _ROWS):
+        square[rows.stop :, rows] = square[rows, rows.stop :].T
+        diagonal = square[rows, rows]
+        diagonal[:] = np.triu(diagonal) + np.triu(diagonal, 1).T
 
 
 def batches(n: int, size: int = _DIMENSIONS) -> Iterator[slice]:
@@ -97,17 +105,17 @@ class RidgeSystem:
         n_unknowns = min(n_trials, n_voxels)
         self._square = np.zeros((n_unknowns, n_unknowns), trials.dtype)
         if self._by_trials:
-            for voxels in batches(n_voxels, _READ):
+            for voxels in batches(n_voxels, READ_AT_ONCE):
                 add_products(self._square, trials.x(slice(None), voxels).T)
             self._right = trials.y(slice(None))
             return
         self._right = np.zeros((n_unknowns, trials.dimension), trials.dtype)
-        for some in batches(n_trials, _READ):
+        for some in batches(n_trials, READ_AT_ONCE):
             self._add(np.arange(some.start, some.stop), 1)
 
     def _add(self, rows: IntArray, sign: int) -> None:
         """Add the products of some trials; a second time with the other sign they are gone again."""
-        for some in batches(len(rows), _READ):
+        for some in batches(len(rows), READ_AT_ONCE):
             x = self._trials.x(rows[some])
             add_products(self._square, x, sign)
             for dimensions in batches(self._trials.dimension, _DIMENSIONS):
@@ -158,7 +166,7 @@ class RidgeSystem:
             return solution
         n_voxels = self._trials.shape[1]
         weights = np.empty((n_voxels, solution.shape[1]), solution.dtype)
-        for voxels in batches(n_voxels, _READ):
+        for voxels in batches(n_voxels, READ_AT_ONCE):
             np.matmul(self._trials.x(slice(None), voxels).T, solution, out=weights[voxels])
         return weights
 

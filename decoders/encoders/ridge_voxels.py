@@ -6,12 +6,12 @@ from scipy.linalg import solve
 from decode_stream.stream.errors import RecordingError
 from decode_stream.stream.types import FloatArray, IntArray
 
-from .ridge_systems import add_products
+from .ridge_systems import add_products, mirror
 from .ridge_trials import RidgeTrials
 
 __all__ = ["check_finite", "fit_selected"]
 
-_BATCH = 1024
+SELECTED_AT_ONCE = 1024
 _NAMED = 5
 
 
@@ -65,10 +65,10 @@ def fit_selected(trials: RidgeTrials, n_selected: int, penalty: float) -> FloatA
     if n_voxels <= n_trials:
         products = np.zeros((n_voxels, n_voxels), x.dtype)
         add_products(products, x)
-        products = np.triu(products) + np.triu(products, 1).T
+        mirror(products)
     weights = np.zeros((n_voxels, trials.dimension), x.dtype)
-    for start in range(0, trials.dimension, _BATCH):
-        right = (x.T @ trials.y(slice(None), slice(start, start + _BATCH))).T
+    for start in range(0, trials.dimension, SELECTED_AT_ONCE):
+        right = (x.T @ trials.y(slice(None), slice(start, start + SELECTED_AT_ONCE))).T
         # All voxels have the same spread, so the product with a dimension orders them as their correlation does.
         chosen = np.argpartition(-np.abs(right), n_selected - 1, axis=1)[:, :n_selected]
         for dimension, (voxels, along) in enumerate(zip(chosen, right, strict=True), start):

@@ -108,6 +108,16 @@ def test_more_than_the_memory_holds_is_refused(monkeypatch: pytest.MonkeyPatch) 
         ridge_fit("ridge")(cut(recipe, made), recipe, FitOptions())
 
 
+def test_more_than_the_memory_holds_is_refused_before_a_trial_is_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = sessions()
+    monkeypatch.setattr("decode_stream.training.fit_ridge.free_bytes", lambda: 50_000)
+    monkeypatch.setattr(ArrayRecording, "read", lambda *_: pytest.fail("a recording was read"))
+    with pytest.raises(UsageError, match="--model minddiffuser takes .* GB for 96 trials of 30 voxels"):
+        train(made, name="b", modality="fmri", model="minddiffuser", gallery=gallery())
+
+
 def test_a_published_ridge_is_trained_saved_and_run(tmp_path: Path) -> None:
     bundle, held_out = train(sessions(), name="b", modality="fmri", model="brain-diffuser", gallery=gallery())
     assert bundle.manifest.training.model == "brain-diffuser"

@@ -1,9 +1,12 @@
 """The plain decoder of fMRI."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
-from decode_stream.decoders.encoders.ridge import RidgeReadout, answers, entries, fit_ridge
+from decode_stream.decoders.encoders.ridge import RidgeReadout, answers, entries, fit_ridge, needed_bytes
+from decode_stream.decoders.encoders.ridge_settings import OURS, RidgeSettings
 from decode_stream.decoders.runtime import UNKNOWN_LATENCY
 from decode_stream.export.linear import export_ridge
 from decode_stream.stream.errors import UsageError
@@ -90,3 +93,29 @@ def test_the_exported_graph_gives_the_same_and_nothing_without_an_onset() -> Non
     expected = readout.embed(windows)[:, 0]
     expected[2] = 0
     assert got == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize(("n_trials", "n_voxels"), [(400, 300), (150, 900)])
+@pytest.mark.parametrize(
+    "settings",
+    [OURS, RidgeSettings((5.0, 50.0), rescaled=True), RidgeSettings((0.15,), n_selected=200)],
+    ids=["decomposed", "factored", "selected"],
+)
+def test_a_fit_takes_no_more_memory_than_is_said(
+    settings: RidgeSettings, n_trials: int, n_voxels: int
+) -> None:
+    rng = np.random.default_rng(0)
+    features = rng.standard_normal((n_trials, n_voxels)).astype(np.float32)
+    wanted = rng.standard_normal((n_trials, 250)).astype(np.float32)
+    runs = np.arange(n_trials) // 50
+    fit_ridge(features, wanted, runs, settings)  # what is loaded and kept is not of the fit
+    tracemalloc.start()
+    try:
+        readout = fit_ridge(features, wanted, runs, settings)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    # Besides: what is given, and the weights as they are written and run.
+    peak += features.nbytes + wanted.nbytes + 2 * readout.weights.nbytes
+    said = needed_bytes(n_trials, n_voxels, 250, settings, n_trials)
+    assert said / 3 < peak < 1.05 * said

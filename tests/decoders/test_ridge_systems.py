@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from decode_stream.decoders.encoders.ridge_systems import RidgeSystem
+from decode_stream.decoders.encoders.ridge_systems import RidgeSystem, mirror
 from decode_stream.decoders.encoders.ridge_trials import RidgeTrials, standardised
 
 
@@ -21,3 +21,13 @@ def test_what_a_fold_leaves_out_comes_back_even_where_the_work_on_it_fails(n_vox
     penalties = np.full(3, 2.0)
     expected = RidgeSystem(trials(n_voxels)).weights(penalties)
     assert system.weights(penalties) == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize("n", [1, 7, 9])
+def test_the_lower_half_is_filled_in_place(monkeypatch: pytest.MonkeyPatch, n: int) -> None:
+    monkeypatch.setattr("decode_stream.decoders.encoders.ridge_systems._ROWS", 3)
+    whole = np.random.default_rng(0).standard_normal((n, n))
+    whole += whole.T
+    upper = np.triu(whole) + np.tril(np.full((n, n), 9.0), -1)
+    mirror(upper)
+    assert (upper == whole).all()

@@ -5,7 +5,7 @@ import numpy.typing as npt
 
 from decode_stream.config import RidgeModel
 from decode_stream.decoders.encoders.ridge import answers, entries, fit_ridge, needed_bytes
-from decode_stream.decoders.encoders.ridge_settings import OURS, published, target_kind
+from decode_stream.decoders.encoders.ridge_settings import OURS, RidgeSettings, published, target_kind
 from decode_stream.decoders.epochs import TrialSet
 from decode_stream.decoders.fit_options import FitOptions
 from decode_stream.decoders.recipe import Fit, Recipe, Trained
@@ -13,7 +13,7 @@ from decode_stream.export.linear import export_ridge
 from decode_stream.free_memory import free_bytes
 from decode_stream.stream.errors import UsageError
 
-__all__ = ["ridge_fit"]
+__all__ = ["check_ridge_memory", "ridge_fit"]
 
 
 def ridge_fit(name: RidgeModel) -> Fit:
@@ -28,8 +28,8 @@ def ridge_fit(name: RidgeModel) -> Fit:
             If there are too few trials to choose a penalty on, or more voxels or dimensions than the memory holds.
         """
         gallery = recipe.gallery
-        settings = OURS if name == "ridge" else published(name, target_kind(gallery.space))
-        _check_memory(name, len(trials.labels), recipe)
+        settings = _settings(name, recipe)
+        check_ridge_memory(name, len(trials.labels), recipe)
         features = answers(trials.windows)
         wanted = entries(gallery.embeddings, gallery.space.norm)
         readout = fit_ridge(features, wanted, trials.runs, settings, trials.labels)
@@ -47,10 +47,25 @@ def ridge_fit(name: RidgeModel) -> Fit:
     return fit
 
 
-def _check_memory(name: RidgeModel, n_trials: int, recipe: Recipe) -> None:
-    """Refuse what does not fit into the memory that is free, before any of it is taken."""
+def _settings(name: RidgeModel, recipe: Recipe) -> RidgeSettings:
+    return OURS if name == "ridge" else published(name, target_kind(recipe.gallery.space))
+
+
+def check_ridge_memory(name: RidgeModel, n_trials: int, recipe: Recipe) -> None:
+    """Refuse what does not fit into the memory that is free, before any of it is taken.
+
+    Parameters
+    ----------
+    n_trials : int
+        To train on.
+
+    Raises
+    ------
+    UsageError
+    """
     n_voxels, dimension = recipe.chain.n_out, recipe.gallery.space.dimension
-    needed, free = needed_bytes(n_trials, n_voxels, dimension), free_bytes()
+    needed = needed_bytes(n_trials, n_voxels, dimension, _settings(name, recipe), len(recipe.gallery.names))
+    free = free_bytes()
     if free is not None and needed > free:
         raise UsageError(
             f"--model {name} takes {needed / 1e9:.1f} GB for {n_trials} trials of {n_voxels} voxels and {dimension} "

@@ -1,6 +1,6 @@
 """The models that `decode-stream train` fits: what each asks of its trials, and what fits it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
@@ -11,12 +11,14 @@ from decode_stream.decoders.prior_part import PriorPart
 from decode_stream.decoders.recipe import Check, Fit, Recipe
 from decode_stream.decoders.trial_spec import TrialSpec
 from decode_stream.stream.errors import UsageError
+from decode_stream.stream.recording import Recording
 from decode_stream.stream.types import Modality
 
 __all__ = [
     "MODELS",
     "ModelEntry",
     "check_config",
+    "check_memory",
     "check_network",
     "check_prior_space",
     "check_starts",
@@ -74,6 +76,8 @@ class ModelEntry:
         Whether its embeddings are the target's own, and not of a space that it learns.
     own_channels : bool
         Whether people that it learns from may each have channels of their own.
+    check_memory : callable or None
+        Of what is solved at once: refuses a recipe and a number of trials that do not fit into the free memory.
     """
 
     load: Callable[[], Fit]
@@ -84,6 +88,7 @@ class ModelEntry:
     embeddings: bool = True
     regresses: bool = True
     own_channels: bool = False
+    check_memory: Callable[[int, Recipe], None] | None = None
 
 
 def _channel_attention() -> Fit:
@@ -122,7 +127,12 @@ def _ridge(name: RidgeModel) -> ModelEntry:
 
         return ridge_fit(name)
 
-    return ModelEntry(load, ("fmri",))
+    def check_memory(n_trials: int, recipe: Recipe) -> None:
+        from .fit_ridge import check_ridge_memory
+
+        check_ridge_memory(name, n_trials, recipe)
+
+    return ModelEntry(load, ("fmri",), check_memory=check_memory)
 
 
 def _volumes(name: Model, *, own_channels: bool = False) -> ModelEntry:
@@ -226,6 +236,24 @@ def check_network(model: Model, recipe: Recipe, options: FitOptions) -> PublicWe
     """
     load = MODELS[model].check
     return None if load is None else _loaded(load)(recipe, options)
+
+
+def check_memory(model: Model, recipe: Recipe, recordings: Sequence[Recording]) -> None:
+    """Refuse, before any trial is read, what cannot be solved in the memory that is free.
+
+    Parameters
+    ----------
+    recordings : sequence of Recording
+        To train on; their markers tell how many trials they have.
+
+    Raises
+    ------
+    UsageError
+    """
+    if (check := MODELS[model].check_memory) is not None:
+        stimuli = recipe.gallery.stimuli()
+        n_trials = sum(label in stimuli for recording in recordings for _, label in recording.markers)
+        check(n_trials, recipe)
 
 
 def check_structure(model: Model) -> None:

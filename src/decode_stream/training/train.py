@@ -33,6 +33,7 @@ from decode_stream.stream.recording import Recording
 from .exhaustion import exhaustion_told
 from .models import (
     check_config,
+    check_memory,
     check_network,
     check_starts,
     default_model,
@@ -131,6 +132,7 @@ def train(
         # Whom public weights know is asked of one person's recordings alone.
         options = replace(options, start=replace(options.start, person=""))
     origin = check_network(model, recipe, options)
+    check_memory(model, recipe, recordings)
     if others:
         # What is held out later is nowhere to be seen before.
         known = recipe
