@@ -51,11 +51,11 @@ class WholeTrialSettings:
         Of AdamW; ``one-cycle`` moves the first between 0.85 and 0.95.
     weight_decay : float
         Decoupled; the scale of a loss does not decay.
-    biases_decay : bool
-        Whether the biases of layers do.
     schedule : Schedule
         See `decode_stream.decoders.training.run.rate_schedule`, and there `rise`, `final_divisor`, `step_epochs` and
         `step_factor`.
+    biases_decay : bool
+        Whether `weight_decay` is of the biases of layers, too.
     rise_epochs : int or None
         ``one-cycle``: it rises for so many epochs, and for the share `rise` of all steps at most.
     loss : LossSpec
@@ -84,13 +84,13 @@ class WholeTrialSettings:
     learning_rate: float = 2e-4
     betas: tuple[float, float] = (0.5, 0.999)
     weight_decay: float = 0.0
-    biases_decay: bool = True
     schedule: Schedule = "constant"
     rise: float = 0.2
     rise_epochs: int | None = None
     final_divisor: float = 1e4
     step_epochs: int = STEP_EPOCHS
     step_factor: float = 0.8
+    biases_decay: bool = True
     loss: LossSpec = field(default_factory=LossSpec)
     structure: StructuralHead | None = None
     augmentations: tuple[Augmentation, ...] = ()
