@@ -142,7 +142,7 @@ class MindEye(nn.Module):
             self.leave = TokenHeads(config)
 
     def token_heads(self, epoch: Tensor, subject: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Return what is compared and what the paper's prior begins from, see `TokenHeads`; parameters as in forward."""
+        """Return what is compared and what the paper's prior begins from, see `TokenHeads`; takes what forward does."""
         x = self.enter(mean_volume(epoch))
         for block in self.blocks:
             x = x + block(x)

@@ -86,7 +86,7 @@ class MindEye2(nn.Module):
         return out
 
     def token_heads(self, epoch: Tensor, subject: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Return what is compared and what the paper's prior begins from, see `TokenHeads`; parameters as in forward."""
+        """Return what is compared and what the paper's prior begins from, see `TokenHeads`; takes what forward does."""
         x = self._shared(mean_volume(epoch), subject)
         for block in self.blocks:
             x = x + block(x)

@@ -19,6 +19,11 @@ from .run import TrainingRun, out_of_memory_told, rate_schedule
 
 __all__ = ["BatchLoss", "train_prior"]
 
+_DIVERGED = "This is the training of --prior, whose learning rate is its own: give more recordings, or leave out --prior."
+_OUT_OF_MEMORY = (
+    "This is the training of --prior, which has batches of its own: take a machine with more memory or a --target of "
+    "fewer numbers, or leave out --prior."
+)
 #: Takes the rows of a batch and returns its loss.
 BatchLoss: TypeAlias = Callable[[Tensor], Tensor]
 
@@ -89,9 +94,12 @@ def train_prior(
     )
     n_batches = -(-n_rows // settings.batch_size)
     schedule = rate_schedule(optimizer, settings.schedule, settings.n_epochs, n_batches)
-    run = TrainingRun(both, nn.Module(), optimizer, schedule, n_epochs=settings.n_epochs, keep_best=True)
+    n_epochs = settings.n_epochs
+    run = TrainingRun(
+        both, nn.Module(), optimizer, schedule, n_epochs=n_epochs, keep_best=True, remedy=_DIVERGED
+    )
     cuda = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=cuda), out_of_memory_told(settings.batch_size):
+    with torch.random.fork_rng(devices=cuda), out_of_memory_told(settings.batch_size, _OUT_OF_MEMORY):
         torch.manual_seed(seed)
         if checkpoint is not None:
             load_checkpoint(checkpoint, run, owner)

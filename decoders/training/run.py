@@ -39,6 +39,8 @@ class TrainingRun:
         Of what is drawn beside torch's own generators.
     scaler : GradScaler, optional
         For gradients in half precision.
+    remedy : str
+        What to do where it diverges; by default a lower --learning-rate is named.
 
     Attributes
     ----------
@@ -65,10 +67,12 @@ class TrainingRun:
         keep_best: bool = False,
         generator: np.random.Generator | None = None,
         scaler: torch.amp.GradScaler | None = None,
+        remedy: str = "",
     ) -> None:
         self.module, self.criterion = module, criterion
         self.optimizer, self.schedule, self.scaler = optimizer, schedule, scaler
         self.n_epochs, self.keep_best, self.generator = n_epochs, keep_best, generator
+        self.remedy = remedy
         self.reports: list[EpochReport] = []
         self.kept: dict[str, Tensor] | None = None
         self.kept_epoch = 0
@@ -156,10 +160,10 @@ class TrainingRun:
             )
         began = "" if self.first_loss is None else f" where it began at {self.first_loss:g}"
         rate = float(self.optimizer.param_groups[0]["lr"])
+        remedy = self.remedy or f"Try again with --learning-rate {rate / 10:.1g}."
         return DecodeStreamError(
             f"Training diverged in epoch {self.epoch} of {self.n_epochs}: the loss is {loss:g}{began}, at a learning "
-            f"rate of {rate:g}. More than {DIVERGED:g} times the first loss is no learning. Try again with "
-            f"--learning-rate {rate / 10:.1g}."
+            f"rate of {rate:g}. More than {DIVERGED:g} times the first loss is no learning. {remedy}"
         )
 
 
@@ -200,8 +204,14 @@ def rate_schedule(
 
 
 @contextmanager
-def out_of_memory_told(batch_size: int) -> Iterator[None]:
+def out_of_memory_told(batch_size: int, remedy: str = "") -> Iterator[None]:
     """Turn a lack of memory into a message that names the batch.
+
+    Parameters
+    ----------
+    batch_size : int
+    remedy : str
+        What to do about it; by default a smaller --batch-size is named.
 
     Raises
     ------
@@ -216,7 +226,10 @@ def out_of_memory_told(batch_size: int) -> Iterator[None]:
         if isinstance(error, RuntimeError) and not on_gpu and "DefaultCPUAllocator" not in str(error):
             raise
         where = "of the GPU" if on_gpu else "of this machine"
+        remedy = (
+            remedy
+            or f"Try again with --batch-size {max(3, batch_size // 2)}, or on a machine with more memory."
+        )
         raise DecodeStreamError(
-            f"The memory {where} is too small for batches of {batch_size} trials. Try again with --batch-size "
-            f"{max(3, batch_size // 2)}, or on a machine with more memory."
+            f"The memory {where} is too small for batches of {batch_size} trials. {remedy}"
         ) from error

@@ -14,7 +14,7 @@ from decode_stream.decoders.training.history import EpochReport, FitHistory
 from decode_stream.decoders.training.prior_fit import distil_prior, fit_prior
 from decode_stream.decoders.training.prior_sampling import clean_from, sample
 from decode_stream.decoders.training.prior_settings import Pairs, PriorSettings
-from decode_stream.stream.errors import UsageError
+from decode_stream.stream.errors import DecodeStreamError, UsageError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -224,3 +224,31 @@ def test_pairs_that_do_not_fit_are_refused() -> None:
         FewStepPrior(DiffusionPrior(SMALL), 3)
     with pytest.raises(ValueError, match="numbers"):
         fit_prior(DiffusionPrior(PriorConfig(4)), pairs, pairs)
+
+
+def test_what_to_do_about_a_failed_training_of_a_prior_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither --learning-rate nor --batch-size reaches it."""
+
+    def told(settings: PriorSettings) -> str:
+        with pytest.raises(DecodeStreamError) as caught:
+            fit_prior(DiffusionPrior(SMALL), gaussian(60, 0), gaussian(20, 1), settings=settings)
+        return str(caught.value)
+
+    diverged = told(replace(QUICK, n_epochs=6, learning_rate=1e9))
+    assert "Training diverged" in diverged
+
+    def full(*args: object) -> Tensor:
+        raise torch.OutOfMemoryError
+
+    forward = DiffusionPrior.forward
+    monkeypatch.setattr(
+        DiffusionPrior,
+        "forward",
+        lambda self, *args: full() if self.training else forward(self, *args),
+    )
+    too_small = told(QUICK)
+    assert "The memory of the GPU is too small for batches of 256" in too_small
+    for message in (diverged, too_small):
+        assert "leave out --prior" in message
+        assert "--learning-rate" not in message
+        assert "--batch-size" not in message
