@@ -65,6 +65,16 @@ def test_a_number_that_stands_for_two_pictures_is_refused() -> None:
         _picture_gallery(runs, embeddings([0, 2], [4]))
 
 
+def test_embeddings_that_do_not_fit_into_memory_are_refused_before_they_are_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("decode_stream.training.training_set.free_bytes", lambda: 30)
+    with pytest.raises(UsageError, match="2 pictures of 2 numbers each take .* GB in training"):
+        _picture_gallery([recording([1, 2], ["train", "train"])], embeddings([0, 1]))
+    monkeypatch.setattr("decode_stream.training.training_set.free_bytes", lambda: 32)
+    assert _picture_gallery([recording([1, 2], ["train", "train"])], embeddings([0, 1])).names
+
+
 def test_whose_decoder_it_is_must_be_said_where_there_are_several_people() -> None:
     assert _chosen_subject(["sub-01", "sub-01"], None) == "sub-01"
     assert _chosen_subject(["sub-01", "sub-02"], "sub-02") == "sub-02"

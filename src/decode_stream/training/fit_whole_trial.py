@@ -14,7 +14,7 @@ from decode_stream.decoders.epochs import TrialSet, grown
 from decode_stream.decoders.fit_options import FitOptions
 from decode_stream.decoders.manifest import PublicWeights
 from decode_stream.decoders.onnx_model import OnnxModel
-from decode_stream.decoders.recipe import Check, Fit, Gallery, Recipe, Trained
+from decode_stream.decoders.recipe import Check, Fit, Recipe, Trained
 from decode_stream.decoders.runtime import UNKNOWN_LATENCY
 from decode_stream.decoders.training.augmentations import Truncation
 from decode_stream.decoders.training.loss_spec import LossSpec
@@ -24,6 +24,7 @@ from decode_stream.decoders.training.whole_trials import fit_whole_trials
 from decode_stream.export.onnx import export_encoder
 
 from .network_state import origin_of, state_of, told_too_few, with_options
+from .picture_targets import PictureTargets, TargetPart, of_gallery
 from .whole_trial_models import PUBLISHED, told_places, told_voxels, whole_trial_network
 
 __all__ = ["whole_trial_check", "whole_trial_fit"]
@@ -62,12 +63,11 @@ def _fit(model: Model, trials: TrialSet, recipe: Recipe, options: FitOptions) ->
     module = whole_trial_network(model, recipe, options.start, options.seed, n_people=n_people)
     gallery, structure_dim = recipe.gallery, recipe.gallery.structure_dim
     unit = PUBLISHED[model].unit_targets and gallery.space.norm == "unit"
-    targets = _training_targets(gallery, unit)
-    valid = None
-    if options.valid is not None:
-        held = options.valid
-        valid = ValidationTrials(held.trials.windows[:, 0], held.trials.labels + len(targets))
-        targets = np.concatenate([targets, _targets(held.embeddings, held.structure, unit)])
+    parts, valid = [of_gallery(gallery)], None
+    if (held := options.valid) is not None:
+        n_learnt = len(parts[0].embeddings)
+        valid = ValidationTrials(held.trials.windows[:, 0], held.trials.labels + n_learnt)
+        parts.append(TargetPart(held.embeddings, held.structure))
     asked = _asked(model, recipe, options, n_people)
     settings = _settings(asked, recipe, structure_dim, options.seed, validated=valid is not None)
     module.to("cuda" if torch.cuda.is_available() else "cpu")
@@ -75,7 +75,7 @@ def _fit(model: Model, trials: TrialSet, recipe: Recipe, options: FitOptions) ->
         module,
         trials.windows[:, 0],
         trials.labels,
-        targets,
+        PictureTargets(parts, unit=unit),
         subjects=people if isinstance(module, KnowsPeople) else None,
         people=people,
         choices=None if gallery.captions is None else gallery.captions.starts,
@@ -85,24 +85,6 @@ def _fit(model: Model, trials: TrialSet, recipe: Recipe, options: FitOptions) ->
         progress=options.progress,
     )
     return _trained(module.to("cpu"), recipe, structure_dim, settings.batch_size)
-
-
-def _training_targets(gallery: Gallery, unit: bool) -> npt.NDArray[np.float32]:
-    """Return what trials are trained against: a row an entry, or where it has captions a row each."""
-    captions, structure = gallery.captions, gallery.structure
-    if captions is None:
-        return _targets(gallery.embeddings, structure, unit)
-    again = None if structure is None else np.repeat(structure, np.diff(captions.starts), axis=0)
-    return _targets(captions.embeddings, again, unit)
-
-
-def _targets(
-    embeddings: npt.NDArray[np.float32], structure: npt.NDArray[np.float32] | None, unit: bool
-) -> npt.NDArray[np.float32]:
-    """Return the targets of both heads side by side, those of the first of unit length where that is asked for."""
-    if unit:
-        embeddings = embeddings / np.maximum(np.linalg.norm(embeddings, axis=1, keepdims=True), 1e-12)
-    return embeddings if structure is None else np.concatenate([embeddings, structure], axis=1)
 
 
 def _asked(model: Model, recipe: Recipe, options: FitOptions, n_people: int = 0) -> WholeTrialSettings:

@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from decode_stream.config import TrainConfig, parse_events
 from decode_stream.decoders.manifest import EmbeddingSpace
 from decode_stream.decoders.recipe import Gallery, category_gallery
 from decode_stream.decoders.regions import Regions
+from decode_stream.free_memory import free_bytes
 from decode_stream.pictures.picture_embeddings import PictureEmbeddings, picture_embeddings
 from decode_stream.pictures.targets import open_target
 from decode_stream.replay_data.open import fingerprint, open_recording
@@ -24,6 +26,8 @@ from .nsd_split import training_parts, whole_recording
 __all__ = ["TrainingSet", "open_training_set"]
 
 _THUMBNAIL_PX = 96
+#: How often the targets are in memory: all, and those that are trained on once some are held out.
+_COPIES = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,15 +214,34 @@ def _picture_gallery(
     concepts = tuple(pictures.pictures[i].concept for i in places)
     return Gallery(
         names,
-        np.asarray(pictures.embeddings[places], np.float32),
+        _rows(pictures, places),
         pictures.space,
         {label: pictures.names[row] for label, row in labels.items()},
         {},
         concepts if all(concepts) else (),
-        None if structures is None else np.asarray(structures.embeddings[places], np.float32),
+        None if structures is None else _rows(structures, places),
         None if structures is None else structures.space,
         None if pictures.captions is None else pictures.captions.rows(places),
     )
+
+
+def _rows(pictures: PictureEmbeddings, places: IntArray) -> npt.NDArray[np.float32]:
+    """Return the embeddings of some pictures.
+
+    Raises
+    ------
+    UsageError
+        If they do not fit into the memory that is free.
+    """
+    dimension = pictures.space.dimension
+    needed, free = _COPIES * 4 * len(places) * dimension, free_bytes()
+    if free is not None and needed > free:
+        raise UsageError(
+            f"{len(places)} pictures of {dimension} numbers each take {needed / 1e9:.1f} GB in training, and "
+            f"{free / 1e9:.1f} GB of memory are free. Give fewer recordings, or a smaller --target, such as the layer "
+            "pooled."
+        )
+    return np.asarray(pictures.embeddings[places], np.float32)
 
 
 def _tested(recordings: Sequence[Recording], pictures: PictureEmbeddings) -> set[int]:
