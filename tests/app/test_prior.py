@@ -1,13 +1,17 @@
 """A prior from `train` to `evaluate`: what it learns from, where it is kept, and what is refused."""
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
+from decode_stream.cli import main
 from decode_stream.config import EvaluateConfig, TrainConfig
+from decode_stream.decoders import hold_out
 from decode_stream.decoders.bundle import Bundle, load_bundle, save_bundle
 from decode_stream.decoders.encoders.diffusion_prior import PriorConfig
 from decode_stream.decoders.epochs import TrialSet
@@ -57,11 +61,15 @@ def session(number: int) -> ArrayRecording:
     )
 
 
+def make_small(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(fit_prior, "SETTINGS", PriorSettings(n_epochs=1, learning_rate=1e-4))
+    patch.setattr(fit_prior, "prior_config", lambda space: PriorConfig(space.dimension, depth=1))
+
+
 @pytest.fixture(scope="module")
 def bundle() -> Bundle:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fit_prior, "SETTINGS", PriorSettings(n_epochs=1, learning_rate=1e-4))
-        patch.setattr(fit_prior, "prior_config", lambda space: PriorConfig(space.dimension, depth=1))
+        make_small(patch)
         made, _ = train(
             [session(1), session(2)],
             name="small",
@@ -97,6 +105,40 @@ def test_a_prior_travels_in_the_bundle_and_is_told_of(bundle: Bundle, tmp_path: 
     (tmp_path / "a.bundle" / "prior.onnx").unlink()
     with pytest.raises(BundleError, match="prior.onnx"):
         load_bundle(tmp_path / "a.bundle")
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_from_files_to_a_bundle_that_is_inspected_and_evaluated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_small(monkeypatch)
+    # Of so few pictures a twentieth is too few to score.
+    monkeypatch.setattr(hold_out, "_SHARE", 0.1)
+    target = {"embeddings": EMBEDDINGS, "ids": np.arange(N_PICTURES)}
+    save_file(target, tmp_path / "e.safetensors")
+    paths = [tmp_path / f"{number}.recording" for number in (1, 2, 3)]
+    for number, path in enumerate(paths, 1):
+        store(session(number), path)
+    out = tmp_path / "a.bundle"
+    asked = f"--modality fmri --model ridge --target file:{tmp_path / 'e.safetensors'} --prior"
+    command = ["decode-stream", "train", *map(str, paths[:2]), *asked.split(), "--out", str(out)]
+    monkeypatch.setattr(sys, "argv", command)
+    with pytest.raises(SystemExit) as left:
+        main()
+    assert not left.value.code
+    said = " ".join(capsys.readouterr().out.split())
+    loaded = load_bundle(out)
+    assert loaded.prior is not None
+    assert loaded.manifest.prior is not None
+    assert loaded.manifest.prior.n_steps == 1
+    assert f"prior: {loaded.manifest.prior}" in said
+    assert not out.with_name("a.bundle.training").exists()
+    assert dict(inspect_bundle(out).facts)["prior"].startswith("a sample in 1 step")
+    config = EvaluateConfig(bundle=out, protocol="prior", json=tmp_path / "scores.json")
+    assert evaluate_bundle(paths[2:], config) == 0
+    measured = json.loads((tmp_path / "scores.json").read_text())["protocols"]["prior"]
+    assert measured["n"] == 2 * len(loaded.manifest.gallery)
+    assert "NOT HELD OUT" not in capsys.readouterr().out
 
 
 def test_a_bundle_without_the_prior_that_it_tells_of_is_refused(bundle: Bundle) -> None:
