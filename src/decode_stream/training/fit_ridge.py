@@ -1,5 +1,7 @@
 """Fits a ridge regression from volumes to the gallery's embeddings for `train`. Needs no torch."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -12,6 +14,7 @@ from decode_stream.decoders.recipe import Fit, Recipe, Trained
 from decode_stream.export.linear import export_ridge
 from decode_stream.free_memory import free_bytes
 from decode_stream.stream.errors import UsageError
+from decode_stream.stream.recording import Recording
 
 __all__ = ["check_ridge_memory", "ridge_fit"]
 
@@ -29,7 +32,7 @@ def ridge_fit(name: RidgeModel) -> Fit:
         """
         gallery = recipe.gallery
         settings = _settings(name, recipe)
-        check_ridge_memory(name, len(trials.labels), recipe)
+        _check_memory(name, len(trials.labels), recipe)
         features = answers(trials.windows)
         wanted = entries(gallery.embeddings, gallery.space.norm)
         readout = fit_ridge(features, wanted, trials.runs, settings, trials.labels)
@@ -51,18 +54,25 @@ def _settings(name: RidgeModel, recipe: Recipe) -> RidgeSettings:
     return OURS if name == "ridge" else published(name, target_kind(recipe.gallery.space))
 
 
-def check_ridge_memory(name: RidgeModel, n_trials: int, recipe: Recipe) -> None:
-    """Refuse what does not fit into the memory that is free, before any of it is taken.
+def check_ridge_memory(name: RidgeModel, recipe: Recipe, recordings: Sequence[Recording]) -> None:
+    """Refuse, before a trial is read, what does not fit into the memory that is free.
 
     Parameters
     ----------
-    n_trials : int
-        To train on.
+    recordings : sequence of Recording
+        To train on; their markers tell how many trials they have.
 
     Raises
     ------
     UsageError
     """
+    stimuli = recipe.gallery.stimuli()
+    n_trials = sum(label in stimuli for recording in recordings for _, label in recording.markers)
+    _check_memory(name, n_trials, recipe)
+
+
+def _check_memory(name: RidgeModel, n_trials: int, recipe: Recipe) -> None:
+    """Refuse what does not fit into the memory that is free, before any of it is taken."""
     n_voxels, dimension = recipe.chain.n_out, recipe.gallery.space.dimension
     needed = needed_bytes(n_trials, n_voxels, dimension, _settings(name, recipe), len(recipe.gallery.names))
     free = free_bytes()

@@ -18,7 +18,6 @@ __all__ = [
     "MODELS",
     "ModelEntry",
     "check_config",
-    "check_memory",
     "check_network",
     "check_prior_space",
     "check_starts",
@@ -77,7 +76,7 @@ class ModelEntry:
     own_channels : bool
         Whether people that it learns from may each have channels of their own.
     check_memory : callable or None
-        Of what is solved at once: refuses a recipe and a number of trials that do not fit into the free memory.
+        Of what is solved at once: refuses, before a trial is read, recordings that the free memory cannot hold.
     """
 
     load: Callable[[], Fit]
@@ -88,7 +87,7 @@ class ModelEntry:
     embeddings: bool = True
     regresses: bool = True
     own_channels: bool = False
-    check_memory: Callable[[int, Recipe], None] | None = None
+    check_memory: Callable[[Recipe, Sequence[Recording]], None] | None = None
 
 
 def _channel_attention() -> Fit:
@@ -127,10 +126,10 @@ def _ridge(name: RidgeModel) -> ModelEntry:
 
         return ridge_fit(name)
 
-    def check_memory(n_trials: int, recipe: Recipe) -> None:
+    def check_memory(recipe: Recipe, recordings: Sequence[Recording]) -> None:
         from .fit_ridge import check_ridge_memory
 
-        check_ridge_memory(name, n_trials, recipe)
+        check_ridge_memory(name, recipe, recordings)
 
     return ModelEntry(load, ("fmri",), check_memory=check_memory)
 
@@ -236,24 +235,6 @@ def check_network(model: Model, recipe: Recipe, options: FitOptions) -> PublicWe
     """
     load = MODELS[model].check
     return None if load is None else _loaded(load)(recipe, options)
-
-
-def check_memory(model: Model, recipe: Recipe, recordings: Sequence[Recording]) -> None:
-    """Refuse, before any trial is read, what cannot be solved in the memory that is free.
-
-    Parameters
-    ----------
-    recordings : sequence of Recording
-        To train on; their markers tell how many trials they have.
-
-    Raises
-    ------
-    UsageError
-    """
-    if (check := MODELS[model].check_memory) is not None:
-        stimuli = recipe.gallery.stimuli()
-        n_trials = sum(label in stimuli for recording in recordings for _, label in recording.markers)
-        check(n_trials, recipe)
 
 
 def check_structure(model: Model) -> None:

@@ -32,8 +32,8 @@ from decode_stream.stream.recording import Recording
 
 from .exhaustion import exhaustion_told
 from .models import (
+    MODELS,
     check_config,
-    check_memory,
     check_network,
     check_starts,
     default_model,
@@ -132,7 +132,8 @@ def train(
         # Whom public weights know is asked of one person's recordings alone.
         options = replace(options, start=replace(options.start, person=""))
     origin = check_network(model, recipe, options)
-    check_memory(model, recipe, recordings)
+    if (check_memory := MODELS[model].check_memory) is not None:
+        check_memory(recipe, recordings)
     if others:
         # What is held out later is nowhere to be seen before.
         known = recipe
