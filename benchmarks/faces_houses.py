@@ -20,7 +20,7 @@ import numpy.typing as npt
 from scipy import stats
 
 from benchmarks.machine import machine
-from decode_stream.decoders.bundle import load_manifest
+from decode_stream.decoders.bundle_files import load_manifest
 from decode_stream.decoders.scoring.intervals import bootstrap_interval
 from decode_stream.decoders.scoring.scores import auc, paired_auc_difference
 from decode_stream.stream.types import FloatArray, IntArray

@@ -23,10 +23,8 @@ and, where training made them::
 Nothing in it is unpickled, and a file whose hash differs is refused. Hashes guard against damage, not forgery.
 """
 
-import hashlib
 import shutil
 import tempfile
-import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
@@ -41,16 +39,16 @@ from safetensors.numpy import save as save_tensors
 from decode_stream.stream.errors import BundleError
 from decode_stream.stream.types import FloatArray
 
+from .bundle_files import MANIFEST_HASH_FILE, check, is_bundle, read_manifest, reader, sha256, write_files
 from .gallery_projector import GalleryProjector, load_projector, save_projector
-from .manifest import MANIFEST_FILE, Manifest, parse_manifest
+from .manifest import MANIFEST_FILE, Manifest
 from .novelty import Novelty
 from .onnx_model import DATA_FILE
 from .prior_part import PriorPart
 from .regions import Atlas, Regions
 
-__all__ = ["Bundle", "is_bundle", "load_bundle", "load_manifest", "save_bundle"]
+__all__ = ["Bundle", "load_bundle", "save_bundle"]
 
-_MANIFEST_HASH = "bundle.sha256"
 _ENCODER = "encoder.onnx"
 _GALLERY = "gallery.safetensors"
 _NOVELTY, _PROJECTOR = "novelty.safetensors", "projector.safetensors"
@@ -58,8 +56,6 @@ _FEATURES, _WEIGHTS = "features.safetensors", "weights.safetensors"
 _REGIONS = "regions.safetensors"
 _PRIOR, _PRIOR_MEANS = "prior.onnx", "prior.safetensors"
 _Part = TypeVar("_Part")
-# A bundle is opened in memory; the largest encoders of the field, in float32, are below this.
-_MAX_FILE_BYTES = 8 << 30
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,10 +159,6 @@ class Bundle:
                 )
 
 
-def _sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
-
-
 def save_bundle(bundle: Bundle, path: str | Path, *, overwrite: bool = False) -> Bundle:
     """Write a bundle as a folder, or as one file where the path ends in ``.zip``.
 
@@ -197,19 +189,19 @@ def save_bundle(bundle: Bundle, path: str | Path, *, overwrite: bool = False) ->
     atlases = {} if bundle.regions is None else bundle.regions.atlases
     manifest = replace(
         bundle.manifest,
-        files={name: _sha256(data) for name, data in files.items()},
+        files={name: sha256(data) for name, data in files.items()},
         regions={name: atlas.names for name, atlas in atlases.items()},
     )
     text = msgspec.json.format(msgspec.json.encode(manifest), indent=1)
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as part:
         whole = Path(part) / "whole"
-        files |= {MANIFEST_FILE: text, _MANIFEST_HASH: _sha256(text).encode()}
-        _write_files(files, whole, zipped=path.suffix == ".zip")
+        files |= {MANIFEST_FILE: text, MANIFEST_HASH_FILE: sha256(text).encode()}
+        write_files(files, whole, zipped=path.suffix == ".zip")
         if path.exists():
             path.unlink() if path.is_file() else shutil.rmtree(path)
         whole.rename(path)
-    return replace(bundle, manifest=manifest, sha256=_sha256(text))
+    return replace(bundle, manifest=manifest, sha256=sha256(text))
 
 
 def _parts(bundle: Bundle) -> dict[str, bytes]:
@@ -239,23 +231,6 @@ def _saved(tensors: Mapping[str, npt.NDArray[Any]]) -> bytes:
     return save_tensors({name: np.asarray(value, order="C") for name, value in tensors.items()})
 
 
-def is_bundle(path: Path) -> bool:
-    """Return whether something that looks like a bundle, whole or damaged, stands at `path`."""
-    return (path / MANIFEST_FILE).is_file() or (path.suffix == ".zip" and zipfile.is_zipfile(path))
-
-
-def _write_files(files: Mapping[str, bytes], path: Path, *, zipped: bool) -> None:
-    if zipped:
-        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-            for name, data in files.items():
-                # A fixed date: the same bundle gives the same file.
-                archive.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED)
-        return
-    for name, data in files.items():
-        (path / name).parent.mkdir(parents=True, exist_ok=True)
-        (path / name).write_bytes(data)
-
-
 def load_bundle(path: str | Path, *, weights: bool = False) -> Bundle:
     """Read a bundle and check every byte of it against its hashes.
 
@@ -271,14 +246,14 @@ def load_bundle(path: str | Path, *, weights: bool = False) -> Bundle:
         If it is missing, damaged, incomplete, of an unknown schema, or holds impossible values.
     """
     path = Path(path)
-    read = _reader(path)
-    text, manifest = _read_manifest(read, path)
+    read = reader(path)
+    text, manifest = read_manifest(read, path)
     files = {}
     for name, expected in manifest.files.items():
         if name == _WEIGHTS and not weights:
             continue
         data = read(name)
-        _check(name, data, expected, path)
+        check(name, data, expected, path)
         files[name] = data
     for name in (_ENCODER, _GALLERY):
         if name not in files:
@@ -297,7 +272,7 @@ def load_bundle(path: str | Path, *, weights: bool = False) -> Bundle:
         files[_ENCODER],
         gallery,
         thumbnails,
-        _sha256(text),
+        sha256(text),
         _tensors(_NOVELTY, files, path, lambda t: Novelty(**t)),
         load_projector(files[_PROJECTOR]) if _PROJECTOR in files else None,
         _tensors(_FEATURES, files, path, lambda t: t["mask"].astype(np.bool_)),
@@ -331,65 +306,3 @@ def _tensors(
         return make(load_tensors(files[name]))
     except Exception as error:
         raise BundleError(f"{name} in {path} cannot be read: {error}") from error
-
-
-def load_manifest(path: str | Path) -> Manifest:
-    """Read only what a bundle says of itself; its other files are not looked at.
-
-    Raises
-    ------
-    BundleError
-        If it is missing, or its manifest is damaged, of an unknown schema, or holds impossible values.
-    """
-    path = Path(path)
-    return _read_manifest(_reader(path), path)[1]
-
-
-def _read_manifest(read: Callable[[str], bytes], path: Path) -> tuple[bytes, Manifest]:
-    text = read(MANIFEST_FILE)
-    _check(MANIFEST_FILE, text, read(_MANIFEST_HASH).decode(errors="replace"), path)
-    return text, parse_manifest(text, path)
-
-
-def _check(name: str, data: bytes, expected: str, path: Path) -> None:
-    if _sha256(data) != expected:
-        raise BundleError(
-            f"{name} in {path} is not the file that was saved: its SHA-256 is {_sha256(data)} instead of {expected}. "
-            "Copy the bundle again from where it was trained."
-        )
-
-
-def _reader(path: Path) -> Callable[[str], bytes]:
-    """Return a function that reads one member of a folder or a zip file."""
-    if path.is_dir():
-        if not (path / MANIFEST_FILE).is_file():
-            raise BundleError(
-                f"{path} is a folder without {MANIFEST_FILE}; it is not a bundle. Train one with decode-stream train."
-            )
-        return lambda name: _read_member(path, name, lambda: (path / name).read_bytes())
-    if not path.exists():
-        raise BundleError(
-            f"There is no bundle at {path}. Train one with: decode-stream train RECORDING... --out {path}"
-        )
-    if not zipfile.is_zipfile(path):
-        raise BundleError(f"{path} is neither a bundle's folder nor a .zip of one.")
-
-    def read(name: str) -> bytes:
-        with zipfile.ZipFile(path) as archive:
-            if archive.getinfo(name).file_size > _MAX_FILE_BYTES:
-                raise OSError(f"larger than {_MAX_FILE_BYTES >> 30} GiB")
-            return archive.read(name)
-
-    return lambda name: _read_member(path, name, lambda: read(name))
-
-
-def _read_member(path: Path, name: str, read: Callable[[], bytes]) -> bytes:
-    inside = PurePosixPath(name)
-    if inside.is_absolute() or ".." in inside.parts or "\\" in name or ":" in name:
-        raise BundleError(f"{path} lists the file {name!r}, which lies outside the bundle; it is refused.")
-    try:
-        return read()
-    except (OSError, KeyError, zipfile.BadZipFile, ValueError) as error:
-        raise BundleError(
-            f"{name} in {path} is missing or cannot be read: {error}. Copy the bundle again."
-        ) from error

@@ -63,10 +63,11 @@ class TemporalSpatialConvolution(nn.Module):
         the same sums, whose gradient takes a third of the time.
         """
         padded = functional.pad(self.temporal.weight, (_POOL - 1, _POOL - 1))
-        kernels = functional.avg_pool2d(padded, (1, _POOL), (1, 1)).unflatten(3, (-1, _STRIDE))
-        n_frames = epoch.shape[2] // _STRIDE
-        frames = epoch[..., : n_frames * _STRIDE].unflatten(2, (n_frames, _STRIDE)).permute(0, 3, 1, 2)
-        return functional.conv2d(frames, kernels[:, 0].permute(0, 3, 1, 2), self.temporal.bias)
+        kernels = functional.avg_pool2d(padded, (1, _POOL), (1, 1)).reshape(_N_FILTERS, 1, -1, _STRIDE)
+        n_trials, n_channels, n_times = epoch.shape
+        n_frames = n_times // _STRIDE
+        frames = epoch[..., : n_frames * _STRIDE].reshape(n_trials, n_channels, n_frames, _STRIDE)
+        return functional.conv2d(frames.permute(0, 3, 1, 2), kernels.permute(0, 3, 1, 2), self.temporal.bias)
 
     def public_names(self, public: str, own: str) -> dict[str, str | None]:
         """Return own name by public name: of this part at `own`, of the public ``PatchEmbedding`` at `public`."""

@@ -3,7 +3,7 @@
 from pathlib import Path
 from tempfile import TemporaryFile
 
-from decode_stream.decoders.bundle import is_bundle
+from decode_stream.decoders.bundle_files import is_bundle
 from decode_stream.stream.errors import UsageError
 
 __all__ = ["check_out"]

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from decode_stream.decoders.bundle import is_bundle
+from decode_stream.decoders.bundle_files import is_bundle
 from decode_stream.replay_data.layout import Inspection
 from decode_stream.replay_data.open import inspect
 

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from decode_stream.decoders.bundle import load_manifest
+from decode_stream.decoders.bundle_files import load_manifest
 from decode_stream.demos.demo import demo_bundles
 from decode_stream.stream.errors import BundleError
 from decode_stream.stream.lsl import StreamQuery, find_streams

@@ -8,15 +8,8 @@ import pytest
 
 from decode_stream.config import Model, TrainConfig
 from decode_stream.stream.errors import UsageError
-from decode_stream.training.models import (
-    MODELS,
-    check_config,
-    check_starts,
-    check_structure,
-    default_model,
-    fitter,
-    trial_spec,
-)
+from decode_stream.training.model_checks import check_config, check_starts, check_structure
+from decode_stream.training.models import MODELS, default_model, fitter, trial_spec
 
 
 def test_every_model_of_the_command_line_is_in_the_table_and_loads() -> None:

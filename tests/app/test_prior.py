@@ -32,7 +32,7 @@ from decode_stream.stream.errors import BundleError, RecordingError, UsageError
 from decode_stream.stream.recording import Epoch
 from decode_stream.stream.stimuli import StimulusTable
 from decode_stream.training import fit_prior
-from decode_stream.training.models import check_config
+from decode_stream.training.model_checks import check_config
 from decode_stream.training.train import train
 
 N_PICTURES, N_TEST, DIM = 120, 20, 6

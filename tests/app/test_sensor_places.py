@@ -16,7 +16,7 @@ from decode_stream.stream.filters import ChainSpec
 from decode_stream.stream.types import Channel, Modality
 from decode_stream.stream.window_chain import WindowSpec
 from decode_stream.stream.windows import WindowSchedule
-from decode_stream.training.models import check_network
+from decode_stream.training.model_checks import check_network
 from decode_stream.training.whole_trial_models import whole_trial_network
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -23,7 +23,8 @@ from decode_stream.stream.types import Channel
 from decode_stream.stream.window_chain import WindowSpec
 from decode_stream.stream.windows import WindowSchedule
 from decode_stream.training import whole_trial_models
-from decode_stream.training.models import check_network, fitter
+from decode_stream.training.model_checks import check_network
+from decode_stream.training.models import fitter
 from decode_stream.training.whole_trial_models import whole_trial_network
 from tests.decoders import public_states
 

@@ -18,7 +18,7 @@ from decode_stream.stream.filters import ChainSpec
 from decode_stream.stream.types import Channel
 from decode_stream.stream.window_chain import WindowSpec
 from decode_stream.stream.windows import WindowSchedule
-from decode_stream.training.models import check_network
+from decode_stream.training.model_checks import check_network
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

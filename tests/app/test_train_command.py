@@ -11,7 +11,8 @@ from PIL import Image
 
 from decode_stream.cli import app
 from decode_stream.decoders import recipe
-from decode_stream.decoders.bundle import load_bundle, load_manifest
+from decode_stream.decoders.bundle import load_bundle
+from decode_stream.decoders.bundle_files import load_manifest
 from decode_stream.decoders.encoders.projection import Projection, ProjectionConfig
 from decode_stream.decoders.training.history import EpochReport
 from decode_stream.pictures.targets import objects_space

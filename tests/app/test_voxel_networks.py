@@ -28,7 +28,8 @@ from decode_stream.stream.types import Channel
 from decode_stream.stream.window_chain import WindowSpec
 from decode_stream.stream.windows import WindowSchedule
 from decode_stream.training import fit_whole_trial, network_size, whole_trial_models
-from decode_stream.training.models import check_network, fitter
+from decode_stream.training.model_checks import check_network
+from decode_stream.training.models import fitter
 from decode_stream.training.network_state import state_of
 from decode_stream.training.start import check_early, read_start, start_channels, start_for
 from decode_stream.training.train import train_bundle

@@ -5,7 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from decode_stream.config import Model, TrainConfig
-from decode_stream.decoders.bundle import is_bundle, load_bundle
+from decode_stream.decoders.bundle import load_bundle
+from decode_stream.decoders.bundle_files import is_bundle
 from decode_stream.decoders.chains import pick_channels
 from decode_stream.decoders.design import check_alike, design, redesign
 from decode_stream.decoders.fit_options import FitOptions, Start
@@ -14,7 +15,8 @@ from decode_stream.decoders.recipe import Gallery, Recipe
 from decode_stream.stream.errors import UsageError
 from decode_stream.stream.recording import Recording
 
-from .models import MODELS, check_network, check_prior_space, trial_spec
+from .model_checks import check_network, check_prior_space
+from .models import MODELS, trial_spec
 from .nsd_split import check_split
 
 __all__ = ["check_early", "read_start", "recipe_of_others", "start_channels", "start_for"]

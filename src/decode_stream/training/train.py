@@ -31,18 +31,8 @@ from decode_stream.decoders.recipe import Gallery, scaled
 from decode_stream.stream.recording import Recording
 
 from .exhaustion import exhaustion_told
-from .models import (
-    MODELS,
-    check_config,
-    check_network,
-    check_starts,
-    default_model,
-    fitter,
-    known_model,
-    prior_fitter,
-    prior_folds,
-    trial_spec,
-)
+from .model_checks import check_config, check_network, check_starts
+from .models import MODELS, default_model, fitter, known_model, prior_fitter, prior_folds, trial_spec
 from .progress import TrainingProgress
 from .start import check_early, read_start, recipe_of_others, start_channels, start_for
 from .training_set import open_training_set
