@@ -19,7 +19,9 @@ from .run import TrainingRun, out_of_memory_told, rate_schedule
 
 __all__ = ["BatchLoss", "train_prior"]
 
-_DIVERGED = "This is the training of --prior, whose learning rate is its own: give more recordings, or leave it out."
+_DIVERGED = (
+    "This is the training of --prior, whose learning rate is its own: give more recordings, or leave it out."
+)
 _OUT_OF_MEMORY = (
     "This is the training of --prior, which has batches of its own: take a machine with more memory or a --target of "
     "fewer numbers, or leave out --prior."
