@@ -88,7 +88,7 @@ def trials(dataset: Path, subject: int = 1, split: str = "training") -> Path:
 def nice(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the bundle of NICE for the first person."""
     out = tmp_path_factory.mktemp("nice") / "nice.bundle"
-    assert run("train", trials(dataset), *QUICK, "--model", "nice", "--epochs", 12, "--out", out) == 0
+    assert run("train", trials(dataset), *QUICK, "--model", "nice", "--epochs", 30, "--out", out) == 0
     return out
 
 
@@ -120,7 +120,7 @@ def test_pictures_that_were_never_trained_on_are_told_apart(
 def test_a_training_that_was_stopped_ends_in_the_same_bundle(
     dataset: Path, nice: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    order = ("train", trials(dataset), *QUICK, "--model", "nice", "--epochs", 12)
+    order = ("train", trials(dataset), *QUICK, "--model", "nice", "--epochs", 30)
     out = tmp_path / "nice.bundle"
     epochs: list[int] = []
 

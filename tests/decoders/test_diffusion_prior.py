@@ -249,6 +249,6 @@ def test_what_to_do_about_a_failed_training_of_a_prior_is_told(monkeypatch: pyte
     too_small = told(QUICK)
     assert "The memory of the GPU is too small for batches of 256" in too_small
     for message in (diverged, too_small):
-        assert "leave out --prior" in message
+        assert "of --prior" in message
         assert "--learning-rate" not in message
         assert "--batch-size" not in message
