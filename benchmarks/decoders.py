@@ -18,7 +18,7 @@ from tempfile import TemporaryFile
 import numpy as np
 
 from benchmarks.drawn import PROTOCOLS, Lab, simulated_person, zero_shot
-from benchmarks.fitted import encoded, numbered, simulated_gallery
+from benchmarks.fitted import beside_ideal, encoded, numbered, simulated_gallery
 from benchmarks.machine import machine
 from decode_stream.config import Model
 from decode_stream.decoders.calibration import fit_calibration
@@ -28,8 +28,6 @@ from decode_stream.decoders.evidence import Calibration
 from decode_stream.decoders.fit_options import FitOptions, Validation
 from decode_stream.decoders.ideal.ideal_observer import Sufficient, log_likelihood
 from decode_stream.decoders.recipe import Gallery, Recipe, Trained
-from decode_stream.decoders.scoring.fraction_of_ideal import fraction_of_ideal
-from decode_stream.decoders.scoring.intervals import picture_interval
 from decode_stream.decoders.scoring.scores import hits
 from decode_stream.replay_data.simulation.forward import ForwardModel
 from decode_stream.replay_data.simulation.schedules import PictureSet
@@ -181,16 +179,8 @@ def _measure(
         pooled = drawn.seen.pooled(group)
         ideal = log_likelihood(pooled, expected, drawn.forward.specific.astype(np.float64))[:n_groups]
         top1, best = hits(said, truth), hits(ideal, truth)
-        fraction = fraction_of_ideal(top1, best, 1 / len(gallery.names), n_training, pictures=truth)
-        low, high, _ = picture_interval(top1, truth)
-        row[f"of {n_together}"] = {
-            "n": len(truth),
-            "top1": round(float(top1.mean()), 4),
-            "interval": [round(float(low), 4), round(float(high), 4)],
-            "top5": round(float(hits(said, truth, 5).mean()), 4),
-            "ideal": round(fraction.ideal, 4),
-            "fraction": [round(v, 3) for v in (fraction.value, fraction.low, fraction.high)],
-            "caveats": fraction.caveats,
+        row[f"of {n_together}"] = beside_ideal(top1, best, truth, n_entries, n_training) | {
+            "top5": round(float(hits(said, truth, 5).mean()), 4)
         }
     return row
 

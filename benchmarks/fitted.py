@@ -9,9 +9,11 @@ import onnx
 from decode_stream.decoders.manifest import EmbeddingSpace
 from decode_stream.decoders.onnx_model import load_model
 from decode_stream.decoders.recipe import Gallery, Trained
+from decode_stream.decoders.scoring.fraction_of_ideal import fraction_of_ideal
+from decode_stream.decoders.scoring.intervals import picture_interval
 from decode_stream.stream.types import FloatArray, IntArray
 
-__all__ = ["encoded", "numbered", "simulated_gallery"]
+__all__ = ["beside_ideal", "encoded", "numbered", "simulated_gallery"]
 
 _TIMED = 200
 
@@ -42,6 +44,32 @@ def numbered(shown: IntArray, places: IntArray) -> tuple[IntArray, IntArray]:
     """
     which = np.flatnonzero(np.isin(shown, places))
     return which, np.searchsorted(places, shown[which]).astype(np.int64)
+
+
+def beside_ideal(
+    right: FloatArray, ideal: FloatArray, truth: IntArray, k: int, n_training: int
+) -> dict[str, object]:
+    """Return accuracy among k pictures with its interval over pictures, and the fraction of the ideal observer's.
+
+    Parameters
+    ----------
+    right, ideal : array of shape (n,)
+        Whether each trial was right, of the decoder and of the ideal observer.
+    truth : array of shape (n,), int64
+        What each showed.
+    n_training : int
+        Trials that the decoder was trained on.
+    """
+    fraction = fraction_of_ideal(right, ideal, 1 / k, n_training, pictures=truth)
+    low, high, _ = picture_interval(right, truth)
+    return {
+        "n": len(truth),
+        "top1": round(float(right.mean()), 4),
+        "interval": [round(float(low), 4), round(float(high), 4)],
+        "ideal": round(fraction.ideal, 4),
+        "fraction": [round(v, 3) for v in (fraction.value, fraction.low, fraction.high)],
+        "caveats": fraction.caveats,
+    }
 
 
 def encoded(trained: Trained, sample: npt.NDArray[np.float32]) -> tuple[int, float]:

@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.fitted import encoded, numbered, simulated_gallery
+from benchmarks.fitted import beside_ideal, encoded, numbered, simulated_gallery
 from benchmarks.machine import machine
 from benchmarks.simulated_fmri import model as true_model
 from benchmarks.simulated_fmri import simulated
@@ -35,9 +35,7 @@ from decode_stream.decoders.fit_options import FitOptions, Validation
 from decode_stream.decoders.ideal.ideal_observer import Sufficient, log_likelihood
 from decode_stream.decoders.ideal.ideal_observer_fmri import betas_observer
 from decode_stream.decoders.recipe import Gallery, Recipe, Trained
-from decode_stream.decoders.scoring.fraction_of_ideal import fraction_of_ideal
 from decode_stream.decoders.scoring.identification import k_way
-from decode_stream.decoders.scoring.intervals import picture_interval
 from decode_stream.replay_data.nsd.facts import TRIAL_S
 from decode_stream.replay_data.simulation.simulate_nsd import SimulatedNsd
 from decode_stream.stream.types import IntArray
@@ -192,9 +190,10 @@ def _measure(asked: argparse.Namespace, name: Model) -> dict[str, object]:
     trials = _trials(drawn, *numbered(drawn.shown, drawn.test))
     fits = calibration.log_evidence(similarities(trained, trials, gallery, known=True))
     n_parameters, window_ms = encoded(trained, np.array(trials.windows[:4]))
+    n_training = int(np.count_nonzero(~np.isin(drawn.shown, drawn.test))) - len(out.labels)
     row: dict[str, object] = {
         "model": name,
-        "training_trials": int(np.count_nonzero(~np.isin(drawn.shown, drawn.test))) - len(out.labels),
+        "training_trials": n_training,
         "training_cpu_s": round(took_s, 1),
         "peak_memory_gb": round(memory.peak_gb, 2),
         "parameters": n_parameters,
@@ -210,16 +209,7 @@ def _measure(asked: argparse.Namespace, name: Model) -> dict[str, object]:
         n_entries = len(drawn.test)
         for k in sorted({n_entries, min(_AMONG, n_entries)}):
             mine, its = k_way(said, truth, k), k_way(bound, truth, k)
-            low, high, _ = picture_interval(mine, truth)
-            fraction = fraction_of_ideal(mine, its, 1 / k, len(trials.labels), pictures=truth)
-            row[f"{case}, {k}-way"] = {
-                "n": len(truth),
-                "top1": round(float(mine.mean()), 4),
-                "interval": [round(float(low), 4), round(float(high), 4)],
-                "ideal": round(fraction.ideal, 4),
-                "fraction": [round(v, 3) for v in (fraction.value, fraction.low, fraction.high)],
-                "caveats": fraction.caveats,
-            }
+            row[f"{case}, {k}-way"] = beside_ideal(mine, its, truth, k, n_training)
     return row
 
 
