@@ -55,8 +55,10 @@ ROOMS = {
         "things_eeg": {"formats"},
         "things_meg": {"formats"},
         "nsd": {"formats"},
+        "scanner": {"formats"},
         "simulation": {"formats", "nsd", "things_eeg"},
     },
+    "stream": {"fmri": set(), "scanner": set()},
 }
 HEAVY = {"torch", "PySide6", "pyqtgraph", "mne", "onnxruntime", "onnx"}
 MODULES = sorted(

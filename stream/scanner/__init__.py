@@ -1,0 +1,1 @@
+"""Volumes from a scanner: files of a watched folder, put in the order in which they were measured."""
