@@ -8,6 +8,8 @@ import numpy.typing as npt
 
 from decode_stream.stream.types import Event
 
+from .scan import ScanView, TrialLine, TwoWay
+
 __all__ = [
     "STATES",
     "Accuracy",
@@ -15,9 +17,12 @@ __all__ = [
     "PastTrial",
     "Progress",
     "Puller",
+    "ScanView",
     "SignalView",
     "Snapshot",
     "Stimulus",
+    "TrialLine",
+    "TwoWay",
     "WhatIfAnswer",
     "WhatIfQuestion",
 ]
@@ -267,6 +272,8 @@ class Snapshot:
         The last trials that can be asked of, oldest first.
     what_if : WhatIfAnswer or None
         To the last question that was answered.
+    scan : ScanView or None
+        The run of fMRI; None of other signals, and before the first volume.
     """
 
     state: str
@@ -291,6 +298,7 @@ class Snapshot:
     regions: tuple[str, ...] = ()
     past: tuple[PastTrial, ...] = ()
     what_if: WhatIfAnswer | None = None
+    scan: ScanView | None = None
 
 
 class Puller(Protocol):
