@@ -22,6 +22,7 @@ from .epochs import overlap, play_into, stream_info
 from .evidence import Evidence
 from .runtime import UNKNOWN_LATENCY, Encoder
 from .scoring.scores import Scores, TrialScore, hits
+from .trial_news import TrialNews
 
 __all__ = ["BatchTimes", "Belief", "Decoder", "Keep", "decode_recording"]
 
@@ -109,6 +110,8 @@ class Decoder:
     novelty : float or None
         How far the newest trial-locked window lies from those of the training, from 0 to 1; None before the first, or
         where the bundle does not tell.
+    news : list of TrialNews
+        What the last step said of trials, in the order in which it came to say so.
     """
 
     def __init__(
@@ -135,6 +138,7 @@ class Decoder:
         self.withheld = self.repeated = 0
         self.batch: BatchTimes | None = None
         self.novelty: float | None = None
+        self.news = list[TrialNews]()
         self._clock = clock
         self._score_until = score_until
         self._keep = keep
@@ -157,6 +161,7 @@ class Decoder:
         bool
             Whether any window was decoded.
         """
+        self.news = []
         locked = self.cutter.locked(supersede=self._supersede)
         free = self.cutter.free() if free_running else []
         sound = [window for window in (*locked, *free) if window.data is not None]
@@ -227,16 +232,22 @@ class Decoder:
         if window.reason == "superseded":
             self.windows["superseded"] += 1
             return
+        last = k + 1 == self.manifest.n_latencies
         if said is None:
             self.windows["withheld"] += 1
             self._broken.add(trial.number)
+            self.news.append(TrialNews(trial, "withheld", None, window.reason))
         else:
             self.windows["decoded"] += 1
             embedding, similarities = said
             self._evidence.add(trial.number, k, similarities, embedding)
             end_s = (window.stop - trial.onset) / float(self.cutter.schedule.sfreq_hz)
             self.trial_belief = Belief(self._evidence.belief(trial.number), window.stop, trial, end_s)
-        if k + 1 == self.manifest.n_latencies:
+            if trial.number not in self._broken:
+                self.news.append(
+                    TrialNews(trial, "decided" if last else "rising", self.trial_belief.probability)
+                )
+        if last:
             if said is not None:
                 self.decided_belief = self.trial_belief
             self._score(trial)

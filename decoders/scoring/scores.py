@@ -213,6 +213,14 @@ class Scores:
         above = np.array([trial.above for trial in self.trials])
         return _share(above, np.array([trial.ties for trial in self.trials]), top)
 
+    def two_way(self) -> npt.NDArray[np.float64]:
+        """Return of each trial the share of the other entries that the true one beats, shape (n_trials,).
+
+        Two-way identification, in log-evidence; ties count half, chance is 0.5. NaN of a gallery of one.
+        """
+        beaten = np.array([t.above + (t.ties - 1) / 2 for t in self.trials])
+        return 1 - beaten / (self.n_entries - 1) if self.n_entries > 1 else np.full(self.n, nan)
+
     def design_effect(self, hits: FloatArray) -> float:
         """Return how many times more trials are needed than if they were independent, at least 1.
 
@@ -220,13 +228,14 @@ class Scores:
         overlap, of the cluster-robust one over pictures where these are shown again, and the larger one where both.
         Dividing n by it gives an interval as wide as that, but never narrower than that of independent trials.
         """
-        widths = [np.subtract(*interval[::-1]) for interval in self._wider(hits)]
+        widths = [np.subtract(*interval[::-1]) for interval in self.wider_intervals(hits)]
         if not widths:
             return 1.0
         low, high = wilson(float(hits.sum()), self.n)
         return max(1.0, float(max(widths) / (high - low)) ** 2)
 
-    def _wider(self, hits: FloatArray) -> list[tuple[float, float]]:
+    def wider_intervals(self, hits: FloatArray) -> list[tuple[float, float]]:
+        """Return the 95 % intervals of the mean of `hits` that know why trials are not independent, if they are not."""
         intervals = []
         if self.overlapping and self.n >= 2 * SHORTEST_BLOCK:
             intervals.append(block_bootstrap(hits, np.array([trial.run for trial in self.trials])))
