@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 __all__ = [
     "DECODED_TYPES",
+    "MOTION",
     "REFERENCE_TYPES",
     "Channel",
     "Chunk",
@@ -32,6 +33,9 @@ DECODED_TYPES: dict[str, tuple[str, ...]] = {"eeg": ("eeg",), "meg": ("mag", "gr
 #: By modality, the types that a recording or a stream keeps beside these, for noise cancellation: they pick up the
 #: room and not the head, so nothing is decoded from them.
 REFERENCE_TYPES: dict[str, tuple[str, ...]] = {"eeg": (), "meg": ("ref_meg",), "fmri": ()}
+#: Channels that tell where the head is in each volume, of type ``misc``, by fMRIPrep's names: translations in
+#: millimetres, rotations in radians.
+MOTION = ("trans_x", "trans_y", "trans_z", "rot_x", "rot_y", "rot_z")
 
 
 @dataclass(frozen=True, slots=True)

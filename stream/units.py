@@ -13,7 +13,7 @@ class Unit(NamedTuple):
     exponent : int
         Power of ten by which it stands above its SI unit.
     si : str
-        Its SI unit: ``V``, ``T`` or ``T/m``; ``%`` stands for itself.
+        Its SI unit: ``V``, ``T``, ``T/m`` or ``m``; ``%`` and ``rad`` stand for themselves.
     word : str
         Its name in the singular.
     """
@@ -35,10 +35,13 @@ UNITS = {
     "T/m": Unit(0, "T/m", "tesla/meter"),
     "fT/cm": Unit(-13, "T/m", "femtotesla/centimeter"),
     "%": Unit(0, "%", "percent"),  # signal change of a voxel
+    "m": Unit(0, "m", "meter"),
+    "mm": Unit(-3, "m", "millimeter"),  # of a head that moves
+    "rad": Unit(0, "rad", "radian"),
 }
 
 #: By SI unit, the one in which numbers are of the order of 1 to 1000, which float32 and people like best.
-_HANDY = {"V": "uV", "T": "fT", "T/m": "fT/cm", "%": "%"}
+_HANDY = {"V": "uV", "T": "fT", "T/m": "fT/cm", "%": "%", "m": "mm", "rad": "rad"}
 
 _BY_WORD = {unit.word: symbol for symbol, unit in UNITS.items()} | {"uv": "uV"}
 _BY_EXPONENT = {(unit.exponent, unit.si): symbol for symbol, unit in UNITS.items()}

@@ -1,4 +1,4 @@
-"""Read functional images in NIfTI files, with the stimuli of an ``events.tsv`` beside them."""
+"""Read functional images in NIfTI files, with stimuli and motion estimates from the tables beside them."""
 
 import json
 import re
@@ -12,8 +12,17 @@ from decode_stream.stream.errors import RecordingError
 from decode_stream.stream.types import FloatArray
 
 from .events_tables import find_events, read_volume_events
+from .motion_tables import MOTION_CHANNELS, WithMotion, find_motion, read_motion
 from .nifti_volumes import NiftiImage, NiftiVoxels, open_nifti, read_volume
-from .voxels import VoxelRecording, check_grid, is_a_path, read_mask, refuse_options, select_voxels
+from .voxels import (
+    VoxelRecording,
+    VoxelSource,
+    check_grid,
+    is_a_path,
+    read_mask,
+    refuse_options,
+    select_voxels,
+)
 
 __all__ = ["inspect", "read", "recognise"]
 
@@ -31,13 +40,14 @@ def read(path: Path, options: ReadOptions) -> VoxelRecording:
     """Open a NIfTI file of four axes as a recording of volumes.
 
     Its channels are the voxels of the mask, in C order over (x, y, z); without a mask, those that the first volume
-    shows above zero, so that nothing is told by volumes that have not been recorded yet.
+    shows above zero, so that nothing is told by volumes that have not been recorded yet. Where motion estimates lie
+    beside it (`find_motion`), six channels of them follow.
 
     Raises
     ------
     RecordingError
         If the file is damaged, cut off, of one volume or without a repetition time, the mask lies on another grid, or
-        the events cannot be read.
+        the tables beside it cannot be read.
     """
     refuse_options(str(path), unit=options.unit)
     image = open_nifti(path)
@@ -65,8 +75,13 @@ def read(path: Path, options: ReadOptions) -> VoxelRecording:
     markers = events.stimuli.markers()
     if events.stimuli.id is None:
         markers = tuple(zip(events.stimuli.onset.tolist(), events.labels, strict=True))
+    source: VoxelSource = NiftiVoxels(image, voxels)
+    if (motion := find_motion(path)) is not None:
+        source = WithMotion(source, read_motion(motion, image.n_volumes))
+        channels = (*channels, *MOTION_CHANNELS)
+        notes.append(f"Motion estimates are those of {motion.name}: six channels after the voxels.")
     return VoxelRecording(
-        source=NiftiVoxels(image, voxels),
+        source=source,
         name=path.name,
         channels=channels,
         sfreq_hz=1 / tr_s,

@@ -49,8 +49,8 @@ class VoxelRecording:
     ----------
     source : VoxelSource
         Where the volumes come from.
-    voxels : array of shape (n_channels, 3), int64
-        Indices (x, y, z) of the channels' voxels, from 0.
+    voxels : array of shape (n_voxels, 3), int64
+        Indices (x, y, z), from 0, of the channels that are voxels; others, such as motion estimates, come behind them.
     grid : tuple of int
         Voxels of the whole volume along x, y and z.
     affine_mm : array of shape (4, 4), float64, or None
