@@ -43,7 +43,7 @@ class Intake:
 
     Attributes
     ----------
-    n_gaps : int
+    gaps : list of Gap
         Breaks of the stream so far.
     newest_stamp_s : float or None
         LSL time of the newest sample; None before the first.
@@ -56,7 +56,7 @@ class Intake:
     def __init__(
         self, config: SessionConfig, source: Source, status: Status, startup: Startup, stop: threading.Event
     ) -> None:
-        self.n_gaps = 0
+        self.gaps = list[Gap]()
         self.newest_stamp_s: float | None = None
         self.arrivals = Arrivals()
         self.done = False
@@ -112,7 +112,7 @@ class Intake:
         return self.done or self._source.at_end
 
     def _tell_gaps(self, gaps: list[Gap]) -> None:
-        self.n_gaps += len(gaps)
+        self.gaps += gaps
         for gap in gaps:
             length = duration_text(gap.n_lost / self._source.info.sfreq_hz)
             texts = {

@@ -6,11 +6,15 @@ from collections import deque
 from collections.abc import Callable
 from itertools import pairwise
 
+import numpy as np
+import numpy.typing as npt
+
 from decode_stream.config import SessionConfig, parse_events
 from decode_stream.decoders.bundle import Bundle
 from decode_stream.decoders.decoder import Decoder
 from decode_stream.decoders.runtime import Encoder
 from decode_stream.gui.snapshot import SignalView, Snapshot, WhatIfQuestion
+from decode_stream.stream.cutter import CutWindow
 from decode_stream.stream.filters import ChainSpec
 from decode_stream.stream.lsl import lsl_now
 from decode_stream.stream.types import Event, StreamInfo, Trial
@@ -18,6 +22,7 @@ from decode_stream.stream.types import Event, StreamInfo, Trial
 from .intake import PULL_S, Intake
 from .picture import AccuracyTrace, best_matches, chain_notes, progress, shown_now, signal_view, trial_name
 from .pipeline import Pipeline, build_pipeline
+from .scan_view import ScanWatch
 from .source import Source
 from .status import Status
 from .timing import StageTimes, Startup
@@ -70,6 +75,7 @@ class Session:
         self._what_if = (
             LiveWhatIf(bundle, self.encoder) if bundle and self.encoder and bundle.regions else None
         )
+        self._scan = ScanWatch(bundle) if config.modality == "fmri" else None
         # Names that the gallery lacks are told before a stream is looked for.
         self._stimuli = bundle.manifest.stimuli(parse_events(config.events)) if bundle else {}
         self._source = source
@@ -157,7 +163,7 @@ class Session:
     @property
     def n_gaps(self) -> int:
         """Breaks of the stream so far."""
-        return self._intake.n_gaps
+        return len(self._intake.gaps)
 
     def _tell_news(self) -> None:
         with self._news:
@@ -189,11 +195,18 @@ class Session:
 
     def _build(self, info: StreamInfo) -> Pipeline:
         chain = self.bundle.manifest.chain if self.bundle else self._watch_chain(info)
-        keep = self._what_if.keep if self._what_if else None
-        pipeline = build_pipeline(info, chain, self.config, self.bundle, self.encoder, self._stimuli, keep)
+        pipeline = build_pipeline(
+            info, chain, self.config, self.bundle, self.encoder, self._stimuli, self._keep
+        )
         if pipeline.decoder is not None:
             pipeline.decoder.scores.caveat = self._caveat
         return pipeline
+
+    def _keep(self, window: CutWindow, embedding: npt.NDArray[np.float32]) -> None:
+        """Hand a window that was decoded to those who look at windows."""
+        for watcher in (self._what_if, self._scan):
+            if watcher is not None:
+                watcher.keep(window, embedding)
 
     # Markers and decisions
 
@@ -223,14 +236,18 @@ class Session:
         ingest, cutter, decoder = pipeline.ingest, pipeline.cutter, pipeline.decoder
         trials = cutter.trials
         before = trials.missed, trials.refused, len(trials.unknown_labels), decoder.repeated if decoder else 0
-        for trial in trials.place(ingest.onset, ingest.ring.stop):
+        placed = trials.place(ingest.onset, ingest.ring.stop)
+        for trial in placed:
             self._onsets_shown.append((trial.onset, trial_name(trial, self.bundle)))
             if self._newest_trial is None or trial.onset >= self._newest_trial.onset:
                 self._newest_trial = trial
+        decoded = decoder is not None and decoder.step()
+        if self._scan is not None:
+            self._scan.step(pipeline, placed)
         if decoder is None:
             cutter.free()
             return
-        if decoder.step():
+        if decoded:
             self._time(decoder)
             if decoder.decided_belief is not None:
                 self.startup.reach("first_trial_decoded")
@@ -266,6 +283,8 @@ class Session:
         for name, (begin_s, end_s) in zip(names, pairwise(times), strict=True):
             self.stages[name].add(end_s - begin_s)
         self.stages["total"].add(batch.believed_s - stamp_s)
+        if self._scan is not None:
+            self._scan.took(batch.believed_s - arrived_s)
 
     # What views pull
 
@@ -316,4 +335,5 @@ class Session:
             regions=self._what_if.regions if self._what_if else (),
             past=self._what_if.past if self._what_if else (),
             what_if=self._what_if.answer if self._what_if else None,
+            scan=self._scan.view(self.pipeline, self._intake.gaps) if self._scan and self.pipeline else None,
         )

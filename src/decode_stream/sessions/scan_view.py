@@ -1,0 +1,159 @@
+"""What views show of a run of fMRI, gathered while it is decoded."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from math import ceil
+
+import numpy as np
+import numpy.typing as npt
+
+from decode_stream.decoders.bundle import Bundle
+from decode_stream.decoders.decoder import Decoder
+from decode_stream.decoders.regions import Regions
+from decode_stream.decoders.scoring.two_way import running_two_way, two_way_effect
+from decode_stream.gui.scan import ScanView, TwoWay
+from decode_stream.stream.cutter import CutWindow
+from decode_stream.stream.filters import ChainSpec
+from decode_stream.stream.types import Gap, StreamInfo, Trial
+
+from .picture import trial_name
+from .pipeline import Pipeline
+from .timing import StageTimes
+from .trial_track import TrialTrack
+
+__all__ = ["RegionMeans", "ScanWatch", "TwoWayTrace", "planned_volumes"]
+
+_MAX_POINTS = 300
+
+
+def planned_volumes(info: StreamInfo, n_volumes: int) -> int:
+    """Return how many volumes the run has that is going on, 0 where nothing tells; a loop ends with each turn."""
+    if info.loop_samples:
+        return info.loop_samples * max(1, ceil(n_volumes / info.loop_samples))
+    return info.n_samples or 0
+
+
+class TwoWayTrace:
+    """Two-way identification as it developed, worked out anew only when a trial was added."""
+
+    def __init__(self) -> None:
+        self._trace = TwoWay()
+        self._effect = (0, 1.0)
+
+    def of(self, decoder: Decoder | None) -> TwoWay:
+        """Return the trace of all trials scored so far; empty where the gallery is of one."""
+        if decoder is None or decoder.scores.n_entries < 2 or decoder.scores.n == self._trace.n:
+            return self._trace
+        # The decoding thread goes on adding trials meanwhile.
+        scores = replace(decoder.scores, trials=list(decoder.scores.trials))
+        n, effect = self._effect
+        if scores.n >= 1.05 * n:
+            effect = two_way_effect(scores)
+            self._effect = (scores.n, effect)
+        at = np.unique(np.linspace(1, scores.n, min(scores.n, _MAX_POINTS)).round().astype(np.int64))
+        running = running_two_way(scores, at, effect)
+        self._trace = TwoWay(
+            scores.n, running.mean, running.trials, running.low, running.high, running.interval
+        )
+        return self._trace
+
+
+class RegionMeans:
+    """The mean over each region of what was decoded last.
+
+    Parameters
+    ----------
+    regions : Regions
+        Of the chain's voxels.
+    chain : ChainSpec
+        Its silent voxels count in no region.
+    """
+
+    def __init__(self, regions: Regions, chain: ChainSpec) -> None:
+        silent = set(chain.silent)
+        alive = np.array([name not in silent for name in chain.channels])
+        masks = {name: np.flatnonzero(mask & alive) for name, mask in regions.named().items()}
+        self._places = {name: places for name, places in masks.items() if len(places)}
+
+    def of(self, window: npt.NDArray[np.float32]) -> tuple[tuple[str, float], ...]:
+        """Return name and mean of each region; `window` is of shape (n_voxels, n_times)."""
+        mean = window.mean(axis=1)
+        return tuple((name, float(mean[places].mean())) for name, places in self._places.items())
+
+
+class ScanWatch:
+    """Gathers in the decoding thread what a `ScanView` shows; any thread may ask for one.
+
+    Parameters
+    ----------
+    bundle : Bundle or None
+        The decoder; None in a session that only watches.
+    """
+
+    def __init__(self, bundle: Bundle | None) -> None:
+        self._bundle = bundle
+        self._track: TrialTrack | None = None
+        self._two_way = TwoWayTrace()
+        self._volume_ms = StageTimes()
+        self._last_ms = 0.0
+        self._means = _region_means(bundle)
+        self._regions: tuple[tuple[tuple[str, float], ...], str] = ((), "")
+
+    def keep(self, window: CutWindow, embedding: npt.NDArray[np.float32]) -> None:
+        """Look at a window that was decoded: the last of a trial tells of the regions."""
+        place = window.locked
+        if self._means is None or self._bundle is None or place is None or window.data is None:
+            return
+        if place.k + 1 == self._bundle.manifest.n_latencies:
+            told = f"trial {place.trial.number + 1}, {trial_name(place.trial, self._bundle)}"
+            self._regions = (self._means.of(window.data), told)
+
+    def step(self, pipeline: Pipeline, seen: Iterable[Trial]) -> None:
+        """Take the trials whose onset has come, and what the decoder's last step said."""
+        track = self._track_of(pipeline)
+        for trial in seen:
+            track.see(trial, trial_name(trial, self._bundle))
+        if pipeline.decoder is not None:
+            track.hear(pipeline.decoder.news)
+        still_open = [trial.number for trial in pipeline.cutter.trials.open]
+        track.settle(pipeline.ingest.ring.stop, still_open)
+
+    def took(self, duration_s: float) -> None:
+        """Note how long a volume took from when it was in hand to its belief."""
+        self._volume_ms.add(duration_s)
+        self._last_ms = 1e3 * duration_s
+
+    def view(self, pipeline: Pipeline, gaps: Sequence[Gap]) -> ScanView | None:
+        """Return the run as it stands; None before the first volume."""
+        info, n_volumes = pipeline.ingest.info, pipeline.ingest.next_sample
+        if not n_volumes:
+            return None
+        times = self._volume_ms.recent_ms()
+        regions, regions_of = self._regions
+        return ScanView(
+            n_volumes=n_volumes,
+            planned_volumes=planned_volumes(info, n_volumes),
+            tr_s=1 / info.sfreq_hz,
+            now_s=n_volumes / info.sfreq_hz,
+            trials=self._track.lines if self._track else (),
+            two_way=self._two_way.of(pipeline.decoder),
+            compared=self._track.compared if self._track else (),
+            lost=tuple(at for gap in gaps for at in range(gap.start, gap.stop)),
+            volume_ms=(self._last_ms, times[1]) if times else None,
+            regions=regions,
+            regions_of=regions_of,
+        )
+
+    def _track_of(self, pipeline: Pipeline) -> TrialTrack:
+        if self._track is None:
+            schedule = pipeline.cutter.schedule
+            gallery = self._bundle.manifest.gallery if self._bundle else ()
+            self._track = TrialTrack(gallery, float(schedule.sfreq_hz), schedule.start(0))
+        return self._track
+
+
+def _region_means(bundle: Bundle | None) -> RegionMeans | None:
+    """Return what tells of the bundle's regions, or None where it knows none, or its voxels are not scaled to z."""
+    if bundle is None or bundle.regions is None or bundle.manifest.chain.scale is None:
+        return None
+    return RegionMeans(bundle.regions, bundle.manifest.chain)

@@ -1,0 +1,123 @@
+"""Follows the trials of a run of volumes: seen, rising, decided, and what becomes of them since."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from decode_stream.decoders.trial_news import TrialNews
+from decode_stream.gui.scan import TrialLine
+from decode_stream.stream.types import Trial
+
+__all__ = ["N_TRIALS", "TrialTrack"]
+
+#: Trials that are kept for views, the newest of them; a run of NSD has 62.
+N_TRIALS = 80
+
+#: Why a trial is withheld, by the words of `stream.flags` and of the cutter.
+_REASONS = {
+    "gap": "volumes of its response are lost",
+    "settling": "the mean that is taken off had not settled",
+    "overwritten": "its volumes were no longer held",
+    "artefact": "its response is larger than what the decoder takes for signal",
+    "non_finite": "volumes of its response hold values that are not numbers",
+}
+_LATE = "its marker came when its volumes were no longer held"
+_NOT_IN_GALLERY = "not in the gallery"
+
+
+class TrialTrack:
+    """Where each trial of a run stands. Belongs to the decoding thread; others may read `lines` and `compared`.
+
+    Parameters
+    ----------
+    gallery : tuple of str
+        Names of its entries; empty in a session that only watches.
+    sfreq_hz : float
+        The decoder's rate.
+    rises_after : int
+        Volumes from the onset to the first that holds some of the response.
+
+    Attributes
+    ----------
+    lines : tuple of TrialLine
+        The last 80 trials, newest onset last. Replaced, never changed.
+    """
+
+    def __init__(self, gallery: tuple[str, ...], sfreq_hz: float, rises_after: int) -> None:
+        self.lines: tuple[TrialLine, ...] = ()
+        self._gallery = gallery
+        self._sfreq_hz = sfreq_hz
+        self._rises_after = rises_after
+        self._kept: dict[int, TrialLine] = {}
+        self._pending: dict[int, Trial] = {}
+        #: By trial, whether it was right as it was decided, and as it stands since.
+        self._decided: dict[int, bool] = {}
+        self._since: dict[int, bool] = {}
+        self._n_final = 0
+
+    @property
+    def compared(self) -> tuple[tuple[str, float, int], ...]:
+        """Accuracy of the trials that were refined, as they were decided and as they stand since; see `ScanView`."""
+        since = dict(self._since)
+        n = len(since)
+        if not n:
+            return ()
+        before = sum(self._decided[trial] for trial in since) / n
+        state = "final" if self._n_final == n else "refined"
+        return (("decided", before, n), (state, sum(since.values()) / n, n))
+
+    def see(self, trial: Trial, name: str) -> None:
+        """Take a trial whose onset has come."""
+        line = TrialLine(trial.number, name, trial.onset / self._sfreq_hz, "seen")
+        if self._gallery and trial.stimulus < 0:
+            line = replace(line, state="withheld", reason=_NOT_IN_GALLERY)
+        elif self._gallery:
+            self._pending[trial.number] = trial
+        self._kept[trial.number] = line
+
+    def hear(self, news: Iterable[TrialNews]) -> None:
+        """Take what the decoder says of trials."""
+        for one in news:
+            line = self._kept.get(one.trial.number)
+            if line is not None and line.state != "withheld":
+                self._kept[one.trial.number] = self._told(line, one)
+
+    def settle(self, stop: int, open_trials: Iterable[int]) -> None:
+        """Bring the trials up to the newest volume, for views to read.
+
+        Parameters
+        ----------
+        stop : int
+            Volume behind the newest, at the decoder's rate.
+        open_trials : iterable of int
+            Numbers of those that can still be decided.
+        """
+        still_open = set(open_trials)
+        for number, trial in list(self._pending.items()):
+            line = self._kept[number]
+            if number not in still_open:
+                del self._pending[number]
+                self._kept[number] = replace(line, state="withheld", reason=_LATE)
+            elif line.state == "seen" and stop > trial.onset + self._rises_after:
+                self._kept[number] = replace(line, state="rising")
+        lines = sorted(self._kept.values(), key=lambda line: line.onset_s)
+        for line in lines[:-N_TRIALS]:
+            del self._kept[line.number]
+            self._pending.pop(line.number, None)
+        if (newest := tuple(lines[-N_TRIALS:])) != self.lines:
+            self.lines = newest
+
+    def _told(self, line: TrialLine, news: TrialNews) -> TrialLine:
+        number = line.number
+        if news.state != "rising":
+            self._pending.pop(number, None)
+        if news.state == "withheld" or news.probability is None:
+            return replace(line, state="withheld", reason=_REASONS.get(news.reason, news.reason))
+        best = int(news.probability.argmax())
+        right = best == news.trial.stimulus
+        if news.state == "decided":
+            self._decided[number] = right
+        elif news.state in ("refined", "final") and number in self._decided:
+            self._since[number] = right
+            self._n_final += news.state == "final" and line.state != "final"
+        name, probability = self._gallery[best], float(news.probability[best])
+        return replace(line, state=news.state, probability=probability, best=name, right=right)
