@@ -24,7 +24,7 @@ from .voxels import (
     select_voxels,
 )
 
-__all__ = ["inspect", "read", "recognise"]
+__all__ = ["inspect", "read", "recognise", "repetition_time_s"]
 
 _ENDINGS = (".nii", ".nii.gz")
 #: No scanner takes a minute for a volume: what is longer was written in milliseconds.
@@ -56,7 +56,7 @@ def read(path: Path, options: ReadOptions) -> VoxelRecording:
             f"{path} holds one volume of shape {image.shape}, not a recording. If it is a mask, give it as that."
         )
     notes: list[str] = []
-    tr_s = _repetition_time_s(image, notes)
+    tr_s = repetition_time_s(image, notes)
     first = read_volume(image)
     mask = _mask(image, first, options.mask, notes)
     voxels, channels = select_voxels(mask, image.affine_mm, "", str(path), options)
@@ -140,8 +140,21 @@ def _mask(image: NiftiImage, first: FloatArray, asked: str | None, notes: list[s
     return values > 0
 
 
-def _repetition_time_s(image: NiftiImage, notes: list[str]) -> float:
-    """Return the repetition time, from the BIDS text beside the images if there is one, else from their header."""
+def repetition_time_s(image: NiftiImage, notes: list[str]) -> float:
+    """Return the repetition time in seconds, from the BIDS text beside the images if there is one, else their header.
+
+    Parameters
+    ----------
+    image : NiftiImage
+        With an axis of time.
+    notes : list of str
+        Is added to.
+
+    Raises
+    ------
+    RecordingError
+        If neither tells it, or the text cannot be read.
+    """
     header_s = image.tr_s
     if header_s > _LONGEST_TR_S:
         notes.append(f"The header's repetition time, {header_s:g} s, was taken as milliseconds.")

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from decode_stream.stream.errors import RecordingError
 from decode_stream.stream.types import FloatArray, IntArray
 
-__all__ = ["NiftiImage", "NiftiVoxels", "no_room", "open_nifti", "read_volume", "reading"]
+__all__ = ["NiftiImage", "NiftiVoxels", "no_room", "open_nifti", "read_volume", "reading", "stored_volumes"]
 
 _SECONDS = {"sec": 1.0, "msec": 1e-3, "usec": 1e-6}
 _MILLIMETRES = {"meter": 1e3, "mm": 1.0, "micron": 1e-3}
@@ -131,6 +131,21 @@ def read_volume(image: NiftiImage, which: int = 0) -> FloatArray:
         values = np.frombuffer(_exactly(file, image.volume_bytes, image.path), image.dtype)
     scaled: FloatArray = values.astype(np.float64) * image.slope + image.inter
     return scaled.reshape(image.shape, order="F")
+
+
+def stored_volumes(image: NiftiImage, first: int = 0) -> Iterator[npt.NDArray[Any]]:
+    """Yield the volumes from `first` on as they are stored, shape (x, y, z), one held at a time.
+
+    Raises
+    ------
+    RecordingError
+        If the file is cut off there.
+    """
+    with reading(image.path), _open(image.path) as file:
+        _skip(file, image.offset + first * image.volume_bytes)
+        for _ in range(first, image.n_volumes or 1):
+            values = np.frombuffer(_exactly(file, image.volume_bytes, image.path), image.dtype)
+            yield values.reshape(image.shape, order="F")
 
 
 class NiftiVoxels:
