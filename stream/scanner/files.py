@@ -55,7 +55,7 @@ def read_volumes(path: Path) -> list[Volume]:
     Returns
     -------
     list of Volume
-        Numbered as the scanner has them, from 0 on; `arrived_s` is nan, and so is `tr_s` where the file does not say it.
+        Numbered as the scanner has them, from 0 on; `arrived_s` is nan, and so is `tr_s` if the file does not say it.
 
     Raises
     ------

@@ -2,33 +2,79 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import UsageError
+from .new_files import NewFiles, Tell
+from .run_fit import misfit
+from .run_order import GRACE, RunOrder
+from .scans import Content, Scan, Series, Unreadable
+from .stacks import SliceStacks
 from .volume import LostVolumes, Volume
 
 __all__ = ["FolderWatch"]
+
+_POLL_S = 0.02
+#: Listing a full folder takes at most a fifth of the time.
+_PAUSE = 4.0
+
+
+@dataclass(frozen=True)
+class _Arrival:
+    """A volume of the run, whole."""
+
+    scan: Scan
+    path: Path
+    arrived_s: float
 
 
 class FolderWatch:
     """Hands on the volumes of one series in the order in which they were measured.
 
+    Files are known by what they hold: NIfTI (one volume or all of a run), Siemens mosaics, one file a slice of GE,
+    Philips and Siemens, enhanced multi-frame files of one volume or of many. A volume is handed on once those before
+    it are. One that does not come is told in `LostVolumes` when a later one has come and a repetition time has passed
+    since it should have been there (see `RunOrder`). Whatever cannot be used is counted and told, and the run goes on.
+
+    Tried on real files: Siemens mosaics and NIfTI. The other formats, and files that grow, are tried on written ones.
+    What it cannot tell: a file that is written anew under an old name; volumes that the scanner itself moves from one
+    to the next (prospective motion correction), which are refused as lying elsewhere; a repetition time that is not
+    the time from volume to volume (3D sequences), where `tr_s` and the header disagree.
+
     Parameters
     ----------
-    folder : path
+    folder : Path
+    clock : callable
+        Tells the time in seconds, as `pylsl.local_clock` does.
+    tell : callable
+        Takes what a person should know, ``tell(kind, text)``, each thing once. Kinds are ``folder`` (it cannot be
+        listed), ``series`` (another one is there), ``refused`` (a volume does not fit the run), ``late`` (a volume came
+        after its place was given up), ``lost`` (slices of a volume) and ``unreadable`` (a file is no whole volume).
     series : str, optional
         Series instance UID, series number or description of DICOM, or the name without its number of NIfTI; without
-        it, the first series that is found.
+        it, the series of the first file.
     tr_s : float, optional
         Time from one volume to the next; without it, what the first volume's file says.
     start : int
         Place of the first volume that is wanted: a session that goes on after a restart passes over what it has had.
-    clock : callable
-        Tells the time in seconds, as `pylsl.local_clock` does.
-    tell : callable
-        Takes what a person should know, ``tell(kind, text)``; each thing is told once.
     wait : callable
         Sleeps for so many seconds between two looks at the folder.
+
+    Attributes
+    ----------
+    n_seen : int
+        Volumes handed on.
+    n_lost : int
+        Places told as lost, the refused ones among them.
+    n_late : int
+        Volumes that came after their place was given up.
+    n_refused : int
+        Volumes that did not fit the run.
+    n_ignored : int
+        Files of another series.
+    n_before : int
+        Volumes before `start`.
 
     Raises
     ------
@@ -41,16 +87,187 @@ class FolderWatch:
         folder: Path,
         *,
         clock: Callable[[], float],
-        tell: Callable[[str, str], None],
+        tell: Tell,
         series: str | None = None,
         tr_s: float | None = None,
         start: int = 0,
         wait: Callable[[float], object] = time.sleep,
     ) -> None:
         if not folder.is_dir():
-            raise UsageError(f"There is no folder {folder}. Name the folder that the scanner exports to.")
-        self.n_seen = self.n_lost = self.n_late = self.n_refused = self.n_ignored = self.n_unreadable = 0
+            raise UsageError(
+                f"There is no folder {folder}. Name the folder that the scanner exports its volumes to."
+            )
+        self._files = NewFiles(folder, tell)
+        self._clock, self._wait = clock, wait
+        self._tell = tell
+        self._told: set[str] = set()
+        self._wanted, self._start = series, start
+        self._series: Series | None = None
+        self._tr_s = tr_s
+        self._reference: Scan | None = None
+        self._stacks = SliceStacks()
+        self._unplaced: list[_Arrival] = []
+        self._first: int | None = None
+        self._order: RunOrder[_Arrival] | None = None
+        self.n_seen = self.n_lost = self.n_late = self.n_refused = self.n_ignored = self.n_before = 0
+
+    @property
+    def n_unreadable(self) -> int:
+        """Files that were told as no whole volume."""
+        return self._files.n_unreadable
 
     def pull(self, timeout_s: float) -> list[Volume | LostVolumes]:
-        """Return what has come since, in the order of acquisition; wait for so long if there is nothing."""
-        raise NotImplementedError
+        """Return what has come, in the order of acquisition.
+
+        Parameters
+        ----------
+        timeout_s : float
+            How long to wait for something; 0 looks once.
+
+        Returns
+        -------
+        list of Volume or LostVolumes
+            Each place of the run once, from `start` on; empty if nothing has come in time.
+        """
+        until_s = self._clock() + timeout_s
+        while True:
+            begun = time.perf_counter()
+            out = self._look()
+            left_s = until_s - self._clock()
+            if out or left_s <= 0:
+                return out
+            if not self._files.behind:
+                self._wait(min(left_s, max(_POLL_S, _PAUSE * (time.perf_counter() - begun))))
+
+    def _look(self) -> list[Volume | LostVolumes]:
+        for path, content in self._files.look(self._clock()):
+            now_s = self._clock()
+            for scan in self._scans(path, content):
+                self._take(_Arrival(scan, path, now_s))
+        now_s = self._clock()
+        self._place(now_s)
+        if self._order is None:
+            return []
+        # While files are still unread, what seems to be missing may be among them.
+        return self._handed_on(self._order.take(now_s, give_up=not self._files.behind))
+
+    def _scans(self, path: Path, content: Content) -> list[Scan]:
+        """Return the volumes of the run that are whole with this file."""
+        series = (content.scans or content.slices)[0].series
+        if self._series is None and (self._wanted is None or series.is_called(self._wanted)):
+            self._series = series
+        if self._series is None or series.uid != self._series.uid:
+            self.n_ignored += 1
+            wanted = f"series {self._series}" if self._series is not None else f"one called {self._wanted!r}"
+            text = f"{path} is of series {series}, and {wanted} is read: it and all like it are left out."
+            self._once("series", series.uid, text)
+            return []
+        scans = list(content.scans)
+        for one in content.slices:
+            for found in self._stacks.add(one):
+                if isinstance(found, Unreadable):
+                    self._refuse("slices", f"{path}: {found}. The volume is left out.")
+                else:
+                    scans.append(found)
+        return scans
+
+    def _take(self, arrival: _Arrival) -> None:
+        """Keep a volume for its place if it fits the run."""
+        scan = arrival.scan
+        if self._tr_s is None:
+            self._tr_s = scan.tr_s
+        if self._tr_s is None:
+            text = "does not say its repetition time. Tell how long it is from one volume to the next"
+            self._refuse("no tr", f"{arrival.path} {text}.")
+            return
+        fault = misfit(scan, self._reference or scan, self._tr_s)
+        if fault is None:
+            self._reference = self._reference or scan
+            self._unplaced.append(arrival)
+            return
+        cause = fault.partition(",")[0]
+        self._refuse(cause, f"{arrival.path} {fault}. It is left out, and all like it.")
+        if self._order is not None and self._first is not None:
+            # Nothing is to be waited for at its place.
+            self._order.add(scan.count - self._first, arrival.arrived_s, None)
+
+    def _place(self, now_s: float) -> None:
+        """Give the volumes that have come their places in the run."""
+        if not self._unplaced or self._tr_s is None:
+            return
+        if self._first is None:
+            self._first = self._first_number(now_s)
+        if self._first is None:
+            return
+        if self._order is None:
+            self._order = RunOrder(self._start, self._tr_s)
+        for arrival in self._unplaced:
+            place = arrival.scan.count - self._first
+            fate = self._order.add(place, arrival.arrived_s, arrival)
+            if place < 0 or fate == "late":
+                self.n_late += 1
+                text = (
+                    f"Volume {place + 1} came after its place was given up: {arrival.path}. It is left out."
+                )
+                self._tell("late", text)
+            elif fate == "before":
+                self.n_before += 1
+            elif fate == "twice":
+                text = f"{arrival.path} is a second volume {place + 1}. The first one counts."
+                self._refuse("twice", text)
+            elif fate == "far":
+                number = f"is numbered {arrival.scan.count}, which is no place in this run"
+                self._refuse("far", f"{arrival.path} {number}. It is left out.")
+        self._unplaced = []
+
+    def _first_number(self, now_s: float) -> int | None:
+        """Return the number that the run's first volume has, or None while it may still be 0 or 1."""
+        scan = self._unplaced[0].scan
+        if scan.first is not None:
+            return scan.first
+        if any(arrival.scan.count == 0 for arrival in self._unplaced):
+            return 0
+        waited_s = now_s - self._unplaced[0].arrived_s
+        return 1 if waited_s >= GRACE * (self._tr_s or 0.0) and not self._files.behind else None
+
+    def _handed_on(self, items: list[tuple[int, _Arrival] | LostVolumes]) -> list[Volume | LostVolumes]:
+        out: list[Volume | LostVolumes] = []
+        for item in items:
+            if isinstance(item, LostVolumes):
+                self.n_lost += item.n
+                self._tell_slices(item)
+                out.append(item)
+                continue
+            place, arrival = item
+            scan = arrival.scan
+            self.n_seen += 1
+            out.append(
+                Volume(
+                    place,
+                    scan.data,
+                    scan.affine_mm,
+                    self._tr_s or 0.0,
+                    scan.acquired_s,
+                    arrival.arrived_s,
+                    arrival.path,
+                    scan.series.uid,
+                )
+            )
+        return out
+
+    def _tell_slices(self, lost: LostVolumes) -> None:
+        """Tell of volumes that are lost because some of their slices are."""
+        for place in range(lost.first, lost.first + lost.n):
+            n_came = self._stacks.n_came(place + (self._first or 0))
+            if n_came:
+                text = f"Volume {place + 1} is lost: {n_came} of its {self._stacks.n_slices} slices came."
+                self._tell("lost", text)
+
+    def _refuse(self, cause: str, text: str) -> None:
+        self.n_refused += 1
+        self._once("refused", cause, text)
+
+    def _once(self, kind: str, cause: str, text: str) -> None:
+        if cause not in self._told:
+            self._told.add(cause)
+            self._tell(kind, text)

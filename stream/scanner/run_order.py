@@ -5,7 +5,10 @@ from typing import Generic, Literal, TypeVar
 
 from .volume import LostVolumes
 
-__all__ = ["Fate", "RunOrder"]
+__all__ = ["GRACE", "Fate", "RunOrder"]
+
+#: How long the first later volume is granted, in repetition times.
+GRACE = 0.1
 
 Item = TypeVar("Item")
 Fate = Literal["held", "before", "late", "twice", "far"]
@@ -15,8 +18,8 @@ class RunOrder(Generic[Item]):
     """Holds volumes back until those before them are there or given up.
 
     A place is given up when a later volume has come and a repetition time has passed since it should have been there
-    itself, by the earliest of the arrivals so far. A tenth of a repetition time after the later one's arrival is granted
-    on top: after a stall of the network many come at once, not always in order.
+    itself, by the earliest of the arrivals so far. A tenth of a repetition time after the later one's arrival is
+    granted on top: after a stall of the network many come at once, not always in order.
 
     Parameters
     ----------
@@ -31,8 +34,9 @@ class RunOrder(Generic[Item]):
         The place that is to be handed on next.
     """
 
-    _RECENT = 64  # arrivals that the earliest is sought among, so that the drift of two clocks does not add up
-    _GRACE = 0.1  # repetition times
+    _RECENT = (
+        64  # arrivals that the earliest is sought among, so that the drift of two clocks does not add up
+    )
     _FARTHEST = 10_000  # a number so far ahead is no place in this run
 
     def __init__(self, start: int, tr_s: float) -> None:
@@ -72,11 +76,14 @@ class RunOrder(Generic[Item]):
         self._lags_s.append(arrived_s - place * self._tr_s)
         return "held"
 
-    def take(self, now_s: float) -> list[tuple[int, Item] | LostVolumes]:
-        """Return what may be handed on by now, in order; places lost in a row as one."""
+    def take(self, now_s: float, *, give_up: bool = True) -> list[tuple[int, Item] | LostVolumes]:
+        """Return what may be handed on by now, in order; places lost in a row as one.
+
+        With ``give_up=False`` no place is given up, however late it is.
+        """
         out: list[tuple[int, Item] | LostVolumes] = []
         while self._held:
-            if self.next not in self._held and now_s < self._given_up_s():
+            if self.next not in self._held and not (give_up and now_s >= self._given_up_s()):
                 break
             item = self._held.pop(self.next, (0.0, None))[1]
             if item is not None:
@@ -94,4 +101,4 @@ class RunOrder(Generic[Item]):
         """Return when the next place is given up, given that later ones are there."""
         due_s = min(self._lags_s) + self.next * self._tr_s
         later_s = min(arrived_s for arrived_s, _ in self._held.values())
-        return max(due_s + self._tr_s, later_s + self._GRACE * self._tr_s)
+        return max(due_s + self._tr_s, later_s + GRACE * self._tr_s)
