@@ -2,7 +2,7 @@
 
 import time
 from bisect import bisect_left, insort
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import nan
 
@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import logsumexp
 
-from decode_stream.stream.cutter import CutWindow, WindowCutter, held_s
+from decode_stream.stream.cutter import Cutter, CutWindow, WindowCutter, held_s
 from decode_stream.stream.ingest import Ingest
 from decode_stream.stream.recording import Recording
 from decode_stream.stream.trials import Trials
@@ -20,6 +20,7 @@ from .bundle import Bundle
 from .candidates import Candidates
 from .epochs import overlap, play_into, stream_info
 from .evidence import Evidence
+from .revisions import Revisions
 from .runtime import UNKNOWN_LATENCY, Encoder
 from .scoring.scores import Scores, TrialScore, hits
 from .trial_news import TrialNews
@@ -77,7 +78,7 @@ class Decoder:
         What decodes.
     encoder : Encoder
         The bundle's encoder, running.
-    cutter : WindowCutter
+    cutter : Cutter
         Where the windows come from.
     run : int
         Number of the run, kept with every scored trial.
@@ -112,13 +113,15 @@ class Decoder:
         where the bundle does not tell.
     news : list of TrialNews
         What the last step said of trials, in the order in which it came to say so.
+    revisions : Revisions
+        What was said anew of trials that were decided before; it does not touch the scores.
     """
 
     def __init__(
         self,
         bundle: Bundle,
         encoder: Encoder,
-        cutter: WindowCutter,
+        cutter: Cutter,
         run: int = 0,
         clock: Callable[[], float] = time.monotonic,
         score_until: int | None = None,
@@ -139,6 +142,7 @@ class Decoder:
         self.batch: BatchTimes | None = None
         self.novelty: float | None = None
         self.news = list[TrialNews]()
+        self.revisions = Revisions(manifest.calibration, self.scores, run)
         self._clock = clock
         self._score_until = score_until
         self._keep = keep
@@ -163,14 +167,16 @@ class Decoder:
         """
         self.news = []
         locked = self.cutter.locked(supersede=self._supersede)
+        revised = self.cutter.revised()
         free = self.cutter.free() if free_running else []
-        sound = [window for window in (*locked, *free) if window.data is not None]
+        sound = [window for window in (*locked, *revised, *free) if window.data is not None]
         began_s = self._clock()
         said = self._decoded(sound)
         encoded_s = self._clock()
         self._tell_novelty(locked)
         for window in locked:
             self._count(window, said.get(id(window)))
+        self._revise(revised, said)
         self.free_decoded += sum(window.data is not None for window in free)
         for window in free:
             if window.data is not None:
@@ -184,6 +190,24 @@ class Decoder:
             self.batch = BatchTimes(oldest, began_s, encoded_s, self._clock())
         return bool(sound)
 
+    def finish(self) -> None:
+        """Decode anew, once no sample comes any more, the trials of which the whole run says more."""
+        self.news = []
+        final = self.cutter.finish()
+        self._revise(final, self._decoded(final))
+
+    def _revise(
+        self,
+        windows: Sequence[CutWindow],
+        said: Mapping[int, tuple[npt.NDArray[np.float32], npt.NDArray[np.float64]]],
+    ) -> None:
+        for window in windows:
+            assert window.locked is not None
+            assert window.revises
+            trial = window.locked.trial
+            belief = self.revisions.add(trial, window.revises, said[id(window)][1])
+            self.news.append(TrialNews(trial, window.revises, belief))
+
     def _decoded(
         self, windows: Iterable[CutWindow]
     ) -> dict[int, tuple[npt.NDArray[np.float32], npt.NDArray[np.float64]]]:
@@ -191,13 +215,14 @@ class Decoder:
         windows = list(windows)
         if not windows:
             return {}
-        schedule = self.cutter.schedule
+        # As in training, whenever the answer was read.
+        schedule = self.manifest.schedule
         latencies = [schedule.latency_s(w.locked.k) if w.locked else UNKNOWN_LATENCY for w in windows]
         batch = np.stack([w.data for w in windows if w.data is not None])
         embeddings = self._encoder.encode(batch, np.array(latencies, dtype=np.float32))
         if self._keep is not None:
             for window, embedding in zip(windows, embeddings, strict=True):
-                if window.locked is not None:
+                if window.locked is not None and not window.revises:
                     self._keep(window, embedding)
         rows = self._candidates.similarity(embeddings)
         return {id(w): (embedding, row) for w, embedding, row in zip(windows, embeddings, rows, strict=True)}

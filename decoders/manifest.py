@@ -11,6 +11,7 @@ import msgspec
 
 from decode_stream.stream.errors import BundleError
 from decode_stream.stream.filters import ChainSpec
+from decode_stream.stream.fmri.glm_spec import GlmSpec
 from decode_stream.stream.types import Modality
 from decode_stream.stream.window_chain import WindowSpec
 from decode_stream.stream.windows import WindowSchedule, exact_sfreq
@@ -244,6 +245,9 @@ class Manifest:
     regions : dict of str to tuple of str
         Of fMRI, the names of each atlas's regions, in the order of their labels from 1; which voxel lies in which is in
         a file of its own.
+    glm : GlmSpec or None
+        Of fMRI, how the betas that are decoded were made from volumes, and are live; None for betas that came as they
+        are, and where volumes are decoded without betas. The chain's rate is that of the volumes.
     """
 
     name: str
@@ -266,6 +270,7 @@ class Manifest:
     structure: EmbeddingSpace | None = None
     prior: PriorTraining | None = None
     regions: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    glm: GlmSpec | None = None
 
     def __post_init__(self) -> None:
         if self.calibration.growing is (self.first_s is None):
@@ -282,6 +287,11 @@ class Manifest:
         unknown = sorted(set(self.labels.values()) - set(self.gallery))
         if unknown:
             raise ValueError(f"Marker labels name entries that the gallery lacks: {', '.join(unknown)}.")
+
+    @property
+    def of_betas(self) -> bool:
+        """Whether each trial is a beta, one sample, not some volumes of a run."""
+        return self.modality == "fmri" and self.chain.running_mean_s is None and self.schedule.n_times == 1
 
     @property
     def schedule(self) -> WindowSchedule:

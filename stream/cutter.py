@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from math import ceil
+from typing import Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +12,7 @@ from .trials import Trials, TrialWindow
 from .window_chain import WindowChain, WindowSpec
 from .windows import WindowSchedule
 
-__all__ = ["CutWindow", "WindowCutter", "held_s"]
+__all__ = ["CutWindow", "Cutter", "WindowCutter", "held_s"]
 
 #: A marker may come so late that its trial is still decoded. Seconds.
 _LATE_S = 10.0
@@ -37,12 +38,60 @@ class CutWindow:
         None if it is withheld. What has not happened yet of a growing window is zero: after scaling, the mean.
     reason : str
         Why it is withheld, or "superseded" where a later one of its trial is cut in its place; else empty.
+    revises : {"", "refined", "final"}
+        Of fMRI, whether it tells anew of a trial that was decided before, and which way.
     """
 
     stop: int
     locked: TrialWindow | None
     data: npt.NDArray[np.float32] | None
     reason: str = ""
+    revises: Literal["", "refined", "final"] = ""
+
+
+class Cutter(Protocol):
+    """What hands a decoder its windows: `WindowCutter` of the signal, or of fMRI what makes a beta of each trial.
+
+    Attributes
+    ----------
+    ingest : Ingest
+    schedule : WindowSchedule
+        When windows of a trial end after its onset.
+    trials : Trials
+    due, withheld, skipped : int
+        As of `WindowCutter`.
+    """
+
+    ingest: Ingest
+    schedule: WindowSchedule
+    trials: Trials
+    due: int
+    withheld: int
+    skipped: int
+
+    def trial_samples(self, n_latencies: int) -> int:
+        """Return how many samples a trial of so many windows rests on; trials that share some overlap."""
+        ...
+
+    def next_stop(self, after: int) -> int:
+        """Return where the first window behind sample `after` ends; safe from any thread."""
+        ...
+
+    def free(self) -> list[CutWindow]:
+        """Cut the free-running windows that have ended since the last call."""
+        ...
+
+    def locked(self, *, supersede: bool = False) -> list[CutWindow]:
+        """Cut the windows of open trials that have ended since the last call, in the order of their ends."""
+        ...
+
+    def revised(self) -> list[CutWindow]:
+        """Return what has changed since the last call of trials that were handed out before."""
+        ...
+
+    def finish(self) -> list[CutWindow]:
+        """Return what is to be said of all trials once no sample comes any more."""
+        ...
 
 
 class WindowCutter:
@@ -126,6 +175,14 @@ class WindowCutter:
             else CutWindow(window.stop, window, None, "superseded")
             for window in due
         ]
+
+    def revised(self) -> list[CutWindow]:
+        """Return nothing: a window of the signal does not change any more."""
+        return []
+
+    def finish(self) -> list[CutWindow]:
+        """Return nothing, as `revised` does."""
+        return []
 
     def _cut(self, stop: int, locked: TrialWindow | None) -> CutWindow:
         ring, flags = self.ingest.ring, self.ingest.flags

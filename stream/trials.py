@@ -63,6 +63,8 @@ class Trials:
         label stood at the same onset already; trials of which the ring no longer held every window.
     refused : int
         Markers whose time is not a number, or more than a minute ahead of the signal: a stamp of another clock.
+    told : callable
+        Is told of every new trial when its onset has arrived, of those with a label that the gallery lacks as well.
     """
 
     def __init__(
@@ -87,6 +89,7 @@ class Trials:
         self._onsets: tuple[int, ...] = ()
         self._recent: deque[tuple[int, str]] = deque(maxlen=64)
         self._farthest = round(_FARTHEST_AHEAD_S * speed * schedule.sfreq_hz)
+        self.told: Callable[[Trial], None] = lambda trial: None
         self.seen = self.unknown = self.duplicate = self.missed = self.refused = 0
         self.unknown_labels: set[str] = set()
 
@@ -144,6 +147,7 @@ class Trials:
         else:
             self._next[trial] = 0
             self._onsets = (*self._onsets, at)
+        self.told(trial)
         return trial
 
     def due(self, held_from: int, stop: int) -> list[TrialWindow]:

@@ -34,7 +34,10 @@ _MOST_VOXELS = 2**20
 class VoxelSource(Protocol):
     """Volumes of chosen voxels, read in blocks."""
 
-    n_volumes: int
+    @property
+    def n_volumes(self) -> int:
+        """Number of volumes."""
+        ...
 
     def read(self, start: int, stop: int) -> FloatArray:
         """Return the volumes [start, stop), shape (stop - start, n_voxels), float32."""

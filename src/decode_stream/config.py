@@ -10,6 +10,7 @@ from cyclopts import Group, Parameter
 
 from decode_stream.decoders.training.schedules import Schedule
 from decode_stream.stream.errors import UsageError
+from decode_stream.stream.fmri.glm_spec import GlmSpec, Noise
 from decode_stream.stream.types import Modality
 
 __all__ = [
@@ -65,7 +66,11 @@ TrainingProtocol = Literal["runs", "concepts"]
 Provider = Literal["cpu", "cuda", "tensorrt"]
 NsdSplit = Literal["mindeye", "mindeye2", "mind-reader"]
 
+#: Flags of the model that makes betas from volumes, which are fields of `GlmSpec`.
+_GLM_FLAGS = ("hrf", "stimulus_s", "decide_s", "high_pass_s", "noise", "nuisance_penalty")
+
 _SOURCE = Group.create_ordered("Source")
+_VOLUMES = Group.create_ordered("Volumes")
 _MARKERS = Group.create_ordered("Markers")
 _DECODER = Group.create_ordered("Decoder")
 _REPLAY = Group.create_ordered("Replay")
@@ -89,9 +94,43 @@ class Reading:
     onset_channel: Annotated[str | None, Parameter(group=_MARKERS)] = None
     """Photodiode or trigger channel whose rising edges correct the markers, within 100 ms."""
 
+    hrf: Annotated[Literal["glover", "spm"] | None, Parameter(group=_VOLUMES)] = None
+    """fmri: make a beta of each trial from volumes by a model of the run so far, with this response; where there is a
+    bundle, by default as it was trained."""
+    stimulus_s: Annotated[float | None, Parameter(group=_VOLUMES)] = None
+    """--hrf: how long a stimulus is shown, 3 s by default; of blocks their length [s]."""
+    decide_s: Annotated[float | None, Parameter(group=_VOLUMES)] = None
+    """--hrf: a trial is decided so long after its onset, 8 s by default [s]."""
+    high_pass_s: Annotated[float | None, Parameter(group=_VOLUMES)] = None
+    """--hrf: slower drifts than of this period are taken out, 128 s by default; 0 takes out none [s]."""
+    noise: Annotated[Noise | None, Parameter(group=_VOLUMES)] = None
+    """--hrf: whether the noise of a volume goes on in the next: ar1 (default), or ols for noise that does not."""
+    confounds: Annotated[str | None, Parameter(group=_VOLUMES)] = None
+    """--hrf: motion, none, or names of channels, separated by commas; by default motion where it is recorded."""
+    nuisance_penalty: Annotated[float | None, Parameter(group=_VOLUMES)] = None
+    """--hrf: ridge penalty on drifts and confounds, which early in a run are many; 0 by default."""
+
     def __post_init__(self) -> None:
         parse_events(self.events)
         _check_offset(self.marker_offset_ms)
+        try:
+            self.glm_spec()
+        except ValueError as error:
+            text = str(error)
+            for name in _GLM_FLAGS:
+                text = text.replace(name, f"--{name.replace('_', '-')}")
+            raise UsageError(text) from error
+
+    def glm_flags(self) -> dict[str, object]:
+        """Return the flags that are given of the model that makes betas, by the fields of `GlmSpec`."""
+        given = {name: getattr(self, name) for name in _GLM_FLAGS if getattr(self, name) is not None}
+        if given.get("high_pass_s") == 0:
+            given["high_pass_s"] = None
+        return given
+
+    def glm_spec(self) -> GlmSpec:
+        """Return the model that the flags ask for, its confounds left open."""
+        return GlmSpec(**self.glm_flags())  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -243,6 +282,14 @@ class TrainConfig(Reading):
             raise UsageError(f"--learning-rate is {self.learning_rate:g}; it must be above 0.")
         if self.nsd_split is not None and self.modality != "fmri":
             raise UsageError("--nsd-split divides recordings of NSD, which are of --modality fmri.")
+        if self.hrf is not None and self.modality != "fmri":
+            raise UsageError(
+                f"--hrf makes betas from volumes, which {self.modality} has none of. Leave it out."
+            )
+        if self.hrf is not None and (self.lag_s is not None or self.width_s is not None):
+            raise UsageError(
+                "--lag-s and --width-s read volumes as they are; --hrf makes betas. Give one or the other."
+            )
         if self.structure is not None and self.target is None:
             raise UsageError("--structure is the target of a second head; the first one's is --target.")
         if self.loss is not None and self.target is None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from decode_stream import __version__
+from decode_stream.betas import decoded_recording
 from decode_stream.config import EvaluateConfig, NsdSplit, parse_events
 from decode_stream.decoders.bundle import Bundle, load_bundle
 from decode_stream.decoders.decoded import Decoded, Keeper
@@ -119,10 +120,12 @@ def _decode(
     rows: list[dict[str, Any]] = []
     recordings: list[Recording] = []
     with Keeper(bundle, windows=windows) as keeper:
-        for run, (path, recording) in enumerate(_opened(paths, config)):
+        for run, (path, recording, offset_s) in enumerate(_opened(paths, config, bundle)):
             if config.events is None:
                 check_pictures(recording, bundle)
-            decoder = _decoded_recording(bundle, encoder, recording, stimuli, run, config, keeper)
+            decoder = _decoded_recording(
+                bundle, encoder, recording, stimuli, run, offset_s, config.onset_channel, keeper
+            )
             print_ = fingerprint(path)
             trained_on = print_ in bundle.manifest.training.fingerprints
             rows.append(
@@ -150,17 +153,23 @@ def _decode(
     return Evaluation(decoded, encoder, recordings, stimuli, seed=config.seed), rows
 
 
-def _opened(paths: Sequence[Path], config: EvaluateConfig) -> list[tuple[Path, Recording]]:
-    """Open the recordings; where a split of NSD is asked for, those that it tests on, without their other trials."""
-    found = list[tuple[Path, Recording]]()
+def _opened(
+    paths: Sequence[Path], config: EvaluateConfig, bundle: Bundle
+) -> list[tuple[Path, Recording, float]]:
+    """Open the recordings as the bundle decodes them, each with what is to be added to its markers [s].
+
+    Where a split of NSD is asked for, those that it tests on are there, without their other trials.
+    """
+    found = list[tuple[Path, Recording, float]]()
     for path in paths:
-        recording: Recording | None = open_recording(
-            path, marker_column=config.marker_column, mask=config.mask
-        )
-        if config.nsd_split is not None and recording is not None:
+        opened = open_recording(path, marker_column=config.marker_column, mask=config.mask)
+        recording: Recording | None
+        # Before the split: what it leaves out was shown, and is part of the model that makes betas.
+        recording, offset_s = decoded_recording(opened, bundle.manifest, config)
+        if config.nsd_split is not None:
             recording = split_recording(recording, path, config.nsd_split, "test")
         if recording is not None:
-            found.append((path, recording))
+            found.append((path, recording, offset_s))
     if not found:
         assert config.nsd_split is not None
         raise UsageError(
@@ -204,7 +213,8 @@ def _decoded_recording(
     recording: Recording,
     stimuli: dict[str, int],
     run: int,
-    config: EvaluateConfig,
+    marker_offset_s: float,
+    onset_channel: str | None,
     keeper: Keeper,
 ) -> Decoder:
     try:
@@ -214,8 +224,8 @@ def _decoded_recording(
             recording,
             stimuli,
             run,
-            marker_offset_s=config.marker_offset_ms / 1e3,
-            onset_channel=config.onset_channel,
+            marker_offset_s=marker_offset_s,
+            onset_channel=onset_channel,
             keep=keeper,
         )
     except StreamError as error:

@@ -28,6 +28,7 @@ from decode_stream.decoders.hold_out import (
 from decode_stream.decoders.manifest import Manifest, Training
 from decode_stream.decoders.novelty import fit_novelty
 from decode_stream.decoders.recipe import Gallery, scaled
+from decode_stream.stream.fmri.glm_spec import GlmSpec
 from decode_stream.stream.recording import Recording
 
 from .exhaustion import exhaustion_told
@@ -59,6 +60,7 @@ def train(
     width_s: float | None = None,
     fingerprints: Sequence[str] = (),
     prior_steps: int | None = None,
+    glm: GlmSpec | None = None,
     options: FitOptions | None = None,
 ) -> tuple[Bundle, HeldOut]:
     """Train a decoder.
@@ -89,6 +91,8 @@ def train(
         that a bundle knows which it begins with.
     prior_steps : int or None
         Where concepts are held out: fit a prior as well, whose samples take 1 or 2 steps.
+    glm : GlmSpec or None
+        How the recordings were made, where they are betas that were made from volumes.
     options : FitOptions, optional
 
     Returns
@@ -161,7 +165,7 @@ def train(
         public=origin,
         asked=options.asked,
     )
-    bundle = _bundle(name, fitted, calibration, training)
+    bundle = _bundle(name, fitted, calibration, training, glm)
     if prior_steps is not None:
         folds = prior_folds(model)
         part, told = prior_fitter()(fitted, fit, options, n_steps=prior_steps, n_folds=folds)
@@ -182,7 +186,9 @@ def _sentence(
     return f"{n_concepts} concepts held out, which may have chosen among epochs and settings{seen}, {chosen}"
 
 
-def _bundle(name: str, fitted: Fitted, calibration: Calibration, training: Training) -> Bundle:
+def _bundle(
+    name: str, fitted: Fitted, calibration: Calibration, training: Training, glm: GlmSpec | None
+) -> Bundle:
     recipe, trained, gallery = fitted.recipe, fitted.trained, fitted.recipe.gallery
     schedule, out = recipe.schedule, fitted.held_out.distances
     manifest = Manifest(
@@ -202,6 +208,7 @@ def _bundle(name: str, fitted: Fitted, calibration: Calibration, training: Train
         calibration=calibration,
         training=training,
         versions=_versions(),
+        glm=glm,
     )
     compared = (
         gallery.embeddings if trained.projector is None else trained.projector.project(gallery.embeddings)
@@ -261,7 +268,7 @@ def train_bundle(paths: Sequence[Path], config: TrainConfig) -> int:
             begun=begun,
             n_given=len(paths),
         )
-        given = open_training_set(paths, config, progress.pictures, check)
+        given = open_training_set(paths, config, progress.pictures, check, progress.report)
         for recording in given.recordings:
             for note in recording.notes:
                 console.print(f"{recording.name}: {note}", highlight=False, soft_wrap=True)
@@ -291,12 +298,14 @@ def train_bundle(paths: Sequence[Path], config: TrainConfig) -> int:
             subjects=(given.subject,) if given.subject else (),
             others=given.others,
             channels=channels,
-            marker_offset_s=config.marker_offset_ms / 1e3,
+            # Betas were made with the offset.
+            marker_offset_s=config.marker_offset_ms / 1e3 if given.glm is None else 0.0,
             onset_channel=config.onset_channel,
             lag_s=config.lag_s,
             width_s=config.width_s,
             fingerprints=(*given.fingerprints, *(begun.training.fingerprints if begun is not None else ())),
             prior_steps=(config.prior_steps or 1) if config.prior else None,
+            glm=given.glm,
             options=options,
         )
         bundle = replace(

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from decode_stream.betas import training_betas
 from decode_stream.config import TrainConfig, parse_events
 from decode_stream.decoders.manifest import EmbeddingSpace
 from decode_stream.decoders.recipe import Gallery, category_gallery
@@ -17,6 +18,7 @@ from decode_stream.pictures.targets import open_target
 from decode_stream.replay_data.open import fingerprint, open_recording
 from decode_stream.replay_data.subject import subject_of
 from decode_stream.stream.errors import RecordingError, UsageError
+from decode_stream.stream.fmri.glm_spec import GlmSpec
 from decode_stream.stream.recording import Recording
 from decode_stream.stream.types import IntArray
 from decode_stream.voxel_regions import recording_regions
@@ -50,6 +52,8 @@ class TrainingSet:
         Where the gallery is of pictures.
     path : Path
         Of the first of `recordings`.
+    glm : GlmSpec or None
+        How they were made from volumes, where they are betas that were.
     """
 
     recordings: tuple[Recording, ...]
@@ -59,6 +63,7 @@ class TrainingSet:
     gallery: Gallery
     pictures: PictureEmbeddings | None = None
     path: Path = Path()
+    glm: GlmSpec | None = None
 
     def regions(self, channels: Sequence[str]) -> Regions | None:
         """Return the regions of some voxels of the subject, where the dataset tells them.
@@ -90,6 +95,7 @@ def open_training_set(
     config: TrainConfig,
     progress: Callable[[int, int], None],
     check: Callable[[str, Sequence[Recording], Sequence[str], Gallery], None] | None = None,
+    report: Callable[[str], None] = lambda text: None,
 ) -> TrainingSet:
     """Open recordings, and make or fetch the embeddings of what they showed.
 
@@ -100,6 +106,8 @@ def open_training_set(
     check : callable, optional
         May refuse the subject, their recordings, by the fingerprints as well, and the gallery's spaces before a
         picture is embedded: of a gallery of pictures it gets one that has no entry yet.
+    report : callable
+        Is told of each recording of which betas are made.
 
     Raises
     ------
@@ -110,6 +118,8 @@ def open_training_set(
     recordings = [
         open_recording(path, marker_column=config.marker_column, mask=config.mask) for path in paths
     ]
+    # Before a split: what it leaves out was shown, and is part of the model that makes betas.
+    recordings, glm = training_betas(recordings, config, report)
     if config.nsd_split is not None:
         paths, recordings = training_parts(paths, recordings, config.nsd_split, config.subject)
     fingerprints = [fingerprint(path) for path in paths]
@@ -153,6 +163,7 @@ def open_training_set(
         gallery,
         made[0] if made else None,
         paths[own[0]],
+        glm,
     )
 
 

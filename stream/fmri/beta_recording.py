@@ -1,0 +1,245 @@
+"""A recording of volumes as the recording of the betas that a live session would have decided on."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from tempfile import TemporaryFile
+from typing import IO
+
+import numpy as np
+import numpy.typing as npt
+
+from decode_stream.stream.errors import RecordingError, did_you_mean
+from decode_stream.stream.recording import Epoch, Recording, n_missing
+from decode_stream.stream.stimuli import StimulusTable
+from decode_stream.stream.types import DECODED_TYPES, Channel, FloatArray, Gap
+
+from .glm_spec import GlmSpec
+from .trial_betas import TrialBeta, TrialBetas, shows_something
+
+__all__ = ["BetaRecording", "beta_recording", "holds_betas"]
+
+_BLOCK_BYTES = 16 << 20
+
+
+@dataclass(frozen=True, eq=False)
+class BetaRecording:
+    """Betas of the trials of one run, each as it was decided, one sample a trial; see `Recording` for the rest.
+
+    Attributes
+    ----------
+    volumes : Recording
+        What they were made from.
+    spec : GlmSpec
+        How.
+    onsets : tuple of int
+        Volume of each beta's onset.
+    sfreq_hz : float
+        Nominal, as betas have no times between them.
+    values : array of shape (n_trials, n_voxels), float32
+        Mapped from a temporary file that goes with the array.
+    """
+
+    volumes: Recording
+    spec: GlmSpec
+    onsets: tuple[int, ...]
+    values: npt.NDArray[np.float32]
+    channels: tuple[Channel, ...]
+    stimuli: StimulusTable
+    markers: tuple[tuple[int, str], ...]
+    notes: tuple[str, ...]
+    sfreq_hz: float
+    gaps: tuple[Gap, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Short name for people."""
+        return self.volumes.name
+
+    @property
+    def epoch(self) -> Epoch:
+        """One sample a trial."""
+        return Epoch(1, 0, in_order=True)
+
+    @property
+    def n_samples(self) -> int:
+        """Number of betas."""
+        return len(self.values)
+
+    def read(self, start: int, stop: int) -> FloatArray:
+        """Return the betas [start, stop), shape (stop - start, n_voxels), float32."""
+        return np.array(self.values[max(0, start) : max(0, stop)])
+
+
+def holds_betas(recording: Recording) -> bool:
+    """Return whether each sample of a recording is a trial."""
+    return recording.epoch is not None and recording.epoch.n_times == 1
+
+
+def beta_recording(
+    recording: Recording,
+    spec: GlmSpec,
+    *,
+    sfreq_hz: float | None = None,
+    marker_offset_s: float = 0.0,
+    report: Callable[[str], None] | None = None,
+) -> BetaRecording:
+    """Lead a recording of volumes through the model of a run, volume by volume, as a live session does.
+
+    Every marker that stands for a stimulus has its part in the model, whether its trial is decoded or not. A trial
+    without a beta is left out and counted in the notes.
+
+    Parameters
+    ----------
+    recording : Recording
+        One run.
+    sfreq_hz : float or None
+        Nominal rate of the betas; by default that of the volumes.
+    marker_offset_s : float
+        Added to the time of every marker.
+    report : callable or None
+        Is told of each recording when it is done.
+
+    Raises
+    ------
+    RecordingError
+        If it holds no volumes, lacks a confound of the model, holds values that are not numbers in most volumes, or
+        there is no beta of any trial.
+    """
+    voxels, confounds = _columns(recording, spec)
+    lost_before = _lost_before(recording)
+    n_volumes = recording.n_samples + sum(n_missing(gap, recording.sfreq_hz) for gap in recording.gaps)
+    glm = TrialBetas(spec, len(voxels), 1 / recording.sfreq_hz, n_volumes, refine=False)
+    offset = round(marker_offset_s * recording.sfreq_hz)
+    trials = [
+        (sample + lost_before(sample) + offset, label)
+        for sample, label in dict.fromkeys(recording.markers)
+        if shows_something(label)
+    ]
+    inside = [number for number, (onset, _) in enumerate(trials) if 0 <= onset < n_volumes]
+    for number in inside:
+        glm.add_trial(number, trials[number][0])
+    left_out: Counter[str] = Counter({"outside the run": len(trials) - len(inside)})
+    numbers = list[int]()
+    with TemporaryFile() as file:
+        for beta in _decided(glm, recording, voxels, confounds):
+            if beta.state == "withheld":
+                left_out[beta.reason] += 1
+                continue
+            file.write(beta.value.data)
+            numbers.append(beta.trial)
+        left_out["not decided at the end of the run"] = (
+            len(inside) - len(numbers) - left_out["too few volumes"]
+        )
+        values = _mapped(file, (len(numbers), len(voxels)))
+    told = ", ".join(f"{n} {why}" for why, n in (+left_out).items())
+    if not numbers:
+        raise RecordingError(
+            f"{recording.name}: no trial of {len(trials)} has a beta{': ' + told if told else ''}. "
+            "Is it a run of volumes with its events, long enough for them?"
+        )
+    notes = [*recording.notes, f"{len(numbers)} betas, each as it stood {spec.decide_s:g} s after its onset."]
+    if told:
+        notes.append(f"{len(trials) - len(numbers)} trials without a beta: {told}.")
+    if glm.n_lost:
+        notes.append(f"{glm.n_lost} of {n_volumes} volumes are missing or hold values that are not numbers.")
+    if report is not None:
+        report(f"{recording.name}: {len(numbers)} betas of {n_volumes} volumes")
+    onsets = tuple(trials[number][0] for number in numbers)
+    samples = dict(_samples(recording, lost_before, offset))
+    return BetaRecording(
+        recording,
+        spec,
+        onsets,
+        values,
+        tuple(replace(recording.channels[i], unit=_unit(spec, recording.channels[i])) for i in voxels),
+        _renumbered(recording.stimuli, [samples[onset] for onset in onsets]),
+        tuple((i, trials[number][1]) for i, number in enumerate(numbers)),
+        tuple(notes),
+        sfreq_hz or recording.sfreq_hz,
+    )
+
+
+def _unit(spec: GlmSpec, channel: Channel) -> str:
+    return "%" if spec.percent else channel.unit
+
+
+def _columns(recording: Recording, spec: GlmSpec) -> tuple[list[int], list[int]]:
+    """Return the places of the voxels and of the model's confounds among a recording's channels."""
+    if holds_betas(recording):
+        raise RecordingError(f"{recording.name} holds betas already; give its volumes, or leave out --hrf.")
+    if recording.epoch is not None:
+        raise RecordingError(
+            f"{recording.name} was cut into trials; betas are made from the volumes of a whole run."
+        )
+    voxels = [i for i, channel in enumerate(recording.channels) if channel.type in DECODED_TYPES["fmri"]]
+    if not voxels:
+        raise RecordingError(f"{recording.name} has no voxels; betas are made from volumes of fMRI.")
+    others = {c.name: i for i, c in enumerate(recording.channels) if c.type not in DECODED_TYPES["fmri"]}
+    if missing := [name for name in spec.confounds if name not in others]:
+        raise RecordingError(
+            f"{recording.name} lacks {len(missing)} confounds of the model: {', '.join(missing)}."
+            f"{did_you_mean(missing[0], others)} Put its motion estimates beside it, as fMRIPrep's "
+            "*_desc-confounds_timeseries.tsv or mcflirt's NAME.par, or train with --confounds none."
+        )
+    return voxels, [others[name] for name in spec.confounds]
+
+
+def _lost_before(recording: Recording) -> Callable[[int], int]:
+    """Return what tells how many samples are missing before one of a recording's own."""
+    starts = [gap.start for gap in recording.gaps]
+    lost = [n_missing(gap, recording.sfreq_hz) for gap in recording.gaps]
+    return lambda sample: sum(n for start, n in zip(starts, lost, strict=True) if start <= sample)
+
+
+def _samples(
+    recording: Recording, lost_before: Callable[[int], int], offset: int
+) -> Iterator[tuple[int, int]]:
+    """Yield the volume of each marker's onset in the run, and the marker's own sample."""
+    for sample, _ in recording.markers:
+        yield sample + lost_before(sample) + offset, sample
+
+
+def _decided(
+    glm: TrialBetas, recording: Recording, voxels: Sequence[int], confounds: Sequence[int]
+) -> Iterator[TrialBeta]:
+    """Yield what is decided or withheld, in order."""
+    gaps = sorted(recording.gaps, key=lambda gap: gap.start)
+    block = max(1, _BLOCK_BYTES // (4 * len(recording.channels)))
+    edges = sorted({*range(0, recording.n_samples, block), recording.n_samples, *(gap.start for gap in gaps)})
+    bad = np.zeros(len(voxels), np.int64)
+    for start, stop in pairwise(edges):
+        while gaps and gaps[0].start <= start:
+            for _ in range(n_missing(gaps.pop(0), recording.sfreq_hz)):
+                yield from glm.skip()
+        for row in recording.read(start, stop):
+            volume, beside = row[voxels], row[confounds]
+            if np.isfinite(volume).all() and np.isfinite(beside).all():
+                yield from glm.add(volume, beside)
+            else:
+                bad += ~np.isfinite(volume)
+                yield from glm.skip()
+    if 2 * glm.n_lost > glm.n_volumes:
+        worst = [recording.channels[voxels[i]].name for i in np.flatnonzero(bad > glm.n_volumes / 4)[:5]]
+        raise RecordingError(
+            f"{recording.name}: {glm.n_lost} of {glm.n_volumes} volumes are missing or hold values that are not "
+            f"numbers{', in ' + ', '.join(worst) if worst else ''}; no trial can rest on these. Leave the voxels out "
+            "with a --mask of those that hold data, or leave out the recording."
+        )
+
+
+def _renumbered(table: StimulusTable, samples: Sequence[int]) -> StimulusTable:
+    """Return the rows of a table for betas whose markers stood on these samples, by the number of the beta."""
+    rows = {int(onset): row for row, onset in reversed(list(enumerate(table.onset.tolist())))}
+    found = [(i, rows[sample]) for i, sample in enumerate(samples) if sample in rows]
+    if not found:
+        return StimulusTable()
+    places = np.array([row for _, row in found], np.int64)
+    return table.rows(places).at(np.array([i for i, _ in found], np.int64))
+
+
+def _mapped(file: IO[bytes], shape: tuple[int, int]) -> npt.NDArray[np.float32]:
+    """Return what was written to a file without a name; it goes with the array."""
+    file.flush()
+    return np.memmap(file, np.float32, "r", shape=shape) if shape[0] else np.empty(shape, np.float32)
