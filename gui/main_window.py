@@ -10,18 +10,25 @@ from PySide6.QtWidgets import QMessageBox, QSplitter, QVBoxLayout, QWidget
 from .accuracy_panel import AccuracyPanel
 from .actions import ACTIONS, help_text
 from .matches_panel import MatchesPanel
+from .panel import set_text
 from .pictures import Pictures
+from .quality_panel import QualityPanel
+from .regions_panel import RegionsPanel
+from .scan_words import compared_text
 from .signal_panel import SignalPanel
-from .snapshot import Puller
+from .snapshot import Puller, Snapshot
 from .status_bar import StatusBar
 from .stimulus_panel import StimulusPanel
 from .theme import style_sheet, text_scale
+from .time_line_panel import TimeLinePanel
+from .two_way_panel import TwoWayPanel
 from .what_if_panel import WhatIfPanel
 
 __all__ = ["REFRESH_MS", "MainWindow"]
 
 REFRESH_MS = 33
-_HALVES = (1, 2)
+#: What is shown and decoded, the time line of a run of fMRI, and signal with accuracy.
+_ROWS, _ROWS_OF_SCAN = (1, 1, 2), (19, 17, 38)
 _NO_LIMIT_PX = (1 << 24) - 1  # Qt's own
 
 
@@ -66,6 +73,10 @@ class MainWindow(QWidget):
         self.matches_panel = MatchesPanel(pictures)
         self.signal_panel = SignalPanel()
         self.accuracy_panel = AccuracyPanel()
+        self.time_line_panel = TimeLinePanel()
+        self.quality_panel = QualityPanel()
+        self.two_way_panel = TwoWayPanel()
+        self.regions_panel = RegionsPanel()
         self.status_bar = StatusBar()
         self.what_if_panel = WhatIfPanel(pictures, puller.ask_what_if, self)
         self.matches_panel.what_if.clicked.connect(self._show_what_if)
@@ -87,6 +98,7 @@ class MainWindow(QWidget):
         self.signal_panel.show_signal(self._puller.signal(self.signal_panel.span_s))
         self.accuracy_panel.show_accuracy(snapshot.accuracy)
         self.what_if_panel.show_snapshot(snapshot, now_s)
+        self._show_scan(snapshot)
         if snapshot.state == "ended" and self._close_at_end:
             self.close()
 
@@ -102,6 +114,7 @@ class MainWindow(QWidget):
                 self.matches_panel,
                 self.signal_panel,
                 self.accuracy_panel,
+                *self._scan_panels,
                 self.status_bar,
                 self.what_if_panel,
             ):
@@ -128,21 +141,57 @@ class MainWindow(QWidget):
             self.close()
 
     def _lay_out(self) -> None:
-        self._band = _split(Qt.Orientation.Horizontal, (self.stimulus_panel, self.matches_panel), (2, 9))
-        below = _split(Qt.Orientation.Horizontal, (self.signal_panel, self.accuracy_panel), (5, 3))
-        self._halves = _split(Qt.Orientation.Vertical, (self._band, below), _HALVES)
+        across, down = Qt.Orientation.Horizontal, Qt.Orientation.Vertical
+        self._band = _split(across, (self.stimulus_panel, self.matches_panel), (2, 9))
+        volumes = _split(down, (self.signal_panel, self.quality_panel), (1, 1))
+        scores = _split(down, (self.accuracy_panel, self.two_way_panel), (1, 1))
+        below = _split(across, (volumes, scores, self.regions_panel), (15, 9, 5))
+        self._rows = _split(down, (self._band, self.time_line_panel, below), _ROWS)
+        # What only a run of fMRI has is hidden until there is one.
+        self._scan_panels = (
+            self.time_line_panel,
+            self.quality_panel,
+            self.two_way_panel,
+            self.regions_panel,
+        )
+        for panel in self._scan_panels:
+            panel.hide()
         rows = QVBoxLayout(self)
         rows.setContentsMargins(8, 8, 8, 4)
         rows.setSpacing(4)
-        rows.addWidget(self._halves, 1)
+        rows.addWidget(self._rows, 1)
         rows.addWidget(self.status_bar)
+
+    def _show_scan(self, snapshot: Snapshot) -> None:
+        """Draw what only a run of fMRI has."""
+        view = snapshot.scan
+        if view is None:
+            return
+        if self.time_line_panel.isHidden():
+            for panel in (self.time_line_panel, self.quality_panel, self.two_way_panel):
+                panel.show()
+            self._share_rows()
+        self.time_line_panel.show_view(view)
+        self.quality_panel.show_view(view)
+        self.two_way_panel.show_trace(view.two_way)
+        self.regions_panel.show_view(view)
+        since = compared_text(view)
+        set_text(self.accuracy_panel.since, since)
+        self.accuracy_panel.since.setVisible(bool(since))
+        self.accuracy_panel.set_by_latency(shown=len(snapshot.accuracy.latency_s) > 1)
 
     def _set_band(self, *, with_pictures: bool) -> None:
         """Give the upper row the height of its text alone where there are no pictures."""
         height = _NO_LIMIT_PX if with_pictures else self._band.minimumSizeHint().height()
         if self._band.maximumHeight() != height:
             self._band.setMaximumHeight(height)
-            self._halves.setSizes([1000 * share for share in _HALVES])
+            self._share_rows()
+
+    def _share_rows(self) -> None:
+        shares = _ROWS if self.time_line_panel.isHidden() else _ROWS_OF_SCAN
+        for k, share in enumerate(shares):
+            self._rows.setStretchFactor(k, share)
+        self._rows.setSizes([1000 * share for share in shares])
 
     def _add_actions(self) -> None:
         signal = self.signal_panel

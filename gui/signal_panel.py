@@ -19,6 +19,7 @@ __all__ = ["CHANNELS_PER_PAGE", "SignalPanel"]
 CHANNELS_PER_PAGE = 16
 #: More channels than this are shown as means of blocks: nobody turns so many pages.
 _MOST_PAGED = 512
+_LEAST_BLOCKS = 4
 
 # A stimulus followed too soon by the next has a line and no label: fewer letters than this say nothing.
 _LEAST_LETTERS = 4
@@ -139,13 +140,19 @@ class SignalPanel(Panel):
         """Return what stands in the rows, their names, and in words what they are."""
         n = len(view.names)
         if n > _MOST_PAGED:
-            means, edges = block_means(view.data, CHANNELS_PER_PAGE)
+            means, edges = block_means(view.data, n_rows := self._n_blocks())
             names = tuple(f"{a + 1}-{b}" for a, b in itertools.pairwise(edges.tolist()))
-            return means, names, f"{n} {view.kind}, each row the mean of about {round(n / CHANNELS_PER_PAGE)}"
+            return means, names, f"{n} {view.kind}, each row the mean of about {round(n / n_rows)}"
         first = self.page * CHANNELS_PER_PAGE
         names = view.names[first : first + CHANNELS_PER_PAGE]
         caption = f"{view.kind} {first + 1} to {first + len(names)} of {n}"
         return view.data[:, first : first + CHANNELS_PER_PAGE], names, caption
+
+    def _n_blocks(self) -> int:
+        """Return how many means can be told apart: as many rows as channels have, or as many names as there is room."""
+        # The labels of the stimuli and the axis take two and a half lines.
+        lines = self.plot.height() / (1.1 * self.fontMetrics().height()) - 2.5
+        return min(max(int(lines), _LEAST_BLOCKS), CHANNELS_PER_PAGE)
 
     def _set_span(self, span_s: float) -> None:
         if span_s == self.span_s:

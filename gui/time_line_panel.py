@@ -17,8 +17,6 @@ __all__ = ["TimeLinePanel"]
 
 #: pyqtgraph's names of the shapes in `TRIAL_MARKS`.
 _SYMBOLS = {"seen": "+", "rising": "t1", "decided": "o", "refined": "d", "final": "s", "withheld": "x"}
-#: Shapes that are lines and not outlines: they are never hollow.
-_STROKES = ("seen", "withheld")
 _LEGEND = "height: probability of the best match · filled: right, hollow: wrong"
 _LEAST_S = 60.0
 #: So near to a trial, the pointer means it. Pixels.
@@ -156,5 +154,8 @@ def _height(line: TrialLine) -> float:
 
 def _look(line: TrialLine) -> dict[str, Any]:
     colour = trial_colour(line)
-    hollow = line.right is False or line.state in ("rising", *_STROKES)
+    if line.state in ("seen", "withheld"):
+        # Their shapes are outlines of strokes.
+        return {"pen": None, "brush": pyqtgraph.mkBrush(colour)}
+    hollow = line.state == "rising" or line.right is False
     return {"pen": pyqtgraph.mkPen(colour, width=1.6), "brush": None if hollow else pyqtgraph.mkBrush(colour)}
