@@ -14,6 +14,7 @@ __all__ = [
     "GRIDS",
     "LABELS",
     "N_PICTURES",
+    "STIMULUS_S",
     "SUBJECTS",
     "TRIALS_PER_RUN",
     "TRIAL_S",
@@ -33,6 +34,7 @@ BETA_SCALE = 300.0
 N_PICTURES = 73_000
 #: A trial lasts 4 s: 3 s of picture and 1 s without.
 TRIAL_S = 4.0
+STIMULUS_S = 3.0
 CORE_RUNS = 12
 #: Stimulus trials of the runs of a session, without the blank ones: 63 in odd runs and 62 in even ones.
 TRIALS_PER_RUN = (63, 62) * 6

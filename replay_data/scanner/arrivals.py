@@ -142,11 +142,6 @@ class Arrivals:
         self._shuffle = np.random.default_rng((faults.seed, *b"shuffle"))
         self._cuts = np.random.default_rng((faults.seed, *b"partial"))
 
-    @property
-    def n_lost(self) -> int:
-        """How many of the volumes never arrive."""
-        return int(self._lost.sum())
-
     def is_lost(self, number: int) -> bool:
         """Return whether a volume never arrives, by its number from 1."""
         return bool(self._lost[number - 1])

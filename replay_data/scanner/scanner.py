@@ -192,7 +192,7 @@ class Scanner:
         RecordingError
             If a file cannot be written, or the recording is cut off.
         """
-        step_s = self._settings.step_s
+        step_s, n_lost = self._settings.step_s, 0
         volumes = stored_volumes(self._image, self._settings.start_volume - 1)
         for number, stored in enumerate(volumes, start=1):
             whole_s = t0_s + number * step_s
@@ -201,6 +201,7 @@ class Scanner:
             if not (self._play(began_s, stop) and self._clock.wait_until(began_s, stop)):
                 break
             files = self.writers.series(stored, number)
+            n_lost += self._arrivals.is_lost(number)
             for write in self._arrivals.writes(files, number):
                 self._queue_write(whole_s, number, write)
             if self._settings.faults.second_series:
@@ -211,7 +212,7 @@ class Scanner:
         return Scan(
             len(self._late_s),
             self._n_files,
-            self._arrivals.n_lost,
+            n_lost,
             len(late),
             max(self._late_s.values(), default=0.0),
         )

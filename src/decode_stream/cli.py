@@ -24,6 +24,7 @@ from .brain.config import (
 )
 from .config import EvaluateConfig, GalleryConfig, Modality, SessionConfig, SimulateConfig, TrainConfig
 from .replay_config import ReplayConfig
+from .scan_config import ScanConfig
 
 __all__ = ["app", "main"]
 
@@ -62,6 +63,20 @@ def replay(recording: Path, /, *, config: Annotated[ReplayConfig | None, _FLAT] 
     from decode_stream.sessions.run import run_replay
 
     return run_replay(recording, config or ReplayConfig())
+
+
+@app.command
+def scan(recording: Path, /, *, config: Annotated[ScanConfig, _FLAT]) -> int:
+    """Play a run of fMRI as a scanner would write it: its volumes as DICOM or NIfTI files, each at its time.
+
+    Parameters
+    ----------
+    recording
+        A NIfTI file (.nii, .nii.gz) of four axes: x, y, z and time.
+    """
+    from decode_stream.scan import run_scan
+
+    return run_scan(recording, config)
 
 
 @app.command
