@@ -20,6 +20,7 @@ __all__ = [
     "run_text",
     "states_text",
     "trial_colour",
+    "trial_mark",
     "trial_text",
     "trial_tip",
     "two_way_text",
@@ -44,12 +45,20 @@ TRIAL_MARKS = {
     "withheld": StateMark("✕", WARNING),
 }
 
+_HOLLOW = {"●": "○", "◆": "◇", "■": "□"}
+
 
 def trial_colour(line: TrialLine) -> str:
     """Return the colour of a trial: that of right or wrong once it is known, before that of its state."""
     if line.right is None or line.state == "withheld":
         return TRIAL_MARKS[line.state].colour
     return TRUTH if line.right else WRONG
+
+
+def trial_mark(line: TrialLine) -> str:
+    """Return the shape of a trial: that of its state, hollow where it is wrong."""
+    shape = TRIAL_MARKS[line.state].shape
+    return _HOLLOW.get(shape, shape) if line.right is False else shape
 
 
 def trial_text(line: TrialLine) -> str:

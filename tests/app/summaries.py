@@ -19,9 +19,20 @@ _KEYS: dict[str, set[str]] = {
     "accuracy": {"protocol", "k", "chance", "n", "top1", "top1_interval", "top5"},
     "latency_ms": {"arrive", "window", "decode", "belief", "generate", "display"},
     "reconstructions": {"made", "superseded", "steps", "images_per_s"},
+    "scan": {
+        "volumes",
+        "tr_s",
+        "trials",
+        "two_way",
+        "compared",
+        "displacement_mm",
+        "dvars",
+        "tsnr",
+        "volume_ms",
+    },
 }
-#: What is null where there is no stream, no bundle or no decoder.
-_MAY_BE_NULL = {"modality", "bundle", "stream", "accuracy"}
+#: What is null where there is no stream, no bundle or no decoder, or no run of fMRI.
+_MAY_BE_NULL = {"modality", "bundle", "stream", "accuracy", "scan"}
 
 
 def check_keys(summary: dict[str, Any]) -> None:

@@ -1,8 +1,10 @@
 """What views show of a run of fMRI, gathered while it is decoded."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from math import ceil
+from math import ceil, isfinite
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,10 +13,11 @@ from decode_stream.decoders.bundle import Bundle
 from decode_stream.decoders.decoder import Decoder
 from decode_stream.decoders.regions import Regions
 from decode_stream.decoders.scoring.two_way import running_two_way, two_way_effect
-from decode_stream.gui.scan import ScanView, TwoWay
+from decode_stream.gui.scan import TRIAL_STATES, ScanView, TwoWay
 from decode_stream.stream.cutter import CutWindow
 from decode_stream.stream.filters import ChainSpec
-from decode_stream.stream.types import Gap, StreamInfo, Trial
+from decode_stream.stream.fmri.beta_cutter import BetaCutter
+from decode_stream.stream.types import Gap, Trial
 
 from .picture import trial_name
 from .pipeline import Pipeline
@@ -26,11 +29,20 @@ __all__ = ["RegionMeans", "ScanWatch", "TwoWayTrace", "planned_volumes"]
 _MAX_POINTS = 300
 
 
-def planned_volumes(info: StreamInfo, n_volumes: int) -> int:
+def planned_volumes(pipeline: Pipeline) -> int:
     """Return how many volumes the run has that is going on, 0 where nothing tells; a loop ends with each turn."""
+    info = pipeline.ingest.info
     if info.loop_samples:
-        return info.loop_samples * max(1, ceil(n_volumes / info.loop_samples))
+        return info.loop_samples * max(1, ceil(pipeline.ingest.next_sample / info.loop_samples))
+    if isinstance(pipeline.cutter, BetaCutter):
+        return pipeline.cutter.betas.planned_volumes
     return info.n_samples or 0
+
+
+def _rises_after(pipeline: Pipeline) -> int:
+    """Return how many volumes after the onset one holds some of the response."""
+    # Of betas the schedule knows the volume that decides alone; the response is in those before it too.
+    return 1 if isinstance(pipeline.cutter, BetaCutter) else pipeline.cutter.schedule.start(0)
 
 
 class TwoWayTrace:
@@ -123,6 +135,33 @@ class ScanWatch:
         self._volume_ms.add(duration_s)
         self._last_ms = 1e3 * duration_s
 
+    def summary(self, pipeline: Pipeline | None, gaps: Sequence[Gap]) -> dict[str, Any] | None:
+        """Return what a session's summary tells of the run; None where there was none."""
+        view = self.view(pipeline, gaps) if pipeline is not None else None
+        if view is None:
+            return None
+        trace, displacement_mm = view.two_way, view.displacement_mm
+        states = self._track.states if self._track else Counter[str]()
+        return {
+            "volumes": {"seen": view.n_volumes, "planned": view.planned_volumes or None, "lost": view.n_lost},
+            "tr_s": view.tr_s,
+            "trials": {state: states[state] for state in TRIAL_STATES},
+            "two_way": {
+                "mean": float(trace.mean[-1]),
+                "interval": [float(trace.low[-1]), float(trace.high[-1])],
+                "how": trace.interval,
+                "chance": 0.5,
+                "n": trace.n,
+            }
+            if trace.n
+            else None,
+            "compared": [{"state": s, "top1": top1, "n": n} for s, top1, n in view.compared],
+            "displacement_mm": _spread(displacement_mm),
+            "dvars": _spread(view.dvars),
+            "tsnr": view.tsnr if isfinite(view.tsnr) else None,
+            "volume_ms": self._volume_ms.summary_ms(),
+        }
+
     def view(self, pipeline: Pipeline, gaps: Sequence[Gap]) -> ScanView | None:
         """Return the run as it stands; None before the first volume."""
         info, n_volumes = pipeline.ingest.info, pipeline.ingest.next_sample
@@ -132,7 +171,7 @@ class ScanWatch:
         regions, regions_of = self._regions
         return ScanView(
             n_volumes=n_volumes,
-            planned_volumes=planned_volumes(info, n_volumes),
+            planned_volumes=planned_volumes(pipeline),
             tr_s=1 / info.sfreq_hz,
             now_s=n_volumes / info.sfreq_hz,
             trials=self._track.lines if self._track else (),
@@ -146,10 +185,16 @@ class ScanWatch:
 
     def _track_of(self, pipeline: Pipeline) -> TrialTrack:
         if self._track is None:
-            schedule = pipeline.cutter.schedule
             gallery = self._bundle.manifest.gallery if self._bundle else ()
-            self._track = TrialTrack(gallery, float(schedule.sfreq_hz), schedule.start(0))
+            rate_hz = float(pipeline.cutter.schedule.sfreq_hz)
+            self._track = TrialTrack(gallery, rate_hz, _rises_after(pipeline))
         return self._track
+
+
+def _spread(values: npt.NDArray[np.float64] | None) -> dict[str, float] | None:
+    """Return median and largest of what is known of volumes."""
+    known = values[np.isfinite(values)] if values is not None else np.empty(0)
+    return {"median": float(np.median(known)), "max": float(known.max())} if len(known) else None
 
 
 def _region_means(bundle: Bundle | None) -> RegionMeans | None:

@@ -5,6 +5,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -285,6 +286,10 @@ class Session:
         self.stages["total"].add(batch.believed_s - stamp_s)
         if self._scan is not None:
             self._scan.took(batch.believed_s - arrived_s)
+
+    def scan_summary(self) -> dict[str, Any] | None:
+        """Return what the session's summary tells of a run of fMRI; None of other signals."""
+        return self._scan.summary(self.pipeline, self._intake.gaps) if self._scan else None
 
     # What views pull
 

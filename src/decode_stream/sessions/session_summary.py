@@ -7,6 +7,7 @@ from typing import Any
 from decode_stream import BEGAN_S, __version__
 from decode_stream.summary import accuracy_summary, bundle_summary, trial_rows
 
+from .beta_pipeline import beta_summary
 from .picture import progress
 from .session import Session
 
@@ -74,8 +75,10 @@ def session_summary(session: Session, exit_code: int) -> dict[str, Any]:
         },
         "onsets": onsets.summary() if onsets else None,
         "accuracy": accuracy_summary(decoder.scores) if decoder else None,
+        "betas": beta_summary(decoder) if decoder else None,
         "latency_ms": {**latency, "generate": None, "display": None},
         "reconstructions": {"made": 0, "superseded": 0, "steps": None, "images_per_s": None},
+        "scan": session.scan_summary(),
         "per_trial": trial_rows(decoder.scores) if decoder else [],
     }
 

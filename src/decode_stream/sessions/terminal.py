@@ -8,6 +8,20 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from decode_stream.gui.scan import ScanView
+from decode_stream.gui.scan_words import (
+    TWO_WAY_CHANCE,
+    compared_text,
+    motion_text,
+    newest_decided,
+    run_text,
+    states_text,
+    trial_colour,
+    trial_mark,
+    trial_text,
+    two_way_text,
+    volume_time_text,
+)
 from decode_stream.gui.snapshot import Puller, Snapshot
 from decode_stream.gui.words import (
     STATE_MARKS,
@@ -36,6 +50,8 @@ _PULL_S = 0.1
 _LINE_EVERY_S = 5.0
 _N_MATCHES = 5
 _BAR_CELLS = 24
+#: Trials of a run that stand in one line, the newest of them; a run of NSD has 62.
+_N_MARKS = 70
 
 
 def run_terminal(
@@ -74,6 +90,8 @@ def picture(snapshot: Snapshot) -> Group:
     facts.add_row("dropped", Text(counts + (f" · {rare}" if rare else ""), _drop_style(snapshot)))
     facts.add_row("latency", Text(latency_text(snapshot.latency_ms) or "—"))
     facts.add_row("accuracy", Text(_accuracy_line(snapshot)))
+    if snapshot.scan is not None:
+        _add_scan(facts, snapshot.scan)
     facts.add_row("stimulus", Text(_stimulus(snapshot)))
     facts.add_row("matches", _matches(snapshot))
     facts.add_row("latest", Text(event_text(snapshot.events[-1]) if snapshot.events else "—"))
@@ -88,6 +106,8 @@ def progress_line(snapshot: Snapshot) -> str:
     parts.append(rare_drops(snapshot.progress))
     if snapshot.accuracy.n:
         parts.append(_accuracy_line(snapshot))
+    if snapshot.scan is not None:
+        parts += _scan_parts(snapshot.scan)
     if snapshot.matches:
         parts.append(_best_match(snapshot))
     if snapshot.events:
@@ -141,6 +161,30 @@ def _accuracy_line(snapshot: Snapshot) -> str:
     if not accuracy.n:
         return accuracy_text(accuracy)
     return f"{accuracy_text(accuracy)} · {chance_text(accuracy)} · {accuracy.protocol}"
+
+
+def _add_scan(facts: Table, view: ScanView) -> None:
+    """Add what is known of a run of fMRI."""
+    newest = newest_decided(view)
+    told = f"trial {newest.number + 1} {newest.state}: {trial_text(newest)}" if newest else ""
+    strip = Text()
+    for line in view.trials[-_N_MARKS:]:
+        strip.append(trial_mark(line), trial_colour(line))
+    facts.add_row("run", Text(run_text(view)))
+    facts.add_row("trials", Group(strip, Text(states_text(view) or "none yet"), Text(told)))
+    facts.add_row("two-way", Text(" · ".join(_two_way_parts(view))))
+    facts.add_row("volumes", Text(" · ".join(p for p in (motion_text(view), volume_time_text(view)) if p)))
+
+
+def _scan_parts(view: ScanView) -> list[str]:
+    """Return what is known of a run of fMRI, in parts of a line."""
+    two_way = _two_way_parts(view) if view.two_way.n else []
+    return [run_text(view), states_text(view), *two_way, motion_text(view), volume_time_text(view)]
+
+
+def _two_way_parts(view: ScanView) -> list[str]:
+    parts = [two_way_text(view.two_way), f"chance {TWO_WAY_CHANCE:.2f}", compared_text(view)]
+    return [part for part in parts if part]
 
 
 def _drop_style(snapshot: Snapshot) -> str:

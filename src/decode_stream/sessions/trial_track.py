@@ -1,5 +1,6 @@
 """Follows the trials of a run of volumes: seen, rising, decided, and what becomes of them since."""
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -17,8 +18,10 @@ _REASONS = {
     "gap": "volumes of its response are lost",
     "settling": "the mean that is taken off had not settled",
     "overwritten": "its volumes were no longer held",
+    "warm-up": "too few trials yet to standardise its beta by",
+    "too few volumes": "too few volumes yet for its beta",
     "artefact": "its response is larger than what the decoder takes for signal",
-    "non_finite": "volumes of its response hold values that are not numbers",
+    "not finite": "volumes of its response hold values that are not numbers",
 }
 _LATE = "its marker came when its volumes were no longer held"
 _NOT_IN_GALLERY = "not in the gallery"
@@ -48,6 +51,8 @@ class TrialTrack:
         self._sfreq_hz = sfreq_hz
         self._rises_after = rises_after
         self._kept: dict[int, TrialLine] = {}
+        #: The last state of trials that are no longer kept.
+        self._gone: Counter[str] = Counter()
         self._pending: dict[int, Trial] = {}
         #: By trial, whether it was right as it was decided, and as it stands since.
         self._decided: dict[int, bool] = {}
@@ -64,6 +69,11 @@ class TrialTrack:
         before = sum(self._decided[trial] for trial in since) / n
         state = "final" if self._n_final == n else "refined"
         return (("decided", before, n), (state, sum(since.values()) / n, n))
+
+    @property
+    def states(self) -> Counter[str]:
+        """How many trials of the whole session are in which state."""
+        return self._gone + Counter(line.state for line in self.lines)
 
     def see(self, trial: Trial, name: str) -> None:
         """Take a trial whose onset has come."""
@@ -101,6 +111,7 @@ class TrialTrack:
                 self._kept[number] = replace(line, state="rising")
         lines = sorted(self._kept.values(), key=lambda line: line.onset_s)
         for line in lines[:-N_TRIALS]:
+            self._gone[line.state] += 1
             del self._kept[line.number]
             self._pending.pop(line.number, None)
         if (newest := tuple(lines[-N_TRIALS:])) != self.lines:
