@@ -112,13 +112,12 @@ def _nicom() -> ModuleType:
 
 def _mosaic(dataset: "Dataset") -> Content:
     nicom = _nicom()
-    if (0x0029, 0x1010) not in dataset:
-        raise Unreadable(
-            "it is a mosaic without Siemens's CSA header: let the scanner export the enhanced format"
-        )
     wrapper = nicom.wrapper_from_data(dataset)
     if not isinstance(wrapper, nicom.MosaicWrapper):
-        raise Unreadable("its CSA header does not say how many slices its mosaic has")
+        # Software XA has no CSA header, and gives its mosaics out as secondary captures.
+        raise Unreadable(
+            "it is a mosaic without a Siemens CSA header: let the scanner export the enhanced format"
+        )
     voxels = wrapper.get_data()
     data, affine_mm = as_scan(voxels, wrapper.affine)
     number, echo_s = _number(dataset, "AcquisitionNumber"), _seconds(dataset.get("EchoTime"))
