@@ -2,8 +2,8 @@ r"""Noise that says something of the next volume: first-order autoregression out
 
 With a volume's row :math:`a_t` of a product's one side and :math:`b_t` of the other's, three sums are kept: of
 :math:`a_t b_t`, of :math:`a_t b_{t-1} + a_{t-1} b_t` and of :math:`a_{t-1} b_{t-1}`, the last two over volumes that
-follow each other. Prewhitening takes :math:`\rho` times the row before from each row; the first row of a run or behind a
-gap is left as it is, as nilearn leaves it. The product is then the first sum, less :math:`\rho` times the
+follow each other. Prewhitening takes :math:`\rho` times the row before from each row; the first row of a run or
+behind a gap is left as it is, as nilearn leaves it. The product is then the first sum, less :math:`\rho` times the
 second, plus :math:`\rho^2` times the third, for any :math:`\rho`: no volume need be read again.
 """
 
@@ -40,36 +40,34 @@ def lagged(
     )
 
 
-def accumulate(sums: FloatArray, now: FloatArray, before: FloatArray, volumes: FloatArray) -> None:
+def accumulate(sums: FloatArray, now: FloatArray, before: FloatArray, signals: FloatArray) -> None:
     """Add a volume to sums over voxels, in place.
 
     Parameters
     ----------
-    sums : array of shape (n_lags, n_columns, n_voxels), float64
-        Products of columns and voxels, contiguous.
+    sums : array of shape (n_voxels, n_lags, n_columns), float64
+        Products of voxels and columns, contiguous.
     now, before : array of shape (n_columns,)
         Rows of the design at the volume and at the one before.
-    volumes : array of shape (n_lags > 1 ? 2 : 1, n_voxels), float64
+    signals : array of shape (1 or 2, n_voxels), float64
         The volume, and the one before where pairs are summed.
     """
-    n_lags, n_columns, n_voxels = sums.shape
-    if n_lags == 1:
-        parts = now[:, None]
-    else:
+    n_voxels, n_lags, n_columns = sums.shape
+    parts = now[None]
+    if n_lags > 1:
         nothing = np.zeros_like(now)
-        parts = np.stack(
-            [np.concatenate([now, before, nothing]), np.concatenate([nothing, now, before])], axis=1
-        )
-    flat = sums.reshape(n_lags * n_columns, n_voxels)
-    # Transposed, what is contiguous here is what BLAS adds to in place.
-    dgemm(1.0, volumes.T, parts.T, beta=1.0, c=flat.T, overwrite_c=1)
+        parts = np.stack([np.concatenate([now, before, nothing]), np.concatenate([nothing, now, before])])
+    flat = sums.reshape(n_voxels, n_lags * n_columns)
+    # BLAS adds in place to what it sees as contiguous columns.
+    dgemm(1.0, parts.T, signals.T, beta=1.0, c=flat.T, trans_b=1, overwrite_c=1)
 
 
 def whitened(sums: FloatArray, rho: FloatArray) -> FloatArray:
     """Return products prewhitened by `rho`: sums (n_lags, ...) and coefficients that broadcast to the rest."""
     if len(sums) == 1:
-        return sums[0] + np.zeros_like(rho)
-    return sums[0] - rho * (sums[1] - rho * sums[2])
+        return np.broadcast_to(sums[0], np.broadcast_shapes(sums[0].shape, rho.shape))
+    product: FloatArray = sums[0] - rho * (sums[1] - rho * sums[2])
+    return product
 
 
 def yule_walker(power: FloatArray, pairs: FloatArray, n_volumes: int, n_pairs: int) -> FloatArray:
@@ -82,8 +80,7 @@ def yule_walker(power: FloatArray, pairs: FloatArray, n_volumes: int, n_pairs: i
     """
     if n_pairs == 0:
         return np.zeros_like(power)
-    safe = np.where(power > 0, power, 1)
-    rho = np.where(power > 0, pairs / safe, 0) * (n_volumes / n_pairs)
+    rho = np.where(power > 0, pairs / np.where(power > 0, power, 1), 0) * (n_volumes / n_pairs)
     return np.clip(rho, -_HIGHEST, _HIGHEST)
 
 

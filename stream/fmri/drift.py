@@ -36,6 +36,10 @@ class Drift:
     ----------
     n_columns : int
         The constant, first, and the cosines.
+    cosine_mean_square : float
+        Of each cosine over the planned run.
+    told_apart : array of bool, shape (n_columns,)
+        Which columns hold more than rounding in the present stage.
     """
 
     def __init__(self, planned_volumes: int, high_pass_s: float | None, tr_s: float) -> None:
@@ -44,6 +48,7 @@ class Drift:
         if high_pass_s is not None:
             n_cosines = min(self._planned - 1, floor(2 * self._planned * (1 / high_pass_s) * tr_s))
         self.n_columns = 1 + n_cosines
+        self.cosine_mean_square = 1 / self._planned
         self._stage(min(self._planned, self.n_columns + 4))
 
     def cosines(self, volumes: IntArray) -> FloatArray:

@@ -25,23 +25,21 @@ class Row:
         Constant, drift and confounds.
     follows : bool
         Whether the volume before is there.
-    signal, signal_before : array of shape (n_voxels,), float64
-        Signal of all voxels.
+    signals : array of shape (n_signals, n_voxels), float64
+        Signal of all voxels, and of the volume before where pairs are summed.
     """
 
     volume: int
     nuisance: FloatArray
     nuisance_before: FloatArray
     follows: bool
-    signal: FloatArray
-    signal_before: FloatArray
+    signals: FloatArray
 
 
 class GroupSums:
-    """Products of nuisance columns, of the trials' columns and of the sum of all trials, with each other and voxels.
+    """Products of the trials' columns, of their sum and of the nuisance columns with each other and with voxels.
 
-    In every array the first axis is the lag, see `autoregression`; "common" are the nuisance columns and, last, the
-    sum of all trials.
+    "Common" are the nuisance columns and, last, the sum of all trials. Trials whose response is over cost nothing.
 
     Parameters
     ----------
@@ -50,31 +48,28 @@ class GroupSums:
     responses : Responses
         Columns of trials.
     n_nuisance, n_lags : int
-        Nuisance columns, and lags of the sums.
+        Nuisance columns, and sums of a product, see `autoregression`.
 
     Attributes
     ----------
-    common : array of shape (n_lags, n_common, n_common)
-        Common columns with each other.
-    common_signal : array of shape (n_lags, n_common, n_voxels)
-        Common columns with the voxels.
+    total : array of shape (n_lags, n_common)
+        Products of the sum of all trials with the common columns.
+    common_signal : array of shape (n_voxels, n_lags, n_common)
+        Products of voxels with the common columns.
     signal : array of shape (n_lags, n_voxels)
-        Voxels with themselves.
+        Products of voxels with themselves.
     """
 
     def __init__(self, voxels: IntArray, responses: Responses, n_nuisance: int, n_lags: int) -> None:
         self.voxels = voxels
         self._responses = responses
         self._n_lags = n_lags
-        self._pair = 1 if n_lags == 1 else 2
-        n_common = n_nuisance + 1
-        self.common = np.zeros((n_lags, n_common, n_common))
-        self.common_signal = np.zeros((n_lags, n_common, len(voxels)))
+        self.total = np.zeros((n_lags, n_nuisance + 1))
+        self.common_signal = np.zeros((len(voxels), n_lags, n_nuisance + 1))
         self.signal = np.zeros((n_lags, len(voxels)))
-        # A trial's columns with the common ones, with itself and with the voxels: (n_lags, n_common), (n_lags,) and
-        # (n_lags, 1, n_voxels).
-        self._trial_common: list[FloatArray] = []
-        self._trial: list[FloatArray] = []
+        # By trial: products with the common columns, with itself and with the voxels.
+        self._trial_common = np.zeros((n_lags, 0, n_nuisance + 1))
+        self._trial = np.zeros((n_lags, 0))
         self._trial_signal: list[FloatArray] = []
         self._boxcars: list[tuple[int, int]] = []
         self._open: list[int] = []
@@ -82,10 +77,9 @@ class GroupSums:
     def add_trial(self, onset_s: float, duration_s: float) -> int:
         """Open a trial and return its number; it has no part in volumes that were added before."""
         self._boxcars.append(self._responses.boxcar(onset_s, duration_s))
-        n_lags, n_common, n_voxels = self.common_signal.shape
-        self._trial_common.append(np.zeros((n_lags, n_common)))
-        self._trial.append(np.zeros(n_lags))
-        self._trial_signal.append(np.zeros((n_lags, 1, n_voxels)))
+        self._trial_common = np.pad(self._trial_common, ((0, 0), (0, 1), (0, 0)))
+        self._trial = np.pad(self._trial, ((0, 0), (0, 1)))
+        self._trial_signal.append(np.zeros((len(self.voxels), self._n_lags, 1)))
         self._open.append(len(self._boxcars) - 1)
         return len(self._boxcars) - 1
 
@@ -94,14 +88,14 @@ class GroupSums:
         return self._responses.first_volume(self._responses.boxcar(onset_s, 0)[0])
 
     def _values(self, trials: Sequence[int], row: Row) -> tuple[FloatArray, FloatArray]:
-        starts = [self._boxcars[trial][0] for trial in trials]
-        stops = [self._boxcars[trial][1] for trial in trials]
-        before, now = self._responses.values(starts, stops, np.array([row.volume - 1, row.volume]))
+        """Return columns of trials at a volume and at the one before."""
+        boxcars = [self._boxcars[trial] for trial in trials]
+        before, now = self._responses.values(boxcars, np.array([row.volume - 1, row.volume]))
         return now, before * row.follows
 
     def add(self, row: Row) -> None:
-        """Take in a volume, at a cost that depends on the trials with a response in it alone."""
-        signals = np.stack([row.signal, row.signal_before])[: self._pair, self.voxels]
+        """Take in a volume."""
+        signals = row.signals[:, self.voxels]
         self._open = [
             trial
             for trial in self._open
@@ -110,26 +104,29 @@ class GroupSums:
         now, before = self._values(self._open, row)
         common_now = np.append(row.nuisance, now.sum())
         common_before = np.append(row.nuisance_before, before.sum())
-        self.common += lagged(common_now, common_before, common_now, common_before, self._n_lags)
+        self.total += lagged(common_now[-1:], common_before[-1:], common_now, common_before, self._n_lags)[
+            :, 0
+        ]
         accumulate(self.common_signal, common_now, common_before, signals)
-        self._add_signal(signals)
-        both = lagged(now, before, common_now, common_before, self._n_lags)
-        for i, trial in enumerate(self._open):
-            if now[i] or before[i]:
-                self._add_to_trial(trial, both[:, i], now[i : i + 1], before[i : i + 1], signals)
-
-    def _add_signal(self, signals: FloatArray) -> None:
         self.signal[0] += signals[0] ** 2
         if self._n_lags > 1:
             self.signal[1] += 2 * signals[0] * signals[1]
             self.signal[2] += signals[1] ** 2
+        for i, trial in enumerate(self._open):
+            own = now[i : i + 1], before[i : i + 1]
+            if own[0] or own[1]:
+                self._add_to_trial(trial, own, (common_now, common_before), signals)
 
     def _add_to_trial(
-        self, trial: int, with_common: FloatArray, now: FloatArray, before: FloatArray, signals: FloatArray
+        self,
+        trial: int,
+        own: tuple[FloatArray, FloatArray],
+        common: tuple[FloatArray, FloatArray],
+        signals: FloatArray,
     ) -> None:
-        self._trial_common[trial] += with_common
-        self._trial[trial] += lagged(now, before, now, before, self._n_lags)[:, 0, 0]
-        accumulate(self._trial_signal[trial], now, before, signals)
+        self._trial_common[:, trial] += lagged(*own, *common, self._n_lags)[:, 0]
+        self._trial[:, trial] += lagged(*own, *own, self._n_lags)[:, 0, 0]
+        accumulate(self._trial_signal[trial], *own, signals)
 
     def add_late(self, trial: int, rows: Sequence[Row]) -> None:
         """Let a trial just added have its part in volumes that were added before.
@@ -141,40 +138,29 @@ class GroupSums:
         """
         others = [other for other in range(len(self._boxcars)) if other != trial]
         for row in rows:
-            signals = np.stack([row.signal, row.signal_before])[: self._pair, self.voxels]
             now, before = self._values([*others, trial], row)
             common_now = np.append(row.nuisance, now[:-1].sum())
             common_before = np.append(row.nuisance_before, before[:-1].sum())
             own = now[-1:], before[-1:]
-            with_common = lagged(*own, common_now, common_before, self._n_lags)[:, 0]
-            self._add_to_trial(trial, with_common, *own, signals)
-            with_others = lagged(*own, now[:-1], before[:-1], self._n_lags)[:, 0]
-            for i, other in enumerate(others):
-                self._trial_common[other][:, -1] += with_others[:, i]
-        self._join_sum(trial)
-
-    def _join_sum(self, trial: int) -> None:
-        """Put a late trial into the sum of all trials, which its products were taken without."""
-        with_common, own = self._trial_common[trial], self._trial[trial]
-        self.common[:, -1, :-1] += with_common[:, :-1]
-        self.common[:, :-1, -1] += with_common[:, :-1]
-        self.common[:, -1, -1] += 2 * with_common[:, -1] + own
-        self.common_signal[:, -1] += self._trial_signal[trial][:, 0]
-        with_common[:, -1] += own
+            self._add_to_trial(trial, own, (common_now, common_before), row.signals[:, self.voxels])
+            with_others = lagged(now[:-1], before[:-1], *own, self._n_lags)[:, :, 0]
+            self._trial_common[:, others, -1] += with_others
+        # The sum of all trials, without this one so far.
+        itself = self._trial[:, trial]
+        self.total[:, :-1] += self._trial_common[:, trial, :-1]
+        self.total[:, -1] += 2 * self._trial_common[:, trial, -1] + itself
+        self.common_signal[:, :, -1] += self._trial_signal[trial][:, :, 0]
+        self._trial_common[:, trial, -1] += itself
 
     def lead_over(self, matrix: FloatArray) -> None:
-        """Lead the first of the nuisance columns over into another basis."""
-        n = len(matrix)
-        self.common[:, :n] = matrix @ self.common[:, :n]
-        self.common[:, :, :n] = self.common[:, :, :n] @ matrix.T
-        self.common_signal[:, :n] = matrix @ self.common_signal[:, :n]
-        for with_common in self._trial_common:
-            with_common[:, :n] = with_common[:, :n] @ matrix.T
+        """Lead the nuisance columns over into another basis."""
+        for products in (self.total, self._trial_common, self.common_signal):
+            products[..., :-1] = products[..., :-1] @ matrix.T
 
-    def trials(self, trials: Sequence[int]) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Return products of trials: common (n_lags, n_trials, n_common), own (n_lags, n_trials), and with voxels."""
-        return (
-            np.stack([self._trial_common[trial] for trial in trials], axis=1),
-            np.stack([self._trial[trial] for trial in trials], axis=1),
-            np.concatenate([self._trial_signal[trial] for trial in trials], axis=1),
-        )
+    def trials(self, trials: Sequence[int] | slice) -> tuple[FloatArray, FloatArray]:
+        """Return products of trials with the common columns, (n_lags, n_trials, n_common), and with themselves."""
+        return self._trial_common[:, trials], self._trial[:, trials]
+
+    def trials_signal(self, trials: Sequence[int]) -> FloatArray:
+        """Return products of voxels with trials, (n_voxels, n_lags, n_trials)."""
+        return np.concatenate([self._trial_signal[trial] for trial in trials], axis=2)

@@ -49,7 +49,8 @@ class DoubleGamma:
             )
         )
         response: FloatArray = rise - self.ratio * undershoot
-        return response / response.sum()
+        response /= response.sum()
+        return response
 
 
 #: Glover (1999), NeuroImage 9, 416-429, fitted to auditory responses.
@@ -123,15 +124,15 @@ class Responses:
         """Return whether a boxcar that stops at grid point `stop` has no response at `volume` or later."""
         return (volume * self._tr_s - _GRID_FROM_S) / self._step_s >= stop + len(self._summed)
 
-    def values(self, starts: Sequence[int], stops: Sequence[int], volumes: IntArray) -> FloatArray:
+    def values(self, boxcars: Sequence[tuple[int, int]], volumes: IntArray) -> FloatArray:
         """Return the columns of boxcars at volumes, (n_volumes, n_boxcars) float64."""
         position = (np.asarray(volumes)[:, None] * self._tr_s - _GRID_FROM_S) / self._step_s
         below = np.floor(position).astype(np.int64)
-        part = position - below
-        on, off = np.asarray(starts, np.int64)[None], np.asarray(stops, np.int64)[None]
+        on, off = np.asarray(boxcars, np.int64).reshape(-1, 2).T
         at_below = self._at(below - on) - self._at(below - off)
         at_above = self._at(below + 1 - on) - self._at(below + 1 - off)
-        return at_below + part * (at_above - at_below)
+        columns: FloatArray = at_below + (position - below) * (at_above - at_below)
+        return columns
 
     def _at(self, points: IntArray) -> FloatArray:
         """Return the response summed up to and with `points` after its start."""

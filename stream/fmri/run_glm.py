@@ -7,16 +7,34 @@ from math import ceil, isfinite
 
 import numpy as np
 
-from decode_stream.stream.types import FloatArray
+from decode_stream.stream.types import FloatArray, IntArray
 
 from .autoregression import N_LAGS, rounded, yule_walker
 from .drift import Drift
 from .glm_spec import GlmSpec
 from .group_sums import GroupSums, Row
-from .hrf import RESPONSE_S, Responses, shapes_of
-from .separate_betas import Betas, Probes, probes, residual_sums, separate_betas
+from .hrf import RESPONSE_S, DoubleGamma, Responses, shapes_of
+from .nuisance import BoolArray, Nuisance, independent
+from .separate_betas import Levels, Probes, probes, residual_sums, separate_betas
 
 __all__ = ["Betas", "RunGlm"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Betas:
+    """Betas of trials.
+
+    Attributes
+    ----------
+    value, variance : array of shape (n_trials, n_voxels), float64
+        Betas, and the variances of their estimates.
+    df : int
+        Degrees of freedom of the residuals.
+    """
+
+    value: FloatArray
+    variance: FloatArray
+    df: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,13 +46,22 @@ class _Past:
     confounds: FloatArray
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Design:
+    """What the columns so far say: nuisance columns kept, and of each group its probes and the degrees of freedom."""
+
+    kept: BoolArray
+    probes: list[Probes]
+    df: int
+
+
 class RunGlm:
     """Sums of cross-products of one run, and the betas of its trials by the volumes so far.
 
     Each trial's model (least squares - separate) has the trial's column, the sum of all other trials so far, a
     constant, cosines fixed for the planned run, and the confounds. Betas are those of the batch solution on the
-    volumes so far. The first volume is taken off all volumes, and its confounds off all confounds: the constant takes that
-    up, and sums of squares keep their digits.
+    volumes so far. The first volume is taken off all volumes, and its confounds off all confounds: the constant
+    takes that up, and sums of squares keep their digits.
 
     A volume or a confound that is not finite makes the volume a lost one. Behind a lost volume
     autoregression starts anew. Behind the planned end the cosines go on as they are, so slow drift is then held less
@@ -70,22 +97,19 @@ class RunGlm:
                 f"{n_voxels} voxels and {planned_volumes} planned volumes of {tr_s} s: all are above 0."
             )
         self._spec, self._n_voxels, self._tr_s = spec, n_voxels, tr_s
-        self._drift = Drift(planned_volumes, spec.high_pass_s, tr_s)
-        n_nuisance = self._drift.n_columns + len(spec.confounds)
-        self._planned = planned_volumes
         self._n_lags = N_LAGS[spec.noise]
-        shapes = shapes_of(spec.hrf)
+        drift = Drift(planned_volumes, spec.high_pass_s, tr_s)
+        self._nuisance = Nuisance(drift, len(spec.confounds), self._n_lags, spec.nuisance_penalty)
         self._groups = [
-            GroupSums(np.flatnonzero(own), Responses(shape, tr_s, planned_volumes), n_nuisance, self._n_lags)
-            for shape, own in zip(shapes, _voxels_of(spec, n_voxels, len(shapes)), strict=True)
-            if own.any()
+            GroupSums(voxels, Responses(shape, tr_s, planned_volumes), self._nuisance.n_columns, self._n_lags)
+            for shape, voxels in _voxels_by_shape(spec, n_voxels)
         ]
-        # One more than a response lasts: the pair of its first volume.
+        # Two more than a response lasts: the pair of its first volume, and a part of a volume at either end.
         self._past: deque[_Past] = deque(maxlen=ceil((RESPONSE_S + spec.stimulus_s) / tr_s) + 2)
         self._first: tuple[FloatArray, FloatArray] | None = None
-        self._rho: FloatArray | None = None
         self._n_pairs = 0
         self._n_trials = 0
+        self._design: _Design | None = None
         self.n_volumes = self.n_lost = 0
 
     @property
@@ -121,12 +145,12 @@ class RunGlm:
                 f"A trial with its onset at volume {onset:g} comes too late: volumes are held from "
                 f"{self._past[0].volume + 1} on."
             )
-        rows = [row for row in self._rows() if row.volume >= first]
+        rows = [row for row in self._rows(len(self._past)) if row.volume >= first]
         for group in self._groups:
             trial = group.add_trial(onset_s, duration_s)
             if rows:
                 group.add_late(trial, rows)
-        self._rho = None
+        self._design = None
         self._n_trials += 1
         return self._n_trials - 1
 
@@ -156,37 +180,35 @@ class RunGlm:
             return
         if self._first is None:
             self._first = signal, beside
-        while self._drift.is_due(self.n_volumes):
-            matrix = self._drift.next_stage()
+        matrix = self._nuisance.next_stage(self.n_volumes)
+        if matrix is not None:
             for group in self._groups:
                 group.lead_over(matrix)
         self._past.append(_Past(self.n_volumes, signal - self._first[0], beside - self._first[1]))
-        (row,) = self._rows(last=1)
+        (row,) = self._rows(1)
+        self._nuisance.add(row.nuisance, row.nuisance_before)
         for group in self._groups:
             group.add(row)
         self._n_pairs += row.follows
         self.n_volumes += 1
-        self._rho = None
+        self._design = None
 
     def skip(self, n: int = 1) -> None:
         """Leave the places of `n` volumes that were lost."""
         self.n_volumes += n
         self.n_lost += n
 
-    def _rows(self, last: int | None = None) -> list[Row]:
-        """Return the last volumes that are held, all where `last` is None, as they go into the sums."""
-        past = list(self._past)[-(last + 1) :] if last else list(self._past)
-        nuisance = [self._nuisance(each) for each in past]
-        nothing = _Past(-2, np.zeros(self._n_voxels), np.zeros(len(self._spec.confounds)))
+    def _rows(self, n: int) -> list[Row]:
+        """Return the last `n` volumes, no more than are held, as they go into the sums."""
+        past = list(self._past)[-(n + 1) :]
+        nuisance = [self._nuisance.row(each.volume, each.confounds) for each in past]
         rows = []
-        for i in range(max(0, len(past) - last) if last else 0, len(past)):
+        for i in range(max(0, len(past) - n), len(past)):
             follows = i > 0 and past[i - 1].volume == past[i].volume - 1
-            before = (nuisance[i - 1], past[i - 1].signal) if follows else (0 * nuisance[i], nothing.signal)
-            rows.append(Row(past[i].volume, nuisance[i], before[0], follows, past[i].signal, before[1]))
+            before = past[i - 1].signal if follows else np.zeros(self._n_voxels)
+            signals = np.stack([past[i].signal, before][: min(2, self._n_lags)])
+            rows.append(Row(past[i].volume, nuisance[i], nuisance[i - 1] * follows, follows, signals))
         return rows
-
-    def _nuisance(self, past: _Past) -> FloatArray:
-        return np.concatenate([self._drift.row(np.array([past.volume]))[0], past.confounds])
 
     def mean(self) -> FloatArray:
         """Return the mean of the volumes so far, (n_voxels,) float64.
@@ -200,31 +222,19 @@ class RunGlm:
             raise ValueError("Before the first volume there is no mean.")
         mean = self._first[0].copy()
         for group in self._groups:
-            mean[group.voxels] += group.common_signal[0, 0] / self.n_used
+            mean[group.voxels] += group.common_signal[:, 0, 0] / self.n_used
         return mean
 
-    def _penalty(self) -> FloatArray:
-        """Return the ridge penalty on the nuisance columns' coefficients, (n_nuisance, n_nuisance)."""
-        gram = self._groups[0].common[0, :-1, :-1]
-        penalty = np.zeros_like(gram)
-        n_drift = self._drift.n_columns
-        of_cosines = self._drift.of_cosines()[:, 1:]
-        penalty[:n_drift, :n_drift] = of_cosines @ of_cosines.T / self._planned
-        confounds = np.arange(n_drift, len(gram))
-        square = np.diag(gram)[n_drift:] / self.n_used - (gram[0, n_drift:] / self.n_used) ** 2
-        penalty[confounds, confounds] = square
-        return self._spec.nuisance_penalty * penalty
-
-    def _designs(self, trials: Sequence[int]) -> list[Probes]:
-        penalty = self._penalty()
-        told_apart = np.ones(len(penalty), bool)
-        told_apart[: self._drift.n_columns] = self._drift.told_apart
-        return [probes(group, list(trials), told_apart, penalty) for group in self._groups]
-
-    def _df(self, design: Probes) -> int:
-        """Return volumes above the columns; a column with a penalty takes no degree of freedom of its own."""
-        n_nuisance = 1 if self._spec.nuisance_penalty else int(design.kept.sum())
-        return self.n_used - n_nuisance - 1 - int(design.beside_others.any())
+    def _designed(self) -> _Design:
+        """Return what the columns so far say, once for every volume."""
+        if self._design is None:
+            kept = self._nuisance.kept()
+            (root,) = self._nuisance.roots(kept, np.zeros(1))
+            found = [probes(group, root) for group in self._groups]
+            beside = any(bool(each.beside_others.any()) for each in found)
+            df = self.n_used - self._nuisance.n_free(kept) - 1 - beside
+            self._design = _Design(kept, found, df)
+        return self._design
 
     def told(self, trial: int) -> bool:
         """Return whether the volumes so far tell a beta of a trial.
@@ -234,10 +244,8 @@ class RunGlm:
         """
         if not self.n_used:
             return False
-        designs = self._designs([trial])
-        return all(
-            bool(design.told_apart[0]) and self._df(design) >= self._spec.least_df for design in designs
-        )
+        design = self._designed()
+        return design.df >= self._spec.least_df and all(each.told_apart[trial] for each in design.probes)
 
     def betas(self, trials: Sequence[int], rho: FloatArray | None = None) -> Betas:
         """Return betas of trials by the volumes so far.
@@ -245,15 +253,15 @@ class RunGlm:
         Parameters
         ----------
         trials : sequence of int
-            Numbers of trials, all of which can be `told`.
+            Numbers of trials, all of which are `told`.
         rho : array of shape (n_voxels,), optional
             Coefficient of each voxel's noise, taken as it is; by default that of `rho`, in hundredths.
 
         Returns
         -------
         Betas
-            In percent of the voxel's mean so far or in units of the signal, as the spec says. A voxel
-            without a mean above 0 has no percent: its betas are 0, with variance 0.
+            In percent of the voxel's mean so far or in units of the signal, as the spec says. A voxel without a
+            mean above 0 has no percent: its betas are 0, with variance 0.
 
         Raises
         ------
@@ -262,31 +270,25 @@ class RunGlm:
         """
         if rho is not None and self._n_lags == 1:
             raise ValueError("White noise has no coefficients: the spec's noise is 'ols'.")
-        if not self.n_used or not trials:
-            raise ValueError("Betas are of one trial at least, after a volume at least.")
-        designs = self._designs(trials)
-        df = min(self._df(design) for design in designs)
-        told_apart = np.all([design.told_apart for design in designs], axis=0)
-        if df < self._spec.least_df or not told_apart.all():
-            untold = [trial for trial, told in zip(trials, told_apart, strict=True) if not told] or list(
-                trials
-            )
+        untold = [trial for trial in trials if not self.told(trial)]
+        if untold:
             raise ValueError(f"{self.n_used} volumes do not tell the betas of trials {untold} yet.")
         if rho is None:
             rho = rounded(self.rho()) if self._n_lags > 1 else np.zeros(self._n_voxels)
-        penalty = self._penalty()
-        value = np.empty((len(trials), self._n_voxels))
-        variance = np.empty_like(value)
-        for group, design in zip(self._groups, designs, strict=True):
-            value[:, group.voxels], variance[:, group.voxels] = separate_betas(
-                group, list(trials), design, penalty, rho[group.voxels], df
-            )
+        design = self._designed()
+        of_levels, level = np.unique(rho, return_inverse=True)
+        levels = Levels(of_levels, self._nuisance.roots(design.kept, of_levels))
+        value, variance = np.empty((2, len(trials), self._n_voxels))
+        for group, found in zip(self._groups, design.probes, strict=True):
+            beside = found.beside_others[list(trials)]
+            told = separate_betas(group, trials, beside, levels, level[group.voxels], design.df)
+            value[:, group.voxels], variance[:, group.voxels] = told[0].T, told[1].T
         if self._spec.percent:
             mean = self.mean()
             unit = np.where(mean > 0, 100 / np.where(mean > 0, mean, 1), 0)
             value *= unit
             variance *= unit**2
-        return Betas(value, variance, df)
+        return Betas(value, variance, design.df)
 
     def rho(self) -> FloatArray:
         """Return the coefficient of each voxel's noise, (n_voxels,): Yule-Walker on the residuals so far.
@@ -300,24 +302,30 @@ class RunGlm:
         """
         if self._n_lags == 1:
             raise ValueError("White noise has no coefficients: the spec's noise is 'ols'.")
-        if self._rho is None:
-            self._rho = np.zeros(self._n_voxels)
-            penalty = np.pad(self._penalty(), (0, 1)) if self.n_used else np.zeros((0, 0))
-            for group in self._groups if self.n_used else ():
-                power, pairs = residual_sums(group, penalty)
-                self._rho[group.voxels] = yule_walker(power, pairs / 2, self.n_used, self._n_pairs)
-        return self._rho
+        rho = np.zeros(self._n_voxels)
+        for group in self._groups if self.n_used else ():
+            gram = np.pad(self._nuisance.gram, ((0, 0), (0, 1), (0, 1)))
+            gram[:, -1] = gram[:, :, -1] = group.total
+            penalised = gram[0] + np.pad(self._nuisance.penalty(), (0, 1))
+            kept = np.append(self._designed().kept, group.total[0, -1] > 0)
+            kept[kept] = independent(penalised[np.ix_(kept, kept)])
+            inverse = np.zeros_like(penalised)
+            inverse[np.ix_(kept, kept)] = np.linalg.inv(penalised[np.ix_(kept, kept)])
+            power, pairs = residual_sums(group, gram, inverse)
+            rho[group.voxels] = yule_walker(power, pairs, self.n_used, self._n_pairs)
+        return rho
 
 
-def _voxels_of(spec: GlmSpec, n_voxels: int, n_shapes: int) -> Iterator[FloatArray]:
-    """Yield for each shape which voxels have it."""
-    if n_shapes == 1:
-        yield np.ones(n_voxels, bool)
+def _voxels_by_shape(spec: GlmSpec, n_voxels: int) -> Iterator[tuple[DoubleGamma, IntArray]]:
+    """Yield each shape that voxels have, and which."""
+    shapes = shapes_of(spec.hrf)
+    if len(shapes) == 1:
+        yield shapes[0], np.arange(n_voxels)
         return
-    shape_of = np.asarray(spec.hrf_of_voxel)
-    if len(shape_of) != n_voxels or shape_of.max() >= n_shapes:
+    shape_of = np.asarray(spec.hrf_of_voxel, np.int64)
+    if len(shape_of) != n_voxels or shape_of.max() >= len(shapes):
         raise ValueError(
-            f"The library has {n_shapes} shapes; {n_voxels} voxels need one each, and {len(shape_of)} have one."
+            f"The library has {len(shapes)} shapes; {n_voxels} voxels need one each, and {len(shape_of)} have one."
         )
-    for shape in range(n_shapes):
-        yield shape_of == shape
+    for shape in np.unique(shape_of):
+        yield shapes[shape], np.flatnonzero(shape_of == shape)

@@ -6,188 +6,170 @@ cleared of the nuisance columns, give the same two coefficients, variances and r
 the nuisance columns are solved once for all trials.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
-from scipy.linalg.lapack import dpstrf
 
 from decode_stream.stream.types import FloatArray, IntArray
 
 from .autoregression import whitened
 from .group_sums import GroupSums
+from .nuisance import OWN_PART, BoolArray
 
-BoolArray: TypeAlias = npt.NDArray[np.bool_]
+__all__ = ["Levels", "Probes", "probes", "residual_sums", "separate_betas"]
 
-__all__ = ["Betas", "Probes", "probes", "residual_sums", "separate_betas"]
-
-#: A column of which the others leave less than this part of its sum of squares says nothing of its own.
-_OWN_PART = 1e-9
 #: A trial, or all others, must have this part of all trials' sum of squares to be told from these: less is rounding.
 _LEAST = 1e-10
-
-
-@dataclass(frozen=True)
-class Betas:
-    """Betas of trials.
-
-    Attributes
-    ----------
-    value, variance : array of shape (n_trials, n_voxels), float64
-        Betas, and the variances of their estimates.
-    df : int
-        Degrees of freedom of the residuals.
-    """
-
-    value: FloatArray
-    variance: FloatArray
-    df: int
+#: Voxels of one coefficient that are solved at once, at most and at least.
+_LARGEST_BLOCK, _SMALLEST_BLOCK = 64, 8
 
 
 @dataclass(frozen=True, slots=True)
 class Probes:
-    """What the design alone says of trials' models.
+    """What the design alone says of the trials' models.
 
     Attributes
     ----------
-    kept : array of bool, shape (n_nuisance,)
-        Nuisance columns that the others do not hold.
     beside_others : array of bool, shape (n_trials,)
         Whether any other trial has a response of its own yet.
     told_apart : array of bool, shape (n_trials,)
         Whether a trial's response can be told from the others and from the nuisance columns.
     """
 
-    kept: BoolArray
     beside_others: BoolArray
     told_apart: BoolArray
 
 
-def _independent(gram: FloatArray) -> BoolArray:
-    """Return which columns are kept so that none is a combination of the others, by a pivoted Cholesky factor."""
-    kept = np.diag(gram) > 0
-    scale = 1 / np.sqrt(np.diag(gram)[kept])
-    _, pivots, rank, _ = dpstrf(gram[np.ix_(kept, kept)] * np.outer(scale, scale), tol=_OWN_PART)
-    places = np.flatnonzero(kept)[pivots[:rank] - 1]
-    return np.isin(np.arange(len(gram)), places)
+@dataclass(frozen=True, slots=True)
+class Levels:
+    """Coefficients of the noise, and what the nuisance columns are solved by at each.
+
+    Attributes
+    ----------
+    rho : array of shape (n_levels,)
+        Coefficients that voxels have.
+    roots : array of shape (n_levels, n_nuisance, n_nuisance)
+        `Nuisance.roots` at each.
+    """
+
+    rho: FloatArray
+    roots: FloatArray
 
 
 @dataclass(frozen=True, slots=True)
 class _Cleared:
-    """Products of trials' columns x and of the others' r, cleared of the nuisance columns; last axis the trials."""
+    """Products of trials' columns x and of the others' r, cleared of the nuisance columns: (n_levels, n_trials)."""
 
     xx: FloatArray
     xr: FloatArray
     rr: FloatArray
-    #: Inverse of the nuisance columns' Cholesky factor, and it times their products with the sum and the trials.
-    root: FloatArray
-    with_columns: FloatArray
+    #: The sum of all trials and each trial over the roots, (n_levels, n_nuisance, 1 + n_trials).
+    over_roots: FloatArray
 
 
-def _cleared(
-    sums: GroupSums, trials: list[int], kept: BoolArray, penalty: FloatArray, rho: FloatArray
-) -> _Cleared:
-    """Return cleared products for each of the coefficients `rho` (n_rho,)."""
-    with_common, own, _ = sums.trials(trials)
-    at = rho[:, None, None]
-    common = whitened(sums.common[:, None], at)
-    nuisance = common[:, :-1, :-1][:, kept][:, :, kept] + penalty[np.ix_(kept, kept)]
-    scale = 1 / np.sqrt(np.diagonal(nuisance, axis1=1, axis2=2))
-    factor = np.linalg.cholesky(nuisance * scale[:, :, None] * scale[:, None])
-    root = np.linalg.inv(factor) * scale[:, None]
-    of_trials = whitened(with_common[:, None], at)
-    columns = np.concatenate([common[:, -1:, :-1], of_trials[:, :, :-1]], axis=1)[:, :, kept]
-    with_columns = root @ columns.transpose(0, 2, 1)
-    of_sum, of_probe = with_columns[:, :, :1], with_columns[:, :, 1:]
-    ss = common[:, -1, -1, None] - (of_sum**2).sum(axis=1)
-    xs = of_trials[:, :, -1] - (of_sum * of_probe).sum(axis=1)
-    xx = whitened(own[:, None], rho[:, None]) - (of_probe**2).sum(axis=1)
-    return _Cleared(xx, xs - xx, ss - 2 * xs + xx, root, with_columns)
+def _cleared(sums: GroupSums, trials: Sequence[int] | slice, levels: Levels) -> _Cleared:
+    of_common, of_itself = sums.trials(trials)
+    total = whitened(sums.total[:, None], levels.rho[:, None])
+    probe = whitened(of_common[:, None], levels.rho[:, None, None])
+    columns = np.concatenate([total[:, None, :-1], probe[:, :, :-1]], axis=1)
+    over_roots = levels.roots @ columns.transpose(0, 2, 1)
+    of_total, of_probe = over_roots[:, :, :1], over_roots[:, :, 1:]
+    ss = total[:, -1:] - (of_total**2).sum(axis=1)
+    xs = probe[:, :, -1] - (of_total * of_probe).sum(axis=1)
+    xx = whitened(of_itself[:, None], levels.rho[:, None]) - (of_probe**2).sum(axis=1)
+    return _Cleared(xx, xs - xx, ss - 2 * xs + xx, over_roots)
 
 
-def probes(sums: GroupSums, trials: list[int], told_apart: BoolArray, penalty: FloatArray) -> Probes:
-    """Return what the design says of trials' models.
-
-    Parameters
-    ----------
-    told_apart : array of bool, shape (n_nuisance,)
-        Nuisance columns that hold more than rounding.
-    penalty : array of shape (n_nuisance, n_nuisance)
-        Ridge penalty on their coefficients.
-    """
-    kept = np.zeros(len(told_apart), bool)
-    kept[told_apart] = _independent((sums.common[0, :-1, :-1] + penalty)[np.ix_(told_apart, told_apart)])
-    cleared = _cleared(sums, trials, kept, penalty, np.zeros(1))
-    with_common, own, _ = sums.trials(trials)
-    xx, xs, ss = own[0], with_common[0, :, -1], sums.common[0, -1, -1]
+def probes(sums: GroupSums, root: FloatArray) -> Probes:
+    """Return what the design says of all trials' models, with white noise and the nuisance columns' `root` there."""
+    cleared = _cleared(sums, slice(None), Levels(np.zeros(1), root[None]))
+    of_common, of_itself = sums.trials(slice(None))
+    xx, xs, ss = of_itself[0], of_common[0, :, -1], sums.total[0, -1]
     rr = ss - 2 * xs + xx
-    beside = (rr > _LEAST * ss) & (cleared.rr[0] > _OWN_PART * rr)
-    alone = cleared.xx[0] > _OWN_PART * xx
-    left = cleared.xx[0] - np.where(beside, cleared.xr[0] ** 2 / np.where(beside, cleared.rr[0], 1), 0)
-    return Probes(kept, beside, (xx > _LEAST * ss) & alone & (left > _OWN_PART * xx))
+    beside = (rr > _LEAST * ss) & (cleared.rr[0] > OWN_PART * rr)
+    shared = np.where(beside, cleared.xr[0] ** 2 / np.where(beside, cleared.rr[0], 1), 0)
+    own = (cleared.xx[0] > OWN_PART * xx) & (cleared.xx[0] - shared > OWN_PART * xx)
+    return Probes(beside, (xx > _LEAST * ss) & own)
+
+
+def _blocks(level: IntArray, n_levels: int) -> tuple[IntArray, IntArray]:
+    """Return voxels in blocks of one level, (n_blocks, size), the last of a level repeated, and each block's level."""
+    counts = np.bincount(level, minlength=n_levels)
+    size = min(max(len(level) // n_levels, _SMALLEST_BLOCK), _LARGEST_BLOCK)
+    stops = np.cumsum(counts)
+    n_blocks = -(-counts // size)
+    of_block = np.repeat(np.arange(n_levels), n_blocks)
+    nth = np.arange(len(of_block)) - np.repeat(np.cumsum(n_blocks) - n_blocks, n_blocks)
+    first = (stops - counts)[of_block] + nth * size
+    places = np.minimum(first[:, None] + np.arange(size), stops[of_block][:, None] - 1)
+    return np.argsort(level, kind="stable")[places], of_block
 
 
 def separate_betas(
-    sums: GroupSums, trials: list[int], design: Probes, penalty: FloatArray, rho: FloatArray, df: int
+    sums: GroupSums, trials: Sequence[int], beside: BoolArray, levels: Levels, level: IntArray, df: int
 ) -> tuple[FloatArray, FloatArray]:
-    """Return betas and their variances, each (n_trials, n_voxels), for a coefficient `rho` of each voxel.
+    """Return betas and their variances, each (n_voxels, n_trials).
 
-    Voxels of one coefficient share their model's inverse. With a penalty the variance is that of the posterior under
-    the prior that the penalty stands for.
-    """
-    levels, level, counts = np.unique(rho, return_inverse=True, return_counts=True)
-    order = np.argsort(level, kind="stable")
-    cleared = _cleared(sums, trials, design.kept, penalty, levels)
-    nuisance, others = _with_voxels(sums, trials, design.kept, rho, order)
-    signal = whitened(sums.signal, rho)[order]
-    beside = design.beside_others[:, None]
-    value = np.empty((len(trials), len(rho)))
-    variance = np.empty_like(value)
-    stops = np.cumsum(counts)
-    for i, (start, stop) in enumerate(zip(stops - counts, stops, strict=True)):
-        root_y = cleared.root[i] @ nuisance[:, start:stop]
-        y = others[:, start:stop] - cleared.with_columns[i].T @ root_y
-        xy = y[1:]
-        ry = np.where(beside, y[0] - xy, 0)
-        xx = cleared.xx[i, :, None]
-        xr = np.where(beside, cleared.xr[i, :, None], 0)
-        rr = np.where(beside, cleared.rr[i, :, None], 1)
-        determinant = xx * rr - xr**2
-        beta = (rr * xy - xr * ry) / determinant
-        of_others = (xx * ry - xr * xy) / determinant
-        left = signal[start:stop] - (root_y**2).sum(axis=0) - beta * xy - of_others * ry
-        value[:, order[start:stop]] = beta
-        variance[:, order[start:stop]] = np.maximum(left, 0) / df * (rr / determinant)
-    return value, variance
-
-
-def _with_voxels(
-    sums: GroupSums, trials: list[int], kept: BoolArray, rho: FloatArray, order: IntArray
-) -> tuple[FloatArray, FloatArray]:
-    """Return products with voxels in `order`, prewhitened: of nuisance columns, and of the sum and each trial."""
-    common = whitened(sums.common_signal, rho)
-    of_trials = whitened(sums.trials(trials)[2], rho)
-    others = np.concatenate([common[-1:], of_trials])
-    return common[:-1][kept][:, order], others[:, order]
-
-
-def residual_sums(sums: GroupSums, penalty: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return sums over the residuals of all trials as one column: of squares, and of products with both neighbours.
+    With a penalty on nuisance columns the variance is that of the posterior under the prior that it stands for.
 
     Parameters
     ----------
-    penalty : array of shape (n_common, n_common)
-        Ridge penalty on the coefficients of the common columns.
+    beside : array of bool, shape (n_trials,)
+        Whether a trial's model has a column of the others.
+    level : array of shape (n_voxels,)
+        Which of the levels is the coefficient of a voxel.
+    df : int
+        Degrees of freedom of the residuals.
     """
-    kept = _independent(sums.common[0] + penalty)
-    gram = sums.common[:, kept][:, :, kept]
-    with_signal = sums.common_signal[:, kept]
-    coefficients = np.linalg.solve(gram[0] + penalty[np.ix_(kept, kept)], with_signal[0])
-    power, pairs = (
+    cleared = _cleared(sums, trials, levels)
+    voxels, of_block = _blocks(level, len(levels.rho))
+    products, power = _with_voxels(sums, trials, levels.rho[level])
+    of_voxels = products[voxels]
+    n_nuisance = levels.roots.shape[1]
+    over_roots = of_voxels[..., :n_nuisance] @ levels.roots.transpose(0, 2, 1)[of_block]
+    y = of_voxels[..., n_nuisance:] - over_roots @ cleared.over_roots[of_block]
+    xy = y[..., 1:]
+    ry = np.where(beside, y[..., :1] - xy, 0)
+    xx = cleared.xx
+    xr, rr = np.where(beside, cleared.xr, 0), np.where(beside, cleared.rr, 1)
+    determinant = xx * rr - xr**2
+    x_to_beta, r_to_beta, r_to_others = ((part / determinant)[of_block][:, None] for part in (rr, -xr, xx))
+    beta = x_to_beta * xy + r_to_beta * ry
+    explained = beta * xy + (r_to_others * ry + r_to_beta * xy) * ry
+    left = (power[voxels] - np.einsum("bvc,bvc->bv", over_roots, over_roots))[..., None] - explained
+    value, variance = np.empty((2, len(level), len(trials)))
+    value[voxels] = beta
+    variance[voxels] = np.maximum(left, 0) * (x_to_beta / df)
+    return value, variance
+
+
+def _with_voxels(sums: GroupSums, trials: Sequence[int], rho: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return products of voxels with the common columns and the trials, and with themselves, prewhitened."""
+    n_common = sums.common_signal.shape[2]
+    products = np.empty((len(rho), n_common + len(trials)))
+    for columns, parts in (
+        (slice(n_common), sums.common_signal),
+        (slice(n_common, None), sums.trials_signal(trials)),
+    ):
+        products[:, columns] = whitened(parts.transpose(1, 0, 2), rho[:, None])
+    return products, whitened(sums.signal, rho)
+
+
+def residual_sums(sums: GroupSums, gram: FloatArray, inverse: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return sums over the residuals of all trials as one column: of squares, and of products with the next.
+
+    Parameters
+    ----------
+    gram : array of shape (n_lags, n_common, n_common)
+        Products of the common columns.
+    inverse : array of shape (n_common, n_common)
+        What their products with a voxel are led by to its coefficients.
+    """
+    coefficients = sums.common_signal[:, 0] @ inverse
+    power, both = (
         sums.signal[lag]
-        - 2 * (coefficients * with_signal[lag]).sum(axis=0)
-        + (coefficients * (gram[lag] @ coefficients)).sum(axis=0)
+        + np.einsum("vc,vc->v", coefficients, coefficients @ gram[lag] - 2 * sums.common_signal[:, lag])
         for lag in (0, 1)
     )
-    return np.maximum(power, 0), pairs
+    return np.maximum(power, 0), both / 2
