@@ -158,8 +158,8 @@ class Content:
 def as_scan(voxels: npt.NDArray[np.generic], affine_lps: FloatArray) -> tuple[Image, FloatArray]:
     """Bring a stack of DICOM slices into the layout that `dcm2niix` writes.
 
-    x runs along the columns of an image, y from its bottom row to its top row, z along the normal (row direction cross
-    column direction), so that a mask drawn on converted files fits the live volumes voxel by voxel.
+    x runs from column to column of an image, y from its bottom row to its top row, z from slice to slice, so that a
+    mask drawn on converted files fits the live volumes voxel by voxel.
 
     Parameters
     ----------
@@ -173,16 +173,7 @@ def as_scan(voxels: npt.NDArray[np.generic], affine_lps: FloatArray) -> tuple[Im
     affine_mm : array of shape (4, 4), float64
         To millimetres to the right, anterior and superior.
     """
-    affine = _LPS_TO_RAS @ affine_lps
-    rows, _, slices = voxels.shape
-    if np.linalg.det(affine[:3, :3]) > 0:  # rows, columns and the normal are left-handed
-        voxels = voxels[:, :, ::-1]
-        affine = affine @ _flipped(2, slices)
-    affine = (affine @ _flipped(0, rows))[:, [1, 0, 2, 3]]
+    upward = np.eye(4)
+    upward[0, 0], upward[0, 3] = -1.0, len(voxels) - 1
+    affine = (_LPS_TO_RAS @ affine_lps @ upward)[:, [1, 0, 2, 3]]
     return np.ascontiguousarray(voxels[::-1].transpose(1, 0, 2), dtype=np.float32), affine
-
-
-def _flipped(axis: int, n: int) -> FloatArray:
-    flip = np.eye(4)
-    flip[axis, axis], flip[axis, 3] = -1.0, n - 1
-    return flip

@@ -13,6 +13,9 @@ __all__ = ["SliceStacks", "stacked"]
 def stacked(slices: Sequence[Slice], count: int) -> Scan:
     """Stack the slices of one volume by where they lie in the head.
 
+    They are put along their normal (direction of rows cross direction of columns), whichever way the scanner numbers
+    them, as `dcm2niix` does.
+
     Parameters
     ----------
     slices : sequence of Slice

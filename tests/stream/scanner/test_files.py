@@ -49,6 +49,8 @@ def test_a_mosaic_is_read_as_the_standard_places_it(tmp_path, reverse):
     (volume,) = read_volumes(written(tmp_path, content))
     assert volume.data.shape == (v.COLUMNS, v.ROWS, v.SLICES)
     assert v.holds(volume, v.pixels(7))
+    # dcm2niix keeps the order of a mosaic's slices.
+    assert (volume.affine_mm[2, 2] < 0) == reverse
     assert (volume.number, volume.tr_s, volume.series) == (6, v.TR_S, v.UID)
     assert volume.acquired_s == pytest.approx(NOON_S + 6 * v.TR_S)
     assert np.allclose(placed(volume.data, volume.affine_mm), as_nibabel_reads(content), atol=0.02)
