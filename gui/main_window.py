@@ -29,6 +29,7 @@ __all__ = ["REFRESH_MS", "MainWindow"]
 REFRESH_MS = 33
 #: What is shown and decoded, the time line of a run of fMRI, and signal with accuracy.
 _ROWS, _ROWS_OF_SCAN = (1, 1, 2), (19, 17, 38)
+_LEAST_PX, _LEAST_PX_OF_SCAN = (900, 560), (900, 700)
 _NO_LIMIT_PX = (1 << 24) - 1  # Qt's own
 
 
@@ -82,7 +83,7 @@ class MainWindow(QWidget):
         self.matches_panel.what_if.clicked.connect(self._show_what_if)
         self._lay_out()
         self._add_actions()
-        self.setMinimumSize(900, 560)
+        self.setMinimumSize(*_LEAST_PX)
         self.resize(1280, 720)
         self._timer = QTimer(self, timerType=Qt.TimerType.PreciseTimer, interval=REFRESH_MS)
         self._timer.timeout.connect(self._tick)
@@ -170,6 +171,7 @@ class MainWindow(QWidget):
         if self.time_line_panel.isHidden():
             for panel in (self.time_line_panel, self.quality_panel, self.two_way_panel):
                 panel.show()
+            self.setMinimumSize(*_LEAST_PX_OF_SCAN)
             self._share_rows()
         self.time_line_panel.show_view(view)
         self.quality_panel.show_view(view)

@@ -1,5 +1,6 @@
 """The trials of a run along its time: where each stands, what was decoded of it, and how far the run is."""
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,8 @@ __all__ = ["TimeLinePanel"]
 
 #: pyqtgraph's names of the shapes in `TRIAL_MARKS`.
 _SYMBOLS = {"seen": "+", "rising": "t1", "decided": "o", "refined": "d", "final": "s", "withheld": "x"}
+#: Shapes that are outlines of strokes.
+_STROKES = ("seen", "withheld")
 _LEGEND = "height: probability of the best match · filled: right, hollow: wrong"
 _LEAST_S = 60.0
 #: So near to a trial, the pointer means it. Pixels.
@@ -36,6 +39,7 @@ class TimeLinePanel(Panel):
     def __init__(self) -> None:
         super().__init__("Trials")
         self._drawn: object = None
+        self._marked: tuple[TrialLine, ...] | None = None
         self._view: ScanView | None = None
         self._span_s = (0.0, _LEAST_S)
         self.newest = label("value", elided=True)
@@ -67,7 +71,9 @@ class TimeLinePanel(Panel):
             return False
         self._drawn, self._view = key, view
         self._set_span(view)
-        self._draw_marks(view)
+        if view.trials != self._marked:
+            self._marked = view.trials
+            self._draw_marks(view)
         self._cursor.setValue(view.now_s)
         self._lost.setData([at * view.tr_s for at in view.lost], [_LOST_AT] * view.n_lost)
         self._tell(view)
@@ -88,8 +94,7 @@ class TimeLinePanel(Panel):
         set_axis_font(self.plot, self)
         self._end_words.setFont(self.font())
         self.plot.getAxis("left").setWidth(self.fontMetrics().averageCharWidth() * 5)
-        self._marks.setSize(self._mark_px())
-        self._drawn = None
+        self._drawn = self._marked = None
 
     def _mark_px(self) -> float:
         return 0.62 * self.fontMetrics().height()
@@ -115,16 +120,18 @@ class TimeLinePanel(Panel):
         self.plot.getAxis("bottom").setTicks([[(t, clock_text(t)) for t in ticks_s.tolist()]])
 
     def _draw_marks(self, view: ScanView) -> None:
-        size, places = self._mark_px(), [(line.onset_s, _height(line)) for line in view.trials]
+        x = np.array([line.onset_s for line in view.trials])
+        y = np.array([_height(line) for line in view.trials])
+        looks = [_look(trial_colour(line), hollow=_is_hollow(line)) for line in view.trials]
         self._marks.setData(
-            [
-                {"pos": place, "size": size, "symbol": _SYMBOLS[line.state], **_look(line)}
-                for place, line in zip(places, view.trials, strict=True)
-            ]
+            x=x,
+            y=y,
+            size=self._mark_px(),
+            symbol=[_SYMBOLS[line.state] for line in view.trials],
+            pen=[pen for pen, _ in looks],
+            brush=[brush for _, brush in looks],
         )
-        x = np.repeat([onset_s for onset_s, _ in places], 2)
-        y = np.array([[0.0, height] for _, height in places]).ravel()
-        self._stems.setData(x, y)
+        self._stems.setData(np.repeat(x, 2), np.stack([np.zeros(len(y)), y], axis=1).ravel())
 
     def _tell(self, view: ScanView) -> None:
         newest = newest_decided(view)
@@ -152,10 +159,11 @@ def _height(line: TrialLine) -> float:
     return line.probability if line.best else 0.0
 
 
-def _look(line: TrialLine) -> dict[str, Any]:
-    colour = trial_colour(line)
-    if line.state in ("seen", "withheld"):
-        # Their shapes are outlines of strokes.
-        return {"pen": None, "brush": pyqtgraph.mkBrush(colour)}
-    hollow = line.state == "rising" or line.right is False
-    return {"pen": pyqtgraph.mkPen(colour, width=1.6), "brush": None if hollow else pyqtgraph.mkBrush(colour)}
+def _is_hollow(line: TrialLine) -> bool:
+    return line.state == "rising" or (line.right is False and line.state not in _STROKES)
+
+
+@cache
+def _look(colour: str, *, hollow: bool) -> tuple[Any, Any]:
+    """Return pen and brush of a mark."""
+    return pyqtgraph.mkPen(colour, width=1.6), pyqtgraph.mkBrush(None if hollow else colour)

@@ -13,9 +13,12 @@ from decode_stream.gui.snapshot import (
     Accuracy,
     Match,
     Progress,
+    ScanView,
     SignalView,
     Snapshot,
     Stimulus,
+    TrialLine,
+    TwoWay,
     WhatIfQuestion,
 )
 from decode_stream.stream.types import Event
@@ -125,6 +128,55 @@ def make_scan() -> Snapshot:
     )
 
 
+def make_trials(n: int, first: int = 0) -> tuple[TrialLine, ...]:
+    """Trials every four seconds: all decided but the last two."""
+    rng = np.random.default_rng(n)
+    names = ("tiger", "fire extinguisher", "pear", "koala")
+    lines = []
+    for k in range(first, first + n):
+        name, right = names[k % 4], bool(rng.random() < 0.6)
+        best = name if right else names[(k + 1) % 4]
+        line = TrialLine(k, name, 4.0 * k, "decided", float(rng.uniform(0.2, 0.9)), best, right)
+        lines.append(line)
+    lines[-2:] = [TrialLine(line.number, line.name, line.onset_s, "rising") for line in lines[-2:]]
+    lines[-1] = replace(lines[-1], state="seen")
+    return tuple(lines)
+
+
+def make_two_way(n: int = 40) -> TwoWay:
+    shares = np.random.default_rng(n).beta(4, 1.5, n)
+    trials = np.arange(1, n + 1)
+    mean = np.cumsum(shares) / trials
+    return TwoWay(
+        n, mean, trials, np.maximum(mean - 0.4 / trials**0.5, 0), np.minimum(mean + 0.2, 1), "Wilson"
+    )
+
+
+def make_scan_view(n_volumes: int = 200, n_trials: int = 62, tr_s: float = 4 / 3) -> ScanView:
+    """A run of 222 volumes with all that can be told of it."""
+    rng = np.random.default_rng(n_volumes)
+    motion = np.cumsum(rng.normal(0, 0.02, (n_volumes, 6)), axis=0)
+    motion[:, 3:] *= 0.01
+    displacement = np.abs(rng.normal(0.15, 0.08, n_volumes))
+    displacement[[50, 120]] = 0.9, 0.7
+    return ScanView(
+        n_volumes=n_volumes,
+        planned_volumes=222,
+        tr_s=tr_s,
+        now_s=n_volumes * tr_s,
+        trials=make_trials(n_trials),
+        two_way=make_two_way(),
+        motion=motion,
+        displacement_mm=displacement,
+        dvars=np.abs(rng.normal(1.2, 0.2, n_volumes)),
+        tsnr=61.4,
+        lost=(30, 31, 140),
+        volume_ms=(12.0, 34.0),
+        regions=tuple((f"streams=region {k}", float(z)) for k, z in enumerate(rng.normal(0, 0.6, 14))),
+        regions_of="trial 60, pear",
+    )
+
+
 def make_picture(colour: str, width: int = 48, height: int = 48) -> bytes:
     """A PNG file of one colour."""
     file = io.BytesIO()
@@ -211,5 +263,7 @@ def fakes():
         accuracy=make_accuracy,
         snapshot=make_snapshot,
         scan=make_scan,
+        scan_view=make_scan_view,
+        trials=make_trials,
         picture=make_picture,
     )
