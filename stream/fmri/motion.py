@@ -18,7 +18,7 @@ _HEAD = 0.2
 #: The head does not move faster from volume to volume than one look can follow; where a run begins it may lie anywhere,
 #: so that first the blurred volumes are laid over each other. Each look: blur in voxels, first step in mm.
 _NEXT = ((0.8, 1.0),)
-_FIRST = ((4.0, 4.0), (2.0, 2.0), *_NEXT)
+_FIRST = ((4.0, 4.0), (2.0, 2.0), *_NEXT, *_NEXT)
 #: Places at which a volume is compared with the reference. They are drawn within their voxels, always the same, so that
 #: places between voxels are not preferred for being smooth.
 _N_PLACES, _SEED = 20_000, 1
@@ -190,7 +190,7 @@ class MotionCorrection:
         what is left of the gradient when it is divided by these goes as far as it should along all six.
         """
         x_mm = _placed(np.argwhere(self._head), self._affine_mm) - self._center_mm
-        slopes = np.stack([slope[self._head] for slope in np.gradient(self._reference)], -1)
+        slopes = np.stack([np.gradient(self._reference, axis=axis)[self._head] for axis in range(3)], -1)
         slopes = slopes @ np.linalg.inv(self._affine_mm[:3, :3])
         shifts = (slopes**2).mean(0)
         return [
