@@ -8,9 +8,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from uuid import uuid4
 
-# Both are read once, when the libraries load, so they are set before any test module imports them.
+# All are read once, when the libraries load, so they are set before any test module imports them.
 os.environ["LSLAPICFG"] = str(Path(__file__).parent / "lsl_api.cfg")
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+# BLAS and PyTorch share small products among threads that wait for each other in a loop: beside another process that
+# takes twenty times as long as one thread does, and what a test starts inherits it.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 
