@@ -63,6 +63,8 @@ class Trials:
         label stood at the same onset already; trials of which the ring no longer held every window.
     refused : int
         Markers whose time is not a number, or more than a minute ahead of the signal: a stamp of another clock.
+    placed_until : int
+        Sample index behind the newest sample when markers were placed last: what began before it is known.
     told : callable
         Is told of every new trial when its onset has arrived, of those with a label that the gallery lacks as well.
     """
@@ -89,6 +91,7 @@ class Trials:
         self._onsets: tuple[int, ...] = ()
         self._recent: deque[tuple[int, str]] = deque(maxlen=64)
         self._farthest = round(_FARTHEST_AHEAD_S * speed * schedule.sfreq_hz)
+        self.placed_until = 0
         self.told: Callable[[Trial], None] = lambda trial: None
         self.seen = self.unknown = self.duplicate = self.missed = self.refused = 0
         self.unknown_labels: set[str] = set()
@@ -133,6 +136,7 @@ class Trials:
                 continue
             self._recent.append((at, marker.label))
             placed.append(self._open(at, marker, time_s))
+        self.placed_until = stop
         return placed
 
     def _open(self, at: int, marker: Marker, time_s: float) -> Trial:

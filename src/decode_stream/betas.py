@@ -11,7 +11,7 @@ from decode_stream.stream.fmri.glm_spec import GlmSpec
 from decode_stream.stream.recording import Recording, n_missing
 from decode_stream.stream.types import MOTION
 
-__all__ = ["bundle_glm", "check_tr", "decoded_recording", "training_betas"]
+__all__ = ["bundle_glm", "decoded_recording", "tr_told", "training_betas"]
 
 #: Repetition times that differ by less are the same, written with fewer digits.
 _SAME_TR = 1e-3
@@ -130,26 +130,23 @@ def decoded_recording(
                 "to make them from volumes: --hrf glover."
             )
         return recording, offset_s
-    check_tr(manifest, 1 / recording.sfreq_hz, recording.name)
+    if told := tr_told(manifest, 1 / recording.sfreq_hz, recording.name):
+        raise RecordingError(told)
     made = beta_recording(
         recording, spec, sfreq_hz=manifest.chain.sfreq_hz, marker_offset_s=offset_s, report=report
     )
     return made, 0.0
 
 
-def check_tr(manifest: Manifest, tr_s: float, what: str) -> None:
-    """Refuse volumes at another repetition time than those that a bundle's betas were made from.
-
-    Raises
-    ------
-    RecordingError
-    """
+def tr_told(manifest: Manifest, tr_s: float, what: str) -> str:
+    """Return in words what is wrong with volumes at another repetition time than that of a bundle's betas; else ""."""
     own_s = 1 / manifest.chain.sfreq_hz
-    if manifest.glm is not None and abs(tr_s - own_s) > _SAME_TR * own_s:
-        raise RecordingError(
-            f"{what} has a volume every {tr_s:.4g} s, and the betas of {manifest.name!r} were made from volumes every "
-            f"{own_s:.4g} s. Record at that repetition time, or train on recordings at this one."
-        )
+    if manifest.glm is None or abs(tr_s - own_s) <= _SAME_TR * own_s:
+        return ""
+    return (
+        f"{what} has a volume every {tr_s:.4g} s, and the betas of {manifest.name!r} were made from volumes every "
+        f"{own_s:.4g} s. Record at that repetition time, or train on recordings at this one."
+    )
 
 
 def _n_volumes(recording: Recording) -> int:

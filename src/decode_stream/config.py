@@ -154,6 +154,15 @@ class SessionConfig(Reading):
     counter_channel: Annotated[str | None, Parameter(group=_SOURCE)] = None
     """Channel that carries a running sample number: losses are then counted exactly."""
 
+    statistics: Annotated[Literal["frozen", "running"] | None, Parameter(group=_VOLUMES)] = None
+    """Betas: standardised by the bundle's level and spread of each voxel (frozen, the default), or by those of all
+    betas of the session so far (running), as real-time MindEye does."""
+    warm_up: Annotated[int | None, Parameter(group=_VOLUMES)] = None
+    """--statistics running: so many betas, 20 by default, come before the first that is decoded."""
+    run_volumes: Annotated[int | None, Parameter(group=_VOLUMES)] = None
+    """Betas: how many volumes the run will have, for which the model of drifts is made; by default as many as the
+    replay, or as the longest run of the training."""
+
     markers: Annotated[str | None, Parameter(group=_MARKERS)] = None
     """Name of the marker stream; by default the one the signal names, or the only one there is."""
 
@@ -189,6 +198,12 @@ class SessionConfig(Reading):
             raise UsageError(f"--speed is {self.speed:g}; it must lie between 0.01 and 100.")
         if self.duration_s is not None and not self.duration_s > 0:
             raise UsageError(f"--duration-s is {self.duration_s:g}; it must be above 0.")
+        if self.run_volumes is not None and self.run_volumes < 1:
+            raise UsageError(f"--run-volumes is {self.run_volumes}; a run has 1 or more.")
+        if self.warm_up is not None and (self.statistics != "running" or self.warm_up < 2):
+            raise UsageError(
+                f"--warm-up is {self.warm_up}; it belongs to --statistics running, which needs 2 betas or more."
+            )
         if self.demo and self.replay:
             raise UsageError("--demo plays the recording that comes with the program; leave out --replay.")
         if not (self.replay or self.demo) and (self.loop or self.start_s or self.speed != 1.0):

@@ -173,14 +173,17 @@ class BetaCutter:
                 self._take(late)
 
     def _take_volumes(self) -> None:
-        ring = self.ingest.ring
-        while self._next < ring.stop:
+        """Take the volumes that came before markers were placed last: whose trials those are is known by then."""
+        ring, stop = self.ingest.ring, self.trials.placed_until
+        while self._next < stop:
+            # A volume that others wait behind is not worth a belief of its own.
+            newest = self._next + 1 == stop
             view = ring.view(self._next, self._next + 1)
             row = None if view is None else view[0].copy()
             if row is None or not ring.is_intact(self._next) or not self._is_sound(row):
-                told = self.betas.skip()
+                told = self.betas.skip(refine=newest)
             else:
-                told = self.betas.add(row[: self._n_voxels], row[self._n_voxels :])
+                told = self.betas.add(row[: self._n_voxels], row[self._n_voxels :], refine=newest)
             self._next += 1
             for beta in told:
                 self._take(beta)

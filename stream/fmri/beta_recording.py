@@ -110,7 +110,7 @@ def beta_recording(
     voxels, confounds = _columns(recording, spec)
     lost_before = _lost_before(recording)
     n_volumes = recording.n_samples + sum(n_missing(gap, recording.sfreq_hz) for gap in recording.gaps)
-    glm = TrialBetas(spec, len(voxels), 1 / recording.sfreq_hz, n_volumes, refine=False)
+    glm = TrialBetas(spec, len(voxels), 1 / recording.sfreq_hz, n_volumes)
     offset = round(marker_offset_s * recording.sfreq_hz)
     trials = [
         (sample + lost_before(sample) + offset, label)
@@ -124,6 +124,8 @@ def beta_recording(
     numbers = list[int]()
     with TemporaryFile() as file:
         for beta in _decided(glm, recording, voxels, confounds):
+            if beta.state == "refined":
+                continue
             if beta.state == "withheld":
                 left_out[beta.reason] += 1
                 continue
@@ -212,14 +214,14 @@ def _decided(
     for start, stop in pairwise(edges):
         while gaps and gaps[0].start <= start:
             for _ in range(n_missing(gaps.pop(0), recording.sfreq_hz)):
-                yield from glm.skip()
+                yield from glm.skip(refine=False)
         for row in recording.read(start, stop):
             volume, beside = row[voxels], row[confounds]
             if np.isfinite(volume).all() and np.isfinite(beside).all():
-                yield from glm.add(volume, beside)
+                yield from glm.add(volume, beside, refine=False)
             else:
                 bad += ~np.isfinite(volume)
-                yield from glm.skip()
+                yield from glm.skip(refine=False)
     if 2 * glm.n_lost > glm.n_volumes:
         worst = [recording.channels[voxels[i]].name for i in np.flatnonzero(bad > glm.n_volumes / 4)[:5]]
         raise RecordingError(

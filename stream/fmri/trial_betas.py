@@ -84,19 +84,14 @@ class TrialBetas:
         Time from one volume to the next, seconds.
     planned_volumes : int
         Length of the run as planned; the drift basis is made for it. A longer run goes on.
-    refine : bool
-        Tell refined betas as well.
     """
 
-    def __init__(
-        self, spec: GlmSpec, n_voxels: int, tr_s: float, planned_volumes: int, *, refine: bool = True
-    ) -> None:
+    def __init__(self, spec: GlmSpec, n_voxels: int, tr_s: float, planned_volumes: int) -> None:
         self.spec = spec
         self.planned_volumes = planned_volumes
         self._glm = RunGlm(spec, n_voxels, tr_s, planned_volumes)
         self._after = decision_volumes(spec, tr_s)
         self._support = ceil((spec.stimulus_s + spec.support_s) / tr_s)
-        self._refine = refine
         self._waiting: dict[int, _Course] = {}
         self._open: dict[int, _Course] = {}
         self._all: dict[int, _Course] = {}
@@ -141,7 +136,7 @@ class TrialBetas:
         course.decided = True
         return self._withheld(number, "its marker came after its moment")
 
-    def add(self, volume: FloatArray, confounds: FloatArray) -> list[TrialBeta]:
+    def add(self, volume: FloatArray, confounds: FloatArray, *, refine: bool = True) -> list[TrialBeta]:
         """Take the next volume, and return what is decided and refined with it.
 
         Parameters
@@ -149,16 +144,18 @@ class TrialBetas:
         volume : array of shape (n_voxels,)
         confounds : array of shape (n_confounds,)
             Of the model, in its order.
+        refine : bool
+            Refine trials whose response goes on. Those whose response ends here are refined anyway.
         """
         self._enter_begun()
         self._glm.add(volume, confounds)
-        return self._told()
+        return self._told(refine)
 
-    def skip(self) -> list[TrialBeta]:
+    def skip(self, *, refine: bool = True) -> list[TrialBeta]:
         """Count a volume that never came or cannot be used; the moments of trials come all the same."""
         self._enter_begun()
         self._glm.skip()
-        return self._told()
+        return self._told(refine)
 
     def finish(self) -> list[TrialBeta]:
         """Return the betas of all trials with the whole run; of those that begin behind its end there are none."""
@@ -175,7 +172,7 @@ class TrialBetas:
         course.place = self._glm.add_trial(course.onset)
         self._open[number] = course
 
-    def _told(self) -> list[TrialBeta]:
+    def _told(self, refine: bool) -> list[TrialBeta]:
         now = self.n_volumes
         # A moment may come before the second volume of a trial, which the model does not know yet.
         due = {**self._open, **self._waiting}
@@ -183,9 +180,9 @@ class TrialBetas:
         for number in decided:
             self._all[number].decided = True
         told = self._betas(decided, "decided")
-        if self._refine:
-            again = [number for number, c in self._open.items() if c.decided and number not in decided]
-            told += [beta for beta in self._betas(again, "refined") if beta.state == "refined"]
+        again = [n for n, c in self._open.items() if c.decided and (refine or c.refined_until <= now)]
+        refined = self._betas([n for n in again if n not in decided], "refined")
+        told += [beta for beta in refined if beta.state == "refined"]
         for number in [number for number, c in self._open.items() if c.refined_until <= now]:
             del self._open[number]
         return told

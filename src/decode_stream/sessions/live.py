@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from decode_stream.betas import bundle_glm
 from decode_stream.config import SessionConfig
 from decode_stream.decoders.bundle import Bundle, load_bundle
 from decode_stream.decoders.chains import watch_chain
@@ -48,6 +49,9 @@ def run_live(config: SessionConfig, bundle_path: Path | None, source: Source) ->
         check_writable(config.json)
     bundle = load_bundle(bundle_path) if bundle_path else None
     config = _with_modality(config, bundle)
+    if bundle is not None:
+        # What the flags ask that the bundle does not do is told before a stream is looked for.
+        bundle_glm(bundle.manifest, config, ())
     source.modality = config.modality
     # Asked in good time, since the answer takes a process of its own; but not before the one that plays the demo is up.
     no_screen = None if config.headless else _in_background(window_available)

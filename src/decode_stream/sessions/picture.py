@@ -177,7 +177,7 @@ def progress(pipeline: Pipeline | None, n_gaps: int) -> Progress:
     ingest, cutter, decoder = pipeline.ingest, pipeline.cutter, pipeline.decoder
     continuity, trials = ingest.continuity, cutter.trials
     due, decoded, withheld = cutter.due, decoder.free_decoded if decoder else 0, cutter.withheld
-    if decoder is not None and cutter.schedule.n_windows is not None:
+    if decoder is not None and (cutter.schedule.n_windows is not None or not due):
         decoded, withheld = decoder.windows["decoded"], decoder.windows["withheld"]
         due = sum(decoder.windows.values())
     return Progress(
@@ -218,6 +218,6 @@ def signal_view(pipeline: Pipeline, seconds: float, onsets: tuple[tuple[int, str
         stop=stop,
         onsets=tuple((at, label) for at, label in onsets if at >= start),
         kind="voxels"
-        if all(channel.type == "voxel" for channel in pipeline.ingest.info.channels)
+        if any(channel.type == "voxel" for channel in pipeline.ingest.info.channels)
         else "channels",
     )

@@ -20,6 +20,7 @@ from decode_stream.stream.filters import ChainSpec
 from decode_stream.stream.lsl import lsl_now
 from decode_stream.stream.types import Event, StreamInfo, Trial
 
+from .beta_pipeline import BetaEvents, beta_notes
 from .intake import PULL_S, Intake
 from .picture import AccuracyTrace, best_matches, chain_notes, progress, shown_now, signal_view, trial_name
 from .pipeline import Pipeline, build_pipeline
@@ -97,6 +98,7 @@ class Session:
         self._n_running = 0
         self._tell_onsets_at = 5  # markers; then 20, 80, ...
         self._threads: list[threading.Thread] = []
+        self._beta_events = BetaEvents()
         self._onsets_shown: deque[tuple[int, str]] = deque(maxlen=64)
         self._newest_trial: Trial | None = None
 
@@ -182,7 +184,7 @@ class Session:
         self._status.set("connected")
         self.startup.reach("connected")
         self.tell("connected", self._source.words)
-        for note in (*self._source.notes, *chain_notes(pipeline.ingest)):
+        for note in (*self._source.notes, *chain_notes(pipeline.ingest), *beta_notes(pipeline.cutter)):
             self.tell("note", note)
         self._spawn(lambda: self._decode(pipeline), "decoding")
         self._spawn(lambda: self._take_markers(pipeline), "markers")
@@ -201,6 +203,8 @@ class Session:
         )
         if pipeline.decoder is not None:
             pipeline.decoder.scores.caveat = self._caveat
+        if self._scan is not None:
+            self._scan.watch(pipeline)
         return pipeline
 
     def _keep(self, window: CutWindow, embedding: npt.NDArray[np.float32]) -> None:
@@ -232,6 +236,10 @@ class Session:
             self._decode_due(pipeline)
             if done:
                 break
+        if pipeline.decoder is not None:
+            pipeline.decoder.finish()
+            if self._scan is not None:
+                self._scan.step(pipeline, ())
 
     def _decode_due(self, pipeline: Pipeline) -> None:
         ingest, cutter, decoder = pipeline.ingest, pipeline.cutter, pipeline.decoder
@@ -265,6 +273,8 @@ class Session:
         if len(trials.unknown_labels) > before[2]:
             labels = ", ".join(sorted(trials.unknown_labels)[:10])
             self.tell("unknown", f"markers that name no gallery entry: {labels}; see --events")
+        for kind, text in self._beta_events.of(cutter):
+            self.tell(kind, text)
         onsets = ingest.onset_channel
         if onsets is not None and onsets.corrected + onsets.uncorrected >= self._tell_onsets_at:
             self._tell_onsets_at *= 4
