@@ -18,6 +18,7 @@ and, where training made them::
     regions.safetensors   by atlas, the region of each voxel; their names are in the manifest
     prior.onnx            decoded embedding and noise in, a sample of what pictures' embeddings are like out
     prior.safetensors     `center`, `decoded_center`: `decode_stream.decoders.prior_part.PriorPart`
+    reference.safetensors `volume`: one of the training, whole, that live volumes are brought to
     weights.safetensors   the network as PyTorch trained it, to train on from; a session does not read it
 
 Nothing in it is unpickled, and a file whose hash differs is refused. Hashes guard against damage, not forgery.
@@ -53,7 +54,7 @@ _ENCODER = "encoder.onnx"
 _GALLERY = "gallery.safetensors"
 _NOVELTY, _PROJECTOR = "novelty.safetensors", "projector.safetensors"
 _FEATURES, _WEIGHTS = "features.safetensors", "weights.safetensors"
-_REGIONS = "regions.safetensors"
+_REGIONS, _REFERENCE = "regions.safetensors", "reference.safetensors"
 _PRIOR, _PRIOR_MEANS = "prior.onnx", "prior.safetensors"
 _Part = TypeVar("_Part")
 
@@ -88,6 +89,8 @@ class Bundle:
         The tensors that lie beside the graph; empty where it holds all.
     prior : PriorPart or None
         Draws embeddings as pictures have them, of a decoded one.
+    reference : array of shape (x, y, z), float32, or None
+        Of fMRI, a volume of the training in the grid of ``manifest.volume``; None where only voxels were given.
     """
 
     manifest: Manifest
@@ -102,6 +105,7 @@ class Bundle:
     regions: Regions | None = None
     encoder_data: bytes = b""
     prior: PriorPart | None = None
+    reference: npt.NDArray[np.float32] | None = None
 
     @property
     def dimension(self) -> int:
@@ -151,6 +155,9 @@ class Bundle:
         if manifest.prior is not None or self.prior is not None:
             of_manifest = 0 if manifest.prior is None else manifest.prior.n_steps
             parts.append(("prior", 0 if self.prior is None else self.prior.n_steps, of_manifest))
+        if self.reference is not None:
+            grid = (0, 0, 0) if manifest.volume is None else manifest.volume.grid
+            parts += [("reference", there, n) for there, n in zip(self.reference.shape, grid, strict=True)]
         for name, there, wanted in parts:
             if there != wanted:
                 raise BundleError(
@@ -220,6 +227,8 @@ def _parts(bundle: Bundle) -> dict[str, bytes]:
         files[_REGIONS] = _saved(labels)
     if bundle.encoder_data:
         files[DATA_FILE] = bundle.encoder_data
+    if bundle.reference is not None:
+        files[_REFERENCE] = _saved({"volume": bundle.reference})
     if (prior := bundle.prior) is not None:
         files[_PRIOR] = prior.model
         files[_PRIOR_MEANS] = _saved({"center": prior.center, "decoded_center": prior.decoded_center})
@@ -280,6 +289,7 @@ def load_bundle(path: str | Path, *, weights: bool = False) -> Bundle:
         _tensors(_REGIONS, files, path, lambda t: _regions(t, manifest.regions)),
         files.get(DATA_FILE, b""),
         _prior(files, manifest, path),
+        _tensors(_REFERENCE, files, path, lambda t: t["volume"].astype(np.float32)),
     )
 
 

@@ -17,6 +17,7 @@ from decode_stream.stream.window_chain import WindowSpec
 from decode_stream.stream.windows import WindowSchedule, exact_sfreq
 
 from .evidence import NORMS, Calibration
+from .volume_space import VolumeSpace
 
 __all__ = [
     "CATEGORIES",
@@ -242,6 +243,8 @@ class Manifest:
         SHA-256 of every other file, by path.
     prior : PriorTraining or None
         Of the bundle's prior, where it has one.
+    volume : VolumeSpace or None
+        Of fMRI, the grid of the volumes whose voxels are decoded, where the recordings told it.
     regions : dict of str to tuple of str
         Of fMRI, the names of each atlas's regions, in the order of their labels from 1; which voxel lies in which is in
         a file of its own.
@@ -271,6 +274,7 @@ class Manifest:
     prior: PriorTraining | None = None
     regions: dict[str, tuple[str, ...]] = field(default_factory=dict)
     glm: GlmSpec | None = None
+    volume: VolumeSpace | None = None
 
     def __post_init__(self) -> None:
         if self.calibration.growing is (self.first_s is None):

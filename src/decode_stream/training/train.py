@@ -34,9 +34,11 @@ from decode_stream.stream.recording import Recording
 from .exhaustion import exhaustion_told
 from .model_checks import check_config, check_network, check_starts
 from .models import MODELS, default_model, fitter, known_model, prior_fitter, prior_folds, trial_spec
+from .nsd_split import whole_recording
 from .progress import TrainingProgress
 from .start import check_early, read_start, recipe_of_others, start_channels, start_for
 from .training_set import open_training_set
+from .volume_space import volume_space
 
 __all__ = ["train", "train_bundle"]
 
@@ -308,11 +310,15 @@ def train_bundle(paths: Sequence[Path], config: TrainConfig) -> int:
             glm=given.glm,
             options=options,
         )
-        bundle = replace(
-            bundle,
-            thumbnails=given.thumbnails(bundle.manifest.gallery),
-            regions=given.regions(bundle.manifest.chain.channels) if config.modality == "fmri" else None,
-        )
+        bundle = replace(bundle, thumbnails=given.thumbnails(bundle.manifest.gallery))
+        if config.modality == "fmri":
+            space, reference = volume_space(given.path, whole_recording(given.recordings[0]))
+            bundle = replace(
+                bundle,
+                manifest=replace(bundle.manifest, volume=space),
+                regions=given.regions(bundle.manifest.chain.channels),
+                reference=reference,
+            )
         bundle = save_bundle(bundle, out, overwrite=config.overwrite)
     shutil.rmtree(state, ignore_errors=True)
     scores, numbers = held_out.scores, bundle.manifest.training.scores
