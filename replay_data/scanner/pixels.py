@@ -69,6 +69,8 @@ class PixelScale:
     def pixels(self, stored: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Return stored values as pixels, rounded to the nearest, int16 or uint16 of the same shape."""
         kind = np.dtype("<i2") if self.signed else np.dtype("<u2")
+        if self.exact and stored.dtype.kind in "iu":
+            return (stored.astype(np.int64) - int(self.zero)).astype(kind)
         held = np.iinfo(kind)
         levels = np.rint((stored.astype(np.float64) - self.zero) / self.step)
         return np.clip(levels, held.min, held.max).astype(kind)

@@ -2,16 +2,15 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from io import BytesIO
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.filewriter import dcmwrite
-from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+from pydicom.dataset import Dataset
+from pydicom.uid import generate_uid
 from pydicom.valuerep import format_number_as_ds
 
+from .encoding import Encoded, encoded, long_element
 from .geometry import SliceGeometry, slices_of
 from .pixels import PixelScale
 
@@ -19,18 +18,22 @@ __all__ = [
     "ECHO_TIME_MS",
     "Series",
     "VolumeFile",
-    "add_pixels",
+    "add_pixel_format",
     "add_plane",
     "add_rescale",
     "add_timing",
-    "as_file",
     "decimals",
+    "image_part",
+    "pixel_data",
     "series_header",
+    "volume_header",
 ]
 
 #: A recording does not say these; they are what is common at 3 T.
 ECHO_TIME_MS = 30.0
 _FLIP_ANGLE_DEG = 70.0
+#: Most characters of a unique identifier, less those of the image's number in it.
+_UID_CHARACTERS = 64 - len(".1000000000")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +90,10 @@ class Series:
         """
         return str(generate_uid(entropy_srcs=[self.key, *map(str, parts)]))
 
+    def image_uid(self, instance: int) -> str:
+        """Return the unique identifier of an image, counted from 1 within the series."""
+        return f"{self.uid('images', self.number)[:_UID_CHARACTERS]}.1{instance:09d}"
+
     def time_of(self, number: int) -> datetime:
         """Return when volume `number` began, counted from 1."""
         return self.began + timedelta(seconds=(number - 1) * self.tr_s)
@@ -101,36 +108,20 @@ def decimals(*values: float) -> list[str]:
     return [format_number_as_ds(float(value)) for value in values]
 
 
-def _time(moment: datetime) -> str:
-    """Return the time of day as DICOM writes it."""
-    return moment.strftime("%H%M%S.%f")
-
-
-def series_header(series: Series, sop_class: str, number: int, part: int = 0) -> Dataset:
-    """Return the attributes that every vendor writes, of one image of a volume.
+def series_header(series: Series, sop_class: str) -> Dataset:
+    """Return the attributes that every vendor writes and that are the same in all images of a series.
 
     Parameters
     ----------
     series : Series
     sop_class : str
-        What kind of image it is, as a unique identifier.
-    number : int
-        Of the volume, from 1.
-    part : int
-        Which of the volume's images it is.
+        What kind of images they are, as a unique identifier.
     """
-    began = series.time_of(number)
-    # Images are told to be written when the volume is whole.
-    written = began + timedelta(seconds=series.tr_s)
     header = Dataset()
     header.SpecificCharacterSet = "ISO_IR 100"
-    header.InstanceCreationDate, header.InstanceCreationTime = f"{written:%Y%m%d}", _time(written)
     header.SOPClassUID = sop_class
-    header.SOPInstanceUID = series.uid("image", series.number, number, part)
     header.StudyDate = header.SeriesDate = f"{series.began:%Y%m%d}"
     header.StudyTime = header.SeriesTime = _time(series.began)
-    header.AcquisitionDate, header.AcquisitionTime = f"{began:%Y%m%d}", _time(began)
-    header.ContentDate, header.ContentTime = f"{written:%Y%m%d}", _time(written)
     header.Modality = "MR"
     header.StudyDescription = "decode-stream scan"
     header.SeriesDescription = header.ProtocolName = series.description
@@ -149,6 +140,25 @@ def series_header(series: Series, sop_class: str, number: int, part: int = 0) ->
     header.SeriesNumber = series.number
     header.ImageComments = "Played from a recording by decode-stream scan; no scanner made it."
     return header
+
+
+def volume_header(series: Series, number: int) -> Dataset:
+    """Return the attributes that every vendor writes and that change with the volume, counted from 1: its times."""
+    began = series.time_of(number)
+    # Images are told to be written when the volume is whole.
+    written = began + timedelta(seconds=series.tr_s)
+    header = Dataset()
+    header.InstanceCreationDate, header.InstanceCreationTime = f"{written:%Y%m%d}", _time(written)
+    header.AcquisitionDate, header.AcquisitionTime = f"{began:%Y%m%d}", _time(began)
+    header.ContentDate, header.ContentTime = f"{written:%Y%m%d}", _time(written)
+    return header
+
+
+def image_part(uid: str, instance: int) -> Encoded:
+    """Return what every image has of its own: its identifier, and its number in the series."""
+    header = Dataset()
+    header.SOPInstanceUID, header.InstanceNumber = uid, instance
+    return encoded(header)
 
 
 def add_plane(header: Dataset, series: Series, position_mm: list[float]) -> None:
@@ -177,20 +187,19 @@ def add_timing(timing: Dataset, series: Series) -> None:
     timing.RFEchoTrainLength = 0
 
 
-def add_pixels(header: Dataset, pixels: npt.NDArray[Any], scale: PixelScale) -> None:
-    """Put pixels into an image, shape (rows, columns) or (frames, rows, columns), int16 or uint16."""
+def add_pixel_format(header: Dataset, scale: PixelScale, n_rows: int, n_columns: int) -> None:
+    """Say of what form the pixels of an image are."""
     header.SamplesPerPixel = 1
     header.PhotometricInterpretation = "MONOCHROME2"
-    header.Rows, header.Columns = pixels.shape[-2:]
+    header.Rows, header.Columns = n_rows, n_columns
     header.BitsAllocated = 16
     header.BitsStored, header.HighBit = scale.bits, scale.bits - 1
     header.PixelRepresentation = int(scale.signed)
-    low, high = int(pixels.min()), int(pixels.max())
-    header.SmallestImagePixelValue = low
-    header.LargestImagePixelValue = high
-    header.WindowCenter, header.WindowWidth = decimals((low + high) / 2, max(1, high - low))
-    header.PixelData = np.ascontiguousarray(pixels).tobytes()
-    header["PixelData"].VR = "OW"
+
+
+def pixel_data(pixels: npt.NDArray[Any]) -> Encoded:
+    """Return pixels of shape (rows, columns) or (frames, rows, columns), int16 or uint16, as an element."""
+    return long_element("PixelData", b"OW", np.ascontiguousarray(pixels).tobytes())
 
 
 def add_rescale(header: Dataset, scale: PixelScale) -> None:
@@ -198,10 +207,5 @@ def add_rescale(header: Dataset, scale: PixelScale) -> None:
     header.RescaleIntercept, header.RescaleSlope = decimals(scale.intercept, scale.slope)
 
 
-def as_file(header: Dataset) -> bytes:
-    """Return an image as the bytes of a DICOM file."""
-    header.file_meta = FileMetaDataset()
-    header.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    held = BytesIO()
-    dcmwrite(held, header, enforce_file_format=True)
-    return held.getvalue()
+def _time(moment: datetime) -> str:
+    return moment.strftime("%H%M%S.%f")

@@ -11,12 +11,12 @@ import numpy.typing as npt
 from decode_stream.replay_data.formats.nifti_volumes import NiftiImage, stored_volumes
 
 from .geometry import slice_geometry
-from .mosaic import siemens_files
-from .multi_frame import philips_enhanced_files, siemens_xa_files
+from .mosaic import SiemensFiles
+from .multi_frame import PhilipsEnhancedFiles, SiemensXaFiles
 from .nifti_volume import nifti_file
 from .pixels import PixelScale, fit_scale, stored_range
 from .series import Series, VolumeFile
-from .single_slices import ge_files, philips_files
+from .single_slices import GeFiles, PhilipsFiles
 
 __all__ = ["VENDORS", "Vendor", "VolumeWriter", "Writers", "open_writers"]
 
@@ -25,12 +25,12 @@ VENDORS: tuple[Vendor, ...] = get_args(Vendor)
 #: A volume as stored, shape (x, y, z), and its number, from 1, to the files that the scanner writes of it.
 VolumeWriter: TypeAlias = Callable[[npt.NDArray[Any], int], tuple[VolumeFile, ...]]
 
-_DICOM = {
-    "siemens": siemens_files,
-    "siemens-xa": siemens_xa_files,
-    "ge": ge_files,
-    "philips": philips_files,
-    "philips-enhanced": philips_enhanced_files,
+_DICOM: dict[str, Callable[[Series], VolumeWriter]] = {
+    "siemens": SiemensFiles,
+    "siemens-xa": SiemensXaFiles,
+    "ge": GeFiles,
+    "philips": PhilipsFiles,
+    "philips-enhanced": PhilipsEnhancedFiles,
 }
 _NUMBER, _DESCRIPTION = 13, "func_task"
 
@@ -100,4 +100,4 @@ def open_writers(
             (_NUMBER + 1, "MoCoSeries", geometry.n_slices * n_volumes),
         )
     )
-    return Writers(partial(files, run_series), partial(files, other_series), scale)
+    return Writers(files(run_series), files(other_series), scale)
