@@ -45,21 +45,21 @@ def accumulate(sums: FloatArray, now: FloatArray, before: FloatArray, signals: F
 
     Parameters
     ----------
-    sums : array of shape (n_voxels, n_lags, n_columns), float64
-        Products of voxels and columns, contiguous.
+    sums : array of shape (n_lags, n_columns, n_voxels), float64
+        Products of columns and voxels, contiguous.
     now, before : array of shape (n_columns,)
         Rows of the design at the volume and at the one before.
     signals : array of shape (1 or 2, n_voxels), float64
         The volume, and the one before where pairs are summed.
     """
-    n_voxels, n_lags, n_columns = sums.shape
+    n_lags, n_columns, n_voxels = sums.shape
     parts = now[None]
     if n_lags > 1:
         nothing = np.zeros_like(now)
         parts = np.stack([np.concatenate([now, before, nothing]), np.concatenate([nothing, now, before])])
-    flat = sums.reshape(n_voxels, n_lags * n_columns)
-    # BLAS adds in place to what it sees as contiguous columns.
-    dgemm(1.0, parts.T, signals.T, beta=1.0, c=flat.T, trans_b=1, overwrite_c=1)
+    # Transposed, what is contiguous here is what BLAS adds to in place.
+    flat = sums.reshape(n_lags * n_columns, n_voxels).T
+    dgemm(1.0, signals.T, parts.T, beta=1.0, c=flat, trans_b=1, overwrite_c=1)
 
 
 def whitened(sums: FloatArray, rho: FloatArray) -> FloatArray:

@@ -54,8 +54,8 @@ class GroupSums:
     ----------
     total : array of shape (n_lags, n_common)
         Products of the sum of all trials with the common columns.
-    common_signal : array of shape (n_voxels, n_lags, n_common)
-        Products of voxels with the common columns.
+    common_signal : array of shape (n_lags, n_common, n_voxels)
+        Products of the common columns with voxels.
     signal : array of shape (n_lags, n_voxels)
         Products of voxels with themselves.
     """
@@ -65,7 +65,7 @@ class GroupSums:
         self._responses = responses
         self._n_lags = n_lags
         self.total = np.zeros((n_lags, n_nuisance + 1))
-        self.common_signal = np.zeros((len(voxels), n_lags, n_nuisance + 1))
+        self.common_signal = np.zeros((n_lags, n_nuisance + 1, len(voxels)))
         self.signal = np.zeros((n_lags, len(voxels)))
         # By trial: products with the common columns, with itself and with the voxels.
         self._trial_common = np.zeros((n_lags, 0, n_nuisance + 1))
@@ -79,7 +79,7 @@ class GroupSums:
         self._boxcars.append(self._responses.boxcar(onset_s, duration_s))
         self._trial_common = np.pad(self._trial_common, ((0, 0), (0, 1), (0, 0)))
         self._trial = np.pad(self._trial, ((0, 0), (0, 1)))
-        self._trial_signal.append(np.zeros((len(self.voxels), self._n_lags, 1)))
+        self._trial_signal.append(np.zeros((self._n_lags, 1, len(self.voxels))))
         self._open.append(len(self._boxcars) - 1)
         return len(self._boxcars) - 1
 
@@ -149,18 +149,19 @@ class GroupSums:
         itself = self._trial[:, trial]
         self.total[:, :-1] += self._trial_common[:, trial, :-1]
         self.total[:, -1] += 2 * self._trial_common[:, trial, -1] + itself
-        self.common_signal[:, :, -1] += self._trial_signal[trial][:, :, 0]
+        self.common_signal[:, -1] += self._trial_signal[trial][:, 0]
         self._trial_common[:, trial, -1] += itself
 
     def lead_over(self, matrix: FloatArray) -> None:
         """Lead the nuisance columns over into another basis."""
-        for products in (self.total, self._trial_common, self.common_signal):
+        for products in (self.total, self._trial_common):
             products[..., :-1] = products[..., :-1] @ matrix.T
+        self.common_signal[:, :-1] = matrix @ self.common_signal[:, :-1]
 
     def trials(self, trials: Sequence[int] | slice) -> tuple[FloatArray, FloatArray]:
         """Return products of trials with the common columns, (n_lags, n_trials, n_common), and with themselves."""
         return self._trial_common[:, trials], self._trial[:, trials]
 
-    def trials_signal(self, trials: Sequence[int]) -> FloatArray:
-        """Return products of voxels with trials, (n_voxels, n_lags, n_trials)."""
-        return np.concatenate([self._trial_signal[trial] for trial in trials], axis=2)
+    def signals_with(self, trials: Sequence[int]) -> list[FloatArray]:
+        """Return products with voxels, each (n_lags, n_columns, n_voxels): of the common columns, and of each trial."""
+        return [self.common_signal, *(self._trial_signal[trial] for trial in trials)]

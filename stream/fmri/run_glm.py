@@ -222,7 +222,7 @@ class RunGlm:
             raise ValueError("Before the first volume there is no mean.")
         mean = self._first[0].copy()
         for group in self._groups:
-            mean[group.voxels] += group.common_signal[:, 0, 0] / self.n_used
+            mean[group.voxels] += group.common_signal[0, 0] / self.n_used
         return mean
 
     def _designed(self) -> _Design:
@@ -281,8 +281,9 @@ class RunGlm:
         value, variance = np.empty((2, len(trials), self._n_voxels))
         for group, found in zip(self._groups, design.probes, strict=True):
             beside = found.beside_others[list(trials)]
-            told = separate_betas(group, trials, beside, levels, level[group.voxels], design.df)
-            value[:, group.voxels], variance[:, group.voxels] = told[0].T, told[1].T
+            value[:, group.voxels], variance[:, group.voxels] = separate_betas(
+                group, trials, beside, levels, level[group.voxels], design.df
+            )
         if self._spec.percent:
             mean = self.mean()
             unit = np.where(mean > 0, 100 / np.where(mean > 0, mean, 1), 0)

@@ -23,6 +23,8 @@ __all__ = ["Levels", "Probes", "probes", "residual_sums", "separate_betas"]
 _LEAST = 1e-10
 #: Voxels of one coefficient that are solved at once, at most and at least.
 _LARGEST_BLOCK, _SMALLEST_BLOCK = 64, 8
+#: Voxels whose products lie in the cache together.
+_AT_ONCE = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +95,14 @@ def probes(sums: GroupSums, root: FloatArray) -> Probes:
     return Probes(beside, (xx > _LEAST * ss) & own)
 
 
-def _blocks(level: IntArray, n_levels: int) -> tuple[IntArray, IntArray]:
-    """Return voxels in blocks of one level, (n_blocks, size), the last of a level repeated, and each block's level."""
+def _blocks(level: IntArray, n_levels: int) -> tuple[list[IntArray], list[IntArray]]:
+    """Return voxels in blocks of one level, and the blocks' levels, a part of the blocks at a time.
+
+    Returns
+    -------
+    tuple of list
+        Of voxels (n_blocks, size), the last of a level repeated, and of levels (n_blocks,).
+    """
     counts = np.bincount(level, minlength=n_levels)
     size = min(max(len(level) // n_levels, _SMALLEST_BLOCK), _LARGEST_BLOCK)
     stops = np.cumsum(counts)
@@ -103,13 +111,15 @@ def _blocks(level: IntArray, n_levels: int) -> tuple[IntArray, IntArray]:
     nth = np.arange(len(of_block)) - np.repeat(np.cumsum(n_blocks) - n_blocks, n_blocks)
     first = (stops - counts)[of_block] + nth * size
     places = np.minimum(first[:, None] + np.arange(size), stops[of_block][:, None] - 1)
-    return np.argsort(level, kind="stable")[places], of_block
+    voxels = np.argsort(level, kind="stable")[places]
+    parts = range(_AT_ONCE // size, len(of_block), _AT_ONCE // size)
+    return np.split(voxels, parts), np.split(of_block, parts)
 
 
 def separate_betas(
     sums: GroupSums, trials: Sequence[int], beside: BoolArray, levels: Levels, level: IntArray, df: int
 ) -> tuple[FloatArray, FloatArray]:
-    """Return betas and their variances, each (n_voxels, n_trials).
+    """Return betas and their variances, each (n_trials, n_voxels).
 
     With a penalty on nuisance columns the variance is that of the posterior under the prior that it stands for.
 
@@ -123,37 +133,51 @@ def separate_betas(
         Degrees of freedom of the residuals.
     """
     cleared = _cleared(sums, trials, levels)
-    voxels, of_block = _blocks(level, len(levels.rho))
-    products, power = _with_voxels(sums, trials, levels.rho[level])
-    of_voxels = products[voxels]
-    n_nuisance = levels.roots.shape[1]
-    over_roots = of_voxels[..., :n_nuisance] @ levels.roots.transpose(0, 2, 1)[of_block]
-    y = of_voxels[..., n_nuisance:] - over_roots @ cleared.over_roots[of_block]
-    xy = y[..., 1:]
-    ry = np.where(beside, y[..., :1] - xy, 0)
-    xx = cleared.xx
     xr, rr = np.where(beside, cleared.xr, 0), np.where(beside, cleared.rr, 1)
-    determinant = xx * rr - xr**2
-    x_to_beta, r_to_beta, r_to_others = ((part / determinant)[of_block][:, None] for part in (rr, -xr, xx))
-    beta = x_to_beta * xy + r_to_beta * ry
-    explained = beta * xy + (r_to_others * ry + r_to_beta * xy) * ry
-    left = (power[voxels] - np.einsum("bvc,bvc->bv", over_roots, over_roots))[..., None] - explained
-    value, variance = np.empty((2, len(level), len(trials)))
-    value[voxels] = beta
-    variance[voxels] = np.maximum(left, 0) * (x_to_beta / df)
+    determinant = cleared.xx * rr - xr**2
+    by_x, by_both, by_r = ((part / determinant).T[:, :, None] for part in (rr, -xr, cleared.xx))
+    rho = levels.rho[level]
+    products = np.concatenate([whitened(parts, rho) for parts in sums.signals_with(trials)])
+    power = whitened(sums.signal, rho)
+    value, variance = np.empty((2, len(trials), len(level)))
+    for voxels, of in zip(*_blocks(level, len(levels.rho)), strict=True):
+        y, left = _cleared_signals(
+            np.take(products, voxels, axis=1), power[voxels], levels.roots[of], cleared.over_roots[of]
+        )
+        xy = y[1:]
+        ry = (y[0] - xy) * beside[:, None, None]
+        beta = by_x[:, of] * xy + by_both[:, of] * ry
+        unexplained = left - beta * xy - (by_both[:, of] * xy + by_r[:, of] * ry) * ry
+        value[:, voxels] = beta
+        variance[:, voxels] = np.maximum(unexplained, 0) * (by_x[:, of] / df)
     return value, variance
 
 
-def _with_voxels(sums: GroupSums, trials: Sequence[int], rho: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return products of voxels with the common columns and the trials, and with themselves, prewhitened."""
-    n_common = sums.common_signal.shape[2]
-    products = np.empty((len(rho), n_common + len(trials)))
-    for columns, parts in (
-        (slice(n_common), sums.common_signal),
-        (slice(n_common, None), sums.trials_signal(trials)),
-    ):
-        products[:, columns] = whitened(parts.transpose(1, 0, 2), rho[:, None])
-    return products, whitened(sums.signal, rho)
+def _cleared_signals(
+    products: FloatArray, power: FloatArray, roots: FloatArray, over_roots: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Clear products of blocks of voxels of the nuisance columns.
+
+    Parameters
+    ----------
+    products : array of shape (n_nuisance + 1 + n_trials, n_blocks, size)
+        With the nuisance columns, the sum of all trials, and each trial.
+    power : array of shape (n_blocks, size)
+        With themselves.
+    roots, over_roots : array of shape (n_blocks, ...)
+        Of each block's level, as in `Levels` and `_Cleared`.
+
+    Returns
+    -------
+    tuple of array
+        (1 + n_trials, n_blocks, size) and (n_blocks, size).
+    """
+    by_block = products.transpose(1, 0, 2)
+    n_nuisance = roots.shape[1]
+    signal_over_roots = roots @ by_block[:, :n_nuisance]
+    y = by_block[:, n_nuisance:] - over_roots.transpose(0, 2, 1) @ signal_over_roots
+    left = power - np.einsum("bcv,bcv->bv", signal_over_roots, signal_over_roots)
+    return np.ascontiguousarray(y.transpose(1, 0, 2)), left
 
 
 def residual_sums(sums: GroupSums, gram: FloatArray, inverse: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -164,12 +188,13 @@ def residual_sums(sums: GroupSums, gram: FloatArray, inverse: FloatArray) -> tup
     gram : array of shape (n_lags, n_common, n_common)
         Products of the common columns.
     inverse : array of shape (n_common, n_common)
-        What their products with a voxel are led by to its coefficients.
+        What leads their products with a voxel to its coefficients.
     """
-    coefficients = sums.common_signal[:, 0] @ inverse
-    power, both = (
-        sums.signal[lag]
-        + np.einsum("vc,vc->v", coefficients, coefficients @ gram[lag] - 2 * sums.common_signal[:, lag])
-        for lag in (0, 1)
-    )
-    return np.maximum(power, 0), both / 2
+    residual = sums.signal[:2].copy()
+    for start in range(0, residual.shape[1], _AT_ONCE):
+        some = slice(start, start + _AT_ONCE)
+        coefficients = inverse @ sums.common_signal[0, :, some]
+        for lag in (0, 1):
+            fitted = gram[lag] @ coefficients - 2 * sums.common_signal[lag, :, some]
+            residual[lag, some] += np.einsum("cv,cv->v", coefficients, fitted)
+    return np.maximum(residual[0], 0), residual[1] / 2
