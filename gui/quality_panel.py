@@ -42,7 +42,7 @@ class QualityPanel(Panel):
         grid.setHorizontalSpacing(10)
         grid.setVerticalSpacing(2)
         self._shift = _add(grid, 0, f"shift, mm  {_XYZ}", 3)
-        self._turn = _add(grid, 1, f"turn, degrees  {_XYZ}", 3)
+        self._turn = _add(grid, 1, "turn, degrees", 3)
         self._displacement = _add(grid, 2, f"displacement, mm  ╌╌ {DISPLACEMENT_LIMIT_MM:g}", 1)
         self._dvars = _add(grid, 3, "DVARS, %", 1)
         self._plots = (self._shift, self._turn, self._displacement, self._dvars)
@@ -131,8 +131,7 @@ def _draw_lines(part: _Plot, lines: _Lines, tr_s: float, end_s: float, least: fl
     known = lines[np.isfinite(lines)]
     high = round_up(max(float(np.abs(known).max(initial=0.0)), least, 1e-3))
     low = -high if (known < 0).any() else 0.0
-    part.plot.setRange(
-        xRange=(0.0, end_s), yRange=(low - 0.06 * high, high * (1.1 if least < high else 1.25)), padding=0.0
-    )
+    # Beyond the last ticks, or their labels would be left out.
+    part.plot.setRange(xRange=(0.0, end_s), yRange=(low - 0.2 * high, 1.25 * high), padding=0.0)
     part.plot.getAxis("left").setTicks([[(value, f"{value:g}") for value in sorted({low, 0.0, high})]])
     part.plot.getAxis("bottom").setTicks([[(0.0, "0:00"), (end_s, clock_text(end_s))]])

@@ -46,6 +46,7 @@ class SignalPanel(Panel):
         self._automatic = True
         self._spacing: float | None = None
         self._view: SignalView | None = None
+        self._key: object = None
         self._rows: tuple[str, ...] = ()
         self._bottom, self._top = 0.0, 1.0
         self.span_s = 0.0
@@ -103,9 +104,11 @@ class SignalPanel(Panel):
         """Draw a view of the signal if it is news; return whether anything was drawn."""
         if view is None or self.held:
             return False
-        if self._view is not None and (view.stop, view.names) == (self._view.stop, self._view.names):
+        # Volumes come seconds apart: a window that was resized does not wait for the next.
+        key = (view.stop, view.names, self.plot.height() if is_slow(view.sfreq_hz) else 0)
+        if key == self._key:
             return False
-        self._view = view
+        self._key, self._view = key, view
         self.page = min(self.page, self.n_pages - 1)
         self._draw()
         return True

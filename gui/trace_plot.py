@@ -99,8 +99,8 @@ class TracePlot:
     def set_ranges(self, end: float, values: _Values, chance: float) -> None:
         """Fit the axes: from 0 to `end`, and up to what the values and chance need."""
         # Full height for few alternatives; a round part of it where 200 alternatives keep all values low.
-        top = float(np.max(values, initial=chance))
-        high = 1.0 if top <= 0 else min(1.0, round_up(top))
+        most = float(np.max(values, initial=chance))
+        high = 1.0 if most <= 0 else min(1.0, round_up(most))
         self.plot.setRange(xRange=(-0.003 * end, 1.01 * end), yRange=(-0.03 * high, 1.05 * high), padding=0.0)
         self.plot.getAxis("left").setTicks([[(part * high, f"{part * high:g}") for part in (0.0, 0.5, 1.0)]])
         self.plot.getAxis("bottom").setTicks(

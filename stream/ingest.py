@@ -1,6 +1,6 @@
 """From what a source hands over to samples that have an index, a place in the ring, and flags."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from math import ceil
 
 import numpy as np
@@ -49,6 +49,8 @@ class Ingest:
         Whether the stream was flushed: no sample comes any more.
     onset_channel : OnsetChannel or None
         Is shown the samples as they come, to find stimulus onsets in one of their channels.
+    watch : callable or None
+        Is shown every piece of the stream, samples or break, once it is in the ring.
 
     Raises
     ------
@@ -75,6 +77,7 @@ class Ingest:
         self.flags = Flags()
         self.next_sample = 0
         self.ended = False
+        self.watch: Callable[[Chunk | Gap], None] | None = None
         self.onset_channel = self._onset_channel(onset_channel) if onset_channel is not None else None
         places = {channel.name: place for place, channel in enumerate(info.channels)}
         self._columns = [places[name] for name in spec.channels]
@@ -130,6 +133,8 @@ class Ingest:
                 gaps.append(piece)
             else:
                 self._append(piece)
+            if self.watch is not None:
+                self.watch(piece)
         self.flags.forget(self.ring.start)
         return gaps
 

@@ -2,22 +2,23 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
-from math import ceil, isfinite
+from dataclasses import dataclass
+from math import ceil, isfinite, nan
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from decode_stream.decoders.bundle import Bundle
-from decode_stream.decoders.decoder import Decoder
 from decode_stream.decoders.regions import Regions
+from decode_stream.decoders.scoring.scores import Scores
 from decode_stream.decoders.scoring.two_way import running_two_way, two_way_effect
 from decode_stream.gui.scan import TRIAL_STATES, ScanView, TwoWay
 from decode_stream.stream.cutter import CutWindow
 from decode_stream.stream.filters import ChainSpec
 from decode_stream.stream.fmri.beta_cutter import BetaCutter
-from decode_stream.stream.types import Gap, Trial
+from decode_stream.stream.fmri.quality import RunQuality
+from decode_stream.stream.types import Chunk, Gap, Trial
 
 from .picture import trial_name
 from .pipeline import Pipeline
@@ -39,6 +40,11 @@ def planned_volumes(pipeline: Pipeline) -> int:
     return info.n_samples or 0
 
 
+def _takes_betas(pipeline: Pipeline, bundle: Bundle) -> bool:
+    """Return whether the stream's samples are betas that somebody else made: they have no level that drifts."""
+    return not isinstance(pipeline.cutter, BetaCutter) and bundle.manifest.chain.running_mean_s is None
+
+
 def _rises_after(pipeline: Pipeline) -> int:
     """Return how many volumes after the onset one holds some of the response."""
     # Of betas the schedule knows the volume that decides alone; the response is in those before it too.
@@ -46,28 +52,32 @@ def _rises_after(pipeline: Pipeline) -> int:
 
 
 class TwoWayTrace:
-    """Two-way identification as it developed, worked out anew only when a trial was added."""
+    """Two-way identification as it developed. Belongs to the decoding thread; others may read `newest`.
+
+    Attributes
+    ----------
+    newest : TwoWay
+        Replaced, never changed.
+    """
 
     def __init__(self) -> None:
-        self._trace = TwoWay()
+        self.newest = TwoWay()
         self._effect = (0, 1.0)
 
-    def of(self, decoder: Decoder | None) -> TwoWay:
-        """Return the trace of all trials scored so far; empty where the gallery is of one."""
-        if decoder is None or decoder.scores.n_entries < 2 or decoder.scores.n == self._trace.n:
-            return self._trace
-        # The decoding thread goes on adding trials meanwhile.
-        scores = replace(decoder.scores, trials=list(decoder.scores.trials))
+    def update(self, scores: Scores) -> None:
+        """Work the trace out anew if a trial was added; of a gallery of one there is none."""
+        if scores.n_entries < 2 or scores.n == self.newest.n:
+            return
         n, effect = self._effect
+        # That of all trials so far, for every point, as of the accuracy.
         if scores.n >= 1.05 * n:
             effect = two_way_effect(scores)
             self._effect = (scores.n, effect)
         at = np.unique(np.linspace(1, scores.n, min(scores.n, _MAX_POINTS)).round().astype(np.int64))
         running = running_two_way(scores, at, effect)
-        self._trace = TwoWay(
+        self.newest = TwoWay(
             scores.n, running.mean, running.trials, running.low, running.high, running.interval
         )
-        return self._trace
 
 
 class RegionMeans:
@@ -93,8 +103,21 @@ class RegionMeans:
         return tuple((name, float(mean[places].mean())) for name, places in self._places.items())
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Figures:
+    """What is told of `n_volumes` volumes, as `ScanView` has it."""
+
+    n_volumes: int = 0
+    motion: npt.NDArray[np.float64] | None = None
+    displacement_mm: npt.NDArray[np.float64] | None = None
+    dvars: npt.NDArray[np.float64] | None = None
+    tsnr: float = nan
+
+
 class ScanWatch:
-    """Gathers in the decoding thread what a `ScanView` shows; any thread may ask for one.
+    """Gathers what a `ScanView` shows; any thread may ask for one.
+
+    What `watch` hands on is worked out in the acquisition thread; `keep`, `step` and `took` belong to the decoding one.
 
     Parameters
     ----------
@@ -110,6 +133,21 @@ class ScanWatch:
         self._last_ms = 0.0
         self._means = _region_means(bundle)
         self._regions: tuple[tuple[tuple[str, float], ...], str] = ((), "")
+        self._quality: RunQuality | None = None
+        self._figures = _Figures()
+
+    def watch(self, pipeline: Pipeline) -> None:
+        """Look at every volume of a stream from now on; not at betas, of which each is of another picture."""
+        if self._bundle is None or not _takes_betas(pipeline, self._bundle):
+            self._quality = RunQuality(pipeline.ingest.info.channels)
+            pipeline.ingest.watch = self._look
+
+    def _look(self, piece: Chunk | Gap) -> None:
+        assert self._quality is not None
+        if isinstance(piece, Gap):
+            self._quality.skip(piece.n_lost)
+        else:
+            self._quality.add(piece.data)
 
     def keep(self, window: CutWindow, embedding: npt.NDArray[np.float32]) -> None:
         """Look at a window that was decoded: the last of a trial tells of the regions."""
@@ -127,6 +165,8 @@ class ScanWatch:
             track.see(trial, trial_name(trial, self._bundle))
         if pipeline.decoder is not None:
             track.hear(pipeline.decoder.news)
+            # The beliefs are out; views then need not wait for the interval.
+            self._two_way.update(pipeline.decoder.scores)
         still_open = [trial.number for trial in pipeline.cutter.trials.open]
         track.settle(pipeline.ingest.ring.stop, still_open)
 
@@ -167,7 +207,7 @@ class ScanWatch:
         info, n_volumes = pipeline.ingest.info, pipeline.ingest.next_sample
         if not n_volumes:
             return None
-        times = self._volume_ms.recent_ms()
+        times, figures = self._volume_ms.recent_ms(), self._figures_now()
         regions, regions_of = self._regions
         return ScanView(
             n_volumes=n_volumes,
@@ -175,13 +215,25 @@ class ScanWatch:
             tr_s=1 / info.sfreq_hz,
             now_s=n_volumes / info.sfreq_hz,
             trials=self._track.lines if self._track else (),
-            two_way=self._two_way.of(pipeline.decoder),
+            two_way=self._two_way.newest,
             compared=self._track.compared if self._track else (),
+            motion=figures.motion,
+            displacement_mm=figures.displacement_mm,
+            dvars=figures.dvars,
+            tsnr=figures.tsnr,
             lost=tuple(at for gap in gaps for at in range(gap.start, gap.stop)),
             volume_ms=(self._last_ms, times[1]) if times else None,
             regions=regions,
             regions_of=regions_of,
         )
+
+    def _figures_now(self) -> _Figures:
+        """Return the figures of the volumes, put together anew only when one was added."""
+        quality = self._quality
+        if quality is not None and quality.n_volumes != self._figures.n_volumes:
+            n = quality.n_volumes
+            self._figures = _Figures(n, quality.motion, quality.displacement_mm, quality.dvars, quality.tsnr)
+        return self._figures
 
     def _track_of(self, pipeline: Pipeline) -> TrialTrack:
         if self._track is None:
