@@ -67,7 +67,8 @@ def block_means(recordings: Sequence[Recording], gallery: Gallery) -> tuple[Floa
     means, labels, runs = list[FloatArray](), list[int](), list[int]()
     stimuli = gallery.stimuli()
     for run, recording in enumerate(recordings):
-        volumes = np.asarray(recording.read(0, recording.n_samples), np.float64)
+        voxels = [i for i, channel in enumerate(recording.channels) if channel.type == "voxel"]
+        volumes = np.asarray(recording.read(0, recording.n_samples)[:, voxels], np.float64)
         lag, width = (round(time_s * recording.sfreq_hz) for time_s in (_LAG_S, _WIDTH_S))
         blocks = [volumes[at + lag : at + lag + width].mean(axis=0) for at, _ in recording.markers]
         means.append(np.stack(blocks) - np.mean(blocks, axis=0))

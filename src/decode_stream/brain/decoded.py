@@ -15,6 +15,7 @@ from decode_stream.decoders.runtime import Encoder
 from decode_stream.evaluation.evaluation import check_pictures
 from decode_stream.replay_data.open import fingerprint
 from decode_stream.stream.errors import RecordingError, StreamError, UsageError
+from decode_stream.stream.fmri.beta_recording import holds_betas
 from decode_stream.stream.recording import Recording
 from decode_stream.stream.types import IntArray
 
@@ -114,7 +115,7 @@ def decoded_trials(
     bundle = load_bundle(bundle_path)
     manifest = bundle.manifest
     readout = readout_of(bundle, Encoder(bundle, provider))
-    recordings = open_recordings(paths, config)
+    recordings = open_recordings(paths, config, manifest)
     n_values = manifest.chain.n_out * manifest.schedule.n_times
     check_memory(sum(len(r.markers) for r in recordings), n_values, copies)
     for recording in recordings:
@@ -172,7 +173,8 @@ def _cut(
             manifest.schedule,
             manifest.n_latencies,
             stimuli,
-            marker_offset_s=config.marker_offset_ms / 1e3,
+            # Betas were made with the offset.
+            marker_offset_s=0.0 if holds_betas(recordings[0]) else config.marker_offset_ms / 1e3,
             onset_channel=config.onset_channel,
         )
     except StreamError as error:

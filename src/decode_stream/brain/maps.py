@@ -13,6 +13,7 @@ from decode_stream.replay_data.formats.write_nifti import write_nifti
 from decode_stream.replay_data.simulation.simulated_volumes import SimulatedVolumes
 from decode_stream.replay_data.whole import written_whole
 from decode_stream.stream.errors import RecordingError, UsageError
+from decode_stream.stream.fmri.beta_recording import BetaRecording
 from decode_stream.stream.recording import Recording
 from decode_stream.stream.types import FloatArray, IntArray
 from decode_stream.voxel_regions import recording_regions, voxel_indices
@@ -55,7 +56,7 @@ def space_of(
     Parameters
     ----------
     names : sequence of str, optional
-        Channels, where not all are meant or in another order.
+        Channels, where not all voxels are meant or in another order.
     regions : Regions, optional
         What is known of them before; by default what lies with the recording.
 
@@ -64,7 +65,10 @@ def space_of(
     RecordingError
         If channels are no voxels by their names, or an atlas is of another grid.
     """
-    names = [channel.name for channel in recording.channels] if names is None else names
+    if isinstance(recording, BetaRecording):
+        recording = recording.volumes
+    if names is None:
+        names = [channel.name for channel in recording.channels if channel.type == "voxel"]
     voxels = voxel_indices(names)
     regions = recording_regions(path, recording, names) if regions is None else regions
     if isinstance(recording, VoxelRecording):

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from decode_stream.betas import decoded_recording, training_betas
 from decode_stream.config import Reading, parse_events
 from decode_stream.decoders.design import check_alike, design
 from decode_stream.decoders.epochs import cut_trials
-from decode_stream.decoders.manifest import EmbeddingSpace
+from decode_stream.decoders.manifest import EmbeddingSpace, Manifest
 from decode_stream.decoders.recipe import Gallery
 from decode_stream.replay_data.open import open_recording
 from decode_stream.stream.errors import RecordingError, UsageError
@@ -57,13 +58,20 @@ class VoxelTrials:
     notes: tuple[str, ...] = ()
 
 
-def open_recordings(paths: Sequence[Path], config: Reading) -> list[Recording]:
-    """Open recordings of voxels.
+def open_recordings(
+    paths: Sequence[Path], config: Reading, manifest: Manifest | None = None
+) -> list[Recording]:
+    """Open recordings of voxels; of volumes the betas are made, where the flags or a bundle ask for these.
+
+    Parameters
+    ----------
+    manifest : Manifest or None
+        Of the bundle that decodes them.
 
     Raises
     ------
     DecodeStreamError
-        If none is given, one is given twice or cannot be read, or is of no voxels.
+        If none is given, one is given twice or cannot be read, or is of no voxels, or betas cannot be made.
     """
     if not paths:
         raise UsageError(
@@ -76,14 +84,16 @@ def open_recordings(paths: Sequence[Path], config: Reading) -> list[Recording]:
         open_recording(path, marker_column=config.marker_column, mask=config.mask) for path in paths
     ]
     for recording in recordings:
-        if not all(channel.type == "voxel" for channel in recording.channels):
+        if not any(channel.type == "voxel" for channel in recording.channels):
             types = ", ".join(sorted({channel.type for channel in recording.channels}))
             raise RecordingError(f"{recording.name} has channels of type {types}, and no voxels. Give fMRI.")
         if not recording.markers:
             raise RecordingError(
                 f"{recording.name} does not say what was shown. {' '.join(recording.notes)}".strip()
             )
-    return recordings
+    if manifest is not None:
+        return [decoded_recording(recording, manifest, config)[0] for recording in recordings]
+    return training_betas(recordings, config, lambda text: None)[0]
 
 
 def voxel_trials(
@@ -112,8 +122,9 @@ def voxel_trials(
         If the recordings do not go together, hold no trial, or do not fit into memory.
     """
     first = recordings[0]
-    check_alike(first, recordings[1:], first.channels, "fmri")
-    check_memory(sum(len(r.markers) for r in recordings), len(first.channels), copies, dimension)
+    channels = [channel for channel in first.channels if channel.type == "voxel"]
+    check_alike(first, recordings[1:], channels, "fmri")
+    check_memory(sum(len(r.markers) for r in recordings), len(channels), copies, dimension)
     places, labels = _places(recordings, config.events)
     if first.epoch is not None and first.epoch.n_times == 1 and lag_s is None and width_s is None:
         return _betas(recordings, places, labels)
@@ -141,7 +152,7 @@ def _places(recordings: Sequence[Recording], events: str | None) -> tuple[dict[s
 def _betas(
     recordings: Sequence[Recording], places: Mapping[str, int], labels: tuple[str, ...]
 ) -> VoxelTrials:
-    names = [channel.name for channel in recordings[0].channels]
+    names = [channel.name for channel in recordings[0].channels if channel.type == "voxel"]
     markers = [[marker for marker in r.markers if marker[1] in places] for r in recordings]
     voxels = np.empty((sum(map(len, markers)), len(names)), np.float32)
     onsets, pictures, sessions, runs = (list[int]() for _ in range(4))

@@ -15,6 +15,7 @@ from decode_stream.replay_data.nsd.splits import (
 )
 from decode_stream.replay_data.subject import subject_of
 from decode_stream.stream.errors import UsageError
+from decode_stream.stream.fmri.beta_recording import BetaRecording
 from decode_stream.stream.recording import Recording
 from decode_stream.stream.types import IntArray
 
@@ -75,8 +76,9 @@ def _tested(
 
 
 def whole_recording(recording: Recording) -> Recording:
-    """Return the recording that a part is of; any other as it is."""
-    return recording.whole if isinstance(recording, SplitRecording) else recording
+    """Return the recording that was opened: whole, where it is a part, and of volumes, where betas were made of it."""
+    whole = recording.whole if isinstance(recording, SplitRecording) else recording
+    return whole.volumes if isinstance(whole, BetaRecording) else whole
 
 
 def check_split(begun: Manifest, name: NsdSplit | None, subject: str) -> None:
