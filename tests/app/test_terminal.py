@@ -7,7 +7,16 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from decode_stream.gui.snapshot import Accuracy, Match, Progress, Snapshot, Stimulus
+from decode_stream.gui.snapshot import (
+    Accuracy,
+    Match,
+    Progress,
+    ScanView,
+    Snapshot,
+    Stimulus,
+    TrialLine,
+    TwoWay,
+)
 from decode_stream.sessions.terminal import picture, progress_line, run_terminal
 from decode_stream.stream.types import Event
 
@@ -154,3 +163,58 @@ def test_names_are_text_and_not_markup():
 def test_the_terminal_view_loads_no_qt():
     check = "import sys, decode_stream.sessions.terminal; sys.exit(any(m.startswith('PySide6') for m in sys.modules))"
     assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
+
+
+SCAN = replace(
+    DECODING,
+    modality="fmri",
+    scan=ScanView(
+        n_volumes=9,
+        planned_volumes=222,
+        tr_s=1.5,
+        now_s=13.5,
+        trials=(
+            TrialLine(0, "pear", 1.5, "final", 0.7, "pear", True),
+            TrialLine(1, "tent", 4.5, "refined", 0.4, "pear", False),
+            TrialLine(2, "pear", 6.0, "withheld", reason="volumes of its response are lost"),
+            TrialLine(3, "tent", 7.5, "rising"),
+            TrialLine(4, "pear", 12.0, "seen"),
+        ),
+        two_way=TwoWay(2, np.array([0.8]), np.array([2]), np.array([0.4]), np.array([0.95]), "Wilson"),
+        compared=(("decided", 0.0, 2), ("refined", 0.5, 2)),
+        displacement_mm=np.array([np.nan, 0.1, 0.7]),
+        tsnr=48.2,
+        lost=(3,),
+        volume_ms=(12.0, 30.0),
+    ),
+)
+
+
+def test_a_run_of_fmri_is_told_trial_by_trial():
+    text = " ".join(shown(SCAN).split())
+    for part in (
+        "run volume 9 of 222 · 0:13 of 5:33",
+        "trials ■◇✕△+",
+        "+ 1 seen · △ 1 rising · ◆ 1 refined · ■ 1 final · ✕ 1 withheld",
+        "trial 2 refined: ✗ pear 40.0 %, shown: tent",
+        "two-way 0.80 [0.40, 0.95] · n = 2 · chance 0.50",
+        "top-1 of the same 2 trials: decided 0.00, refined 0.50",
+        "displacement 0.70 mm, 1 of 9 volumes above 0.5 mm",
+        "median tSNR 48 · 1 volume lost",
+        "belief after 12 ms, p99 30 ms, TR 1500 ms",
+    ):
+        assert part in text
+    assert "two-way" not in shown(DECODING)
+
+
+def test_a_line_of_a_run_tells_its_trials_too():
+    line = progress_line(SCAN)
+    for part in ("volume 9 of 222", "◆ 1 refined", "two-way 0.80 [0.40, 0.95] · n = 2", "1 volume lost"):
+        assert part in line
+
+
+def test_before_the_first_trial_a_run_says_so():
+    bare = replace(SCAN, scan=ScanView(1, 0, 1.5, 1.5))
+    text = " ".join(shown(bare).split())
+    assert "run volume 1 · 0:01 trials none yet two-way no trial scored yet" in text
+    assert "two-way" not in progress_line(bare)

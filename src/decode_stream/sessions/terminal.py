@@ -166,12 +166,14 @@ def _accuracy_line(snapshot: Snapshot) -> str:
 def _add_scan(facts: Table, view: ScanView) -> None:
     """Add what is known of a run of fMRI."""
     newest = newest_decided(view)
-    told = f"trial {newest.number + 1} {newest.state}: {trial_text(newest)}" if newest else ""
     strip = Text()
     for line in view.trials[-_N_MARKS:]:
         strip.append(trial_mark(line), trial_colour(line))
+    lines = [strip, Text(states_text(view))] if view.trials else [Text("none yet")]
+    if newest is not None:
+        lines.append(Text(f"trial {newest.number + 1} {newest.state}: {trial_text(newest)}"))
     facts.add_row("run", Text(run_text(view)))
-    facts.add_row("trials", Group(strip, Text(states_text(view) or "none yet"), Text(told)))
+    facts.add_row("trials", Group(*lines))
     facts.add_row("two-way", Text(" · ".join(_two_way_parts(view))))
     facts.add_row("volumes", Text(" · ".join(p for p in (motion_text(view), volume_time_text(view)) if p)))
 
@@ -183,7 +185,8 @@ def _scan_parts(view: ScanView) -> list[str]:
 
 
 def _two_way_parts(view: ScanView) -> list[str]:
-    parts = [two_way_text(view.two_way), f"chance {TWO_WAY_CHANCE:.2f}", compared_text(view)]
+    chance = f"chance {TWO_WAY_CHANCE:.2f}" if view.two_way.n else ""
+    parts = [two_way_text(view.two_way), chance, compared_text(view)]
     return [part for part in parts if part]
 
 
