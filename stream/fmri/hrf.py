@@ -1,6 +1,6 @@
 """Haemodynamic responses: what the signal of a voxel does after a stimulus, and the column of a trial in a model."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import ceil, sqrt
 
@@ -9,7 +9,7 @@ from scipy.stats import gamma
 
 from decode_stream.stream.types import FloatArray, IntArray
 
-__all__ = ["GLOVER", "LIBRARY", "RESPONSE_S", "SPM", "DoubleGamma", "Responses", "shapes_of"]
+__all__ = ["GLOVER", "LIBRARY", "RESPONSE_S", "SPM", "DoubleGamma", "Responses", "voxels_by_shape"]
 
 #: Length of a response, from the stimulus's end.
 RESPONSE_S = 32.0
@@ -74,9 +74,31 @@ LIBRARY: tuple[DoubleGamma, ...] = tuple(
 )
 
 
-def shapes_of(hrf: str) -> tuple[DoubleGamma, ...]:
-    """Return the shapes behind a name of `GlmSpec.hrf`: one, or the library."""
-    return {"glover": (GLOVER,), "spm": (SPM,), "library": LIBRARY}[hrf]
+def voxels_by_shape(
+    hrf: str, hrf_of_voxel: Sequence[int], n_voxels: int
+) -> Iterator[tuple[DoubleGamma, IntArray]]:
+    """Yield each shape that voxels have, and which voxels these are.
+
+    Parameters
+    ----------
+    hrf, hrf_of_voxel
+        As in `GlmSpec`.
+
+    Raises
+    ------
+    ValueError
+        If voxels of the library do not have one of its shapes each.
+    """
+    if hrf != "library":
+        yield {"glover": GLOVER, "spm": SPM}[hrf], np.arange(n_voxels)
+        return
+    shape_of = np.asarray(hrf_of_voxel, np.int64)
+    if len(shape_of) != n_voxels or shape_of.max() >= len(LIBRARY):
+        raise ValueError(
+            f"The library has {len(LIBRARY)} shapes; {n_voxels} voxels need one each, and {len(shape_of)} have one."
+        )
+    for shape in np.unique(shape_of):
+        yield LIBRARY[shape], np.flatnonzero(shape_of == shape)
 
 
 class Responses:

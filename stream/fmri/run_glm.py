@@ -1,20 +1,20 @@
 """The linear model of a run so far: volumes in, betas of trials out, at a cost that does not grow with the run."""
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, isfinite
 
 import numpy as np
 
-from decode_stream.stream.types import FloatArray, IntArray
+from decode_stream.stream.types import FloatArray
 
 from .autoregression import N_LAGS, rounded, yule_walker
 from .drift import Drift
 from .glm_spec import GlmSpec
 from .group_sums import GroupSums, Row
-from .hrf import RESPONSE_S, DoubleGamma, Responses, shapes_of
-from .nuisance import BoolArray, Nuisance, independent
+from .hrf import RESPONSE_S, Responses, voxels_by_shape
+from .nuisance import BoolArray, Nuisance
 from .separate_betas import Levels, Probes, probes, residual_sums, separate_betas
 
 __all__ = ["Betas", "RunGlm"]
@@ -102,7 +102,7 @@ class RunGlm:
         self._nuisance = Nuisance(drift, len(spec.confounds), self._n_lags, spec.nuisance_penalty)
         self._groups = [
             GroupSums(voxels, Responses(shape, tr_s, planned_volumes), self._nuisance.n_columns, self._n_lags)
-            for shape, voxels in _voxels_by_shape(spec, n_voxels)
+            for shape, voxels in voxels_by_shape(spec.hrf, spec.hrf_of_voxel, n_voxels)
         ]
         # Two more than a response lasts: the pair of its first volume, and a part of a volume at either end.
         self._past: deque[_Past] = deque(maxlen=ceil((RESPONSE_S + spec.stimulus_s) / tr_s) + 2)
@@ -239,8 +239,8 @@ class RunGlm:
     def told(self, trial: int) -> bool:
         """Return whether the volumes so far tell a beta of a trial.
 
-        They do where they are `least_df` more than the model's columns, and the trial's response can be told from that
-        of the others, the drift and the confounds. Columns with a penalty do not count.
+        They do if they are `least_df` more than the columns, of which those with a penalty do not count, and no other
+        column holds the trial's response.
         """
         if not self.n_used:
             return False
@@ -305,28 +305,6 @@ class RunGlm:
             raise ValueError("White noise has no coefficients: the spec's noise is 'ols'.")
         rho = np.zeros(self._n_voxels)
         for group in self._groups if self.n_used else ():
-            gram = np.pad(self._nuisance.gram, ((0, 0), (0, 1), (0, 1)))
-            gram[:, -1] = gram[:, :, -1] = group.total
-            penalised = gram[0] + np.pad(self._nuisance.penalty(), (0, 1))
-            kept = np.append(self._designed().kept, group.total[0, -1] > 0)
-            kept[kept] = independent(penalised[np.ix_(kept, kept)])
-            inverse = np.zeros_like(penalised)
-            inverse[np.ix_(kept, kept)] = np.linalg.inv(penalised[np.ix_(kept, kept)])
-            power, pairs = residual_sums(group, gram, inverse)
+            power, pairs = residual_sums(group, self._nuisance)
             rho[group.voxels] = yule_walker(power, pairs, self.n_used, self._n_pairs)
         return rho
-
-
-def _voxels_by_shape(spec: GlmSpec, n_voxels: int) -> Iterator[tuple[DoubleGamma, IntArray]]:
-    """Yield each shape that voxels have, and which."""
-    shapes = shapes_of(spec.hrf)
-    if len(shapes) == 1:
-        yield shapes[0], np.arange(n_voxels)
-        return
-    shape_of = np.asarray(spec.hrf_of_voxel, np.int64)
-    if len(shape_of) != n_voxels or shape_of.max() >= len(shapes):
-        raise ValueError(
-            f"The library has {len(shapes)} shapes; {n_voxels} voxels need one each, and {len(shape_of)} have one."
-        )
-    for shape in np.unique(shape_of):
-        yield shapes[shape], np.flatnonzero(shape_of == shape)

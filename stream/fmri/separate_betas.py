@@ -15,7 +15,7 @@ from decode_stream.stream.types import FloatArray, IntArray
 
 from .autoregression import whitened
 from .group_sums import GroupSums
-from .nuisance import OWN_PART, BoolArray
+from .nuisance import OWN_PART, BoolArray, Nuisance, independent
 
 __all__ = ["Levels", "Probes", "probes", "residual_sums", "separate_betas"]
 
@@ -180,16 +180,16 @@ def _cleared_signals(
     return np.ascontiguousarray(y.transpose(1, 0, 2)), left
 
 
-def residual_sums(sums: GroupSums, gram: FloatArray, inverse: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return sums over the residuals of all trials as one column: of squares, and of products with the next.
-
-    Parameters
-    ----------
-    gram : array of shape (n_lags, n_common, n_common)
-        Products of the common columns.
-    inverse : array of shape (n_common, n_common)
-        What leads their products with a voxel to its coefficients.
-    """
+def residual_sums(sums: GroupSums, nuisance: Nuisance) -> tuple[FloatArray, FloatArray]:
+    """Return sums over the residuals of all trials as one column: of squares, and of products with the next."""
+    gram = np.pad(nuisance.gram, ((0, 0), (0, 1), (0, 1)))
+    gram[:, -1] = gram[:, :, -1] = sums.total
+    penalised = gram[0] + np.pad(nuisance.penalty(), (0, 1))
+    kept = np.append(nuisance.kept(), True)
+    kept[kept] = independent(penalised[np.ix_(kept, kept)])
+    # Zero where not kept, so that no products with voxels need be picked out.
+    inverse = np.zeros_like(penalised)
+    inverse[np.ix_(kept, kept)] = np.linalg.inv(penalised[np.ix_(kept, kept)])
     residual = sums.signal[:2].copy()
     for start in range(0, residual.shape[1], _AT_ONCE):
         some = slice(start, start + _AT_ONCE)
