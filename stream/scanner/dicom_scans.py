@@ -13,7 +13,6 @@ import warnings
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from datetime import UTC
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -67,6 +66,14 @@ def read_dicom(content: bytes) -> Content:
     Unreadable
         If it holds no image of an MR scanner, or one whose place in the run or in the head it does not say.
     """
+    with warnings.catch_warnings():
+        # pydicom warns of values that the end of a file cuts off, and nibabel on import that its reader is for Siemens,
+        # which is what it serves here. What a person should know of a file, the errors say.
+        warnings.simplefilter("ignore", UserWarning)
+        return _read(content)
+
+
+def _read(content: bytes) -> Content:
     import pydicom
 
     dataset = pydicom.dcmread(io.BytesIO(content))
@@ -101,19 +108,11 @@ def _check_pixels(dataset: "Dataset", size: int) -> None:
         raise Unreadable(f"its pixel data have {pixels.length:,} bytes, too few for its matrix")
 
 
-def _nicom() -> ModuleType:
-    with warnings.catch_warnings():
-        # It warns on import that it is made for Siemens; that is what it serves here.
-        warnings.simplefilter("ignore", UserWarning)
-        from nibabel.nicom import dicomwrappers
-    module: ModuleType = dicomwrappers
-    return module
-
-
 def _mosaic(dataset: "Dataset") -> Content:
-    nicom = _nicom()
-    wrapper = nicom.wrapper_from_data(dataset)
-    if not isinstance(wrapper, nicom.MosaicWrapper):
+    from nibabel.nicom import dicomwrappers
+
+    wrapper = dicomwrappers.wrapper_from_data(dataset)
+    if not isinstance(wrapper, dicomwrappers.MosaicWrapper):
         # Software XA has no CSA header, and gives its mosaics out as secondary captures.
         raise Unreadable(
             "it is a mosaic without a Siemens CSA header: let the scanner export the enhanced format"

@@ -9,7 +9,8 @@ from ..errors import UsageError
 from .new_files import NewFiles, Tell
 from .run_fit import misfit
 from .run_order import GRACE, RunOrder
-from .scans import Content, Scan, Series, Unreadable
+from .scans import Scan, Unreadable
+from .series_choice import Found, SeriesChoice
 from .stacks import SliceStacks
 from .volume import LostVolumes, Volume
 
@@ -52,8 +53,8 @@ class FolderWatch:
         listed), ``series`` (another one is there), ``refused`` (a volume does not fit the run), ``late`` (a volume came
         after its place was given up), ``lost`` (slices of a volume) and ``unreadable`` (a file is no whole volume).
     series : str, optional
-        Series instance UID, series number or description of DICOM, or the name without its number of NIfTI; without
-        it, the series of the first file.
+        Series instance UID, series number or description of DICOM, or the name without its number of NIfTI. Without
+        it, the one of the lowest number that comes within a repetition time of the first file.
     tr_s : float, optional
         Time from one volume to the next; without it, what the first volume's file says.
     start : int
@@ -71,8 +72,6 @@ class FolderWatch:
         Volumes that came after their place was given up.
     n_refused : int
         Volumes that did not fit the run.
-    n_ignored : int
-        Files of another series.
     n_before : int
         Volumes before `start`.
 
@@ -101,15 +100,20 @@ class FolderWatch:
         self._clock, self._wait = clock, wait
         self._tell = tell
         self._told: set[str] = set()
-        self._wanted, self._start = series, start
-        self._series: Series | None = None
+        self._choice = SeriesChoice(series, tell)
+        self._start = start
         self._tr_s = tr_s
         self._reference: Scan | None = None
         self._stacks = SliceStacks()
         self._unplaced: list[_Arrival] = []
         self._first: int | None = None
         self._order: RunOrder[_Arrival] | None = None
-        self.n_seen = self.n_lost = self.n_late = self.n_refused = self.n_ignored = self.n_before = 0
+        self.n_seen = self.n_lost = self.n_late = self.n_refused = self.n_before = 0
+
+    @property
+    def n_ignored(self) -> int:
+        """Files of another series."""
+        return self._choice.n_ignored
 
     @property
     def n_unreadable(self) -> int:
@@ -140,10 +144,11 @@ class FolderWatch:
                 self._wait(min(left_s, max(_POLL_S, _PAUSE * (time.perf_counter() - begun))))
 
     def _look(self) -> list[Volume | LostVolumes]:
-        for path, content in self._files.look(self._clock()):
-            now_s = self._clock()
-            for scan in self._scans(path, content):
-                self._take(_Arrival(scan, path, now_s))
+        now_s = self._clock()
+        found = [Found(path, content, self._clock()) for path, content in self._files.look(now_s)]
+        for file in self._choice.passed(found, now_s, more=self._files.behind):
+            for scan in self._scans(file):
+                self._take(_Arrival(scan, file.path, file.at_s))
         now_s = self._clock()
         self._place(now_s)
         if self._order is None:
@@ -151,24 +156,15 @@ class FolderWatch:
         # While files are still unread, what seems to be missing may be among them.
         return self._handed_on(self._order.take(now_s, give_up=not self._files.behind))
 
-    def _scans(self, path: Path, content: Content) -> list[Scan]:
-        """Return the volumes of the run that are whole with this file."""
-        series = (content.scans or content.slices)[0].series
-        if self._series is None and (self._wanted is None or series.is_called(self._wanted)):
-            self._series = series
-        if self._series is None or series.uid != self._series.uid:
-            self.n_ignored += 1
-            wanted = f"series {self._series}" if self._series is not None else f"one called {self._wanted!r}"
-            text = f"{path} is of series {series}, and {wanted} is read: it and all like it are left out."
-            self._once("series", series.uid, text)
-            return []
-        scans = list(content.scans)
-        for one in content.slices:
-            for found in self._stacks.add(one):
-                if isinstance(found, Unreadable):
-                    self._refuse("slices", f"{path}: {found}. The volume is left out.")
+    def _scans(self, file: Found) -> list[Scan]:
+        """Return the volumes that are whole with a file."""
+        scans = list(file.content.scans)
+        for one in file.content.slices:
+            for made in self._stacks.add(one):
+                if isinstance(made, Unreadable):
+                    self._refuse("slices", f"{file.path}: {made}. The volume is left out.")
                 else:
-                    scans.append(found)
+                    scans.append(made)
         return scans
 
     def _take(self, arrival: _Arrival) -> None:
@@ -265,9 +261,6 @@ class FolderWatch:
 
     def _refuse(self, cause: str, text: str) -> None:
         self.n_refused += 1
-        self._once("refused", cause, text)
-
-    def _once(self, kind: str, cause: str, text: str) -> None:
         if cause not in self._told:
             self._told.add(cause)
-            self._tell(kind, text)
+            self._tell("refused", text)

@@ -1,6 +1,7 @@
 """What a file of a scanner holds: whole volumes, or single slices of them."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -53,6 +54,11 @@ class Series:
 
     def __str__(self) -> str:
         return f"{self.number} ({self.description or self.uid})" if self.number else repr(self.uid)
+
+    @property
+    def rank(self) -> tuple[int, str]:
+        """What puts series in order: their number, then their name."""
+        return (int(self.number) if self.number.isdecimal() else 0, self.uid)
 
     def is_called(self, name: str) -> bool:
         """Return whether `name` is its UID, its number or its description."""
@@ -129,7 +135,7 @@ class Slice:
     acquired_s: float | None
     kind: str = ""
 
-    @property
+    @cached_property
     def height_mm(self) -> float:
         """Where it lies along the normal of the slices, to a hundredth of a millimetre."""
         return round(float(np.cross(*self.orientation) @ self.position_mm), 2)
@@ -153,6 +159,16 @@ class Content:
     scans: tuple[Scan, ...] = ()
     slices: tuple[Slice, ...] = ()
     ends_blank: bool = False
+
+    @property
+    def series(self) -> Series:
+        """The series that all of it belongs to."""
+        return (self.scans or self.slices)[0].series
+
+    @property
+    def tr_s(self) -> float | None:
+        """Repetition time of the first of it."""
+        return (self.scans or self.slices)[0].tr_s
 
 
 def as_scan(voxels: npt.NDArray[np.generic], affine_lps: FloatArray) -> tuple[Image, FloatArray]:

@@ -107,11 +107,11 @@ def csa_header(normal, n_slices):
     return b"SV10\4\3\2\1" + struct.pack("<2I", len(elements), 77) + b"".join(elements)
 
 
-def mosaic(number, *, uid=UID, tr_s=TR_S, reverse=False, csa=True):
+def mosaic(number, *, uid=UID, series=13, tr_s=TR_S, reverse=False, csa=True):
     """Return a Siemens mosaic of five slices in three by three tiles; `reverse` stacks against the normal."""
     header = _header(number, MRImageStorage, uid, tr_s)
     header.ImageType = ["ORIGINAL", "PRIMARY", "M", "ND", "MOSAIC"]
-    header.Manufacturer = "SIEMENS"
+    header.Manufacturer, header.SeriesNumber = "SIEMENS", series
     header.AcquisitionNumber = header.InstanceNumber = number
     stored = pixels(number)[::-1] if reverse else pixels(number)
     tiles = np.zeros((3 * ROWS, 3 * COLUMNS), dtype=np.uint16)
