@@ -85,7 +85,9 @@ def slice_geometry(affine_mm: FloatArray, shape: tuple[int, int, int], path: Pat
     """Return the geometry of the slices of a NIfTI volume.
 
     The first axis runs along the rows, the second up the columns (a NIfTI file begins at the bottom of the picture,
-    DICOM at its top), the third from slice to slice: what dcm2niix makes of them is the volume again.
+    DICOM at its top), the third from slice to slice. What reads DICOM as dcm2niix does gets the recording's own grid
+    again where its axes are left-handed, as those of dcm2niix are. Of one with right-handed axes the slices come back
+    in the opposite order, at the same places, except from mosaics, which say which way their slices go.
 
     Parameters
     ----------

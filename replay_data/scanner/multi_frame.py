@@ -4,6 +4,7 @@ DICOM PS3.3, A.36 and C.7.6.16: what is the same for all frames stands in the sh
 a group of each frame.
 """
 
+from abc import ABC, abstractmethod
 from datetime import timedelta
 from typing import Any
 
@@ -31,7 +32,7 @@ from .single_slices import add_real_world_value
 __all__ = ["PhilipsEnhancedFiles", "SiemensXaFiles"]
 
 
-class _FrameFiles:
+class _FrameFiles(ABC):
     """What both vendors share; see `SiemensXaFiles`."""
 
     def __init__(self, series: Series) -> None:
@@ -115,8 +116,9 @@ class _FrameFiles:
             groups.append(frame | moment | sequence("FrameContentSequence", [same | encoded(own)]))
         return groups
 
+    @abstractmethod
     def _name(self, number: int) -> str:
-        raise NotImplementedError
+        """Return the name of the file of a volume, counted from 1."""
 
 
 class SiemensXaFiles(_FrameFiles):

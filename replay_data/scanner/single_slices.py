@@ -1,5 +1,6 @@
 """GE and Philips classic: a file a slice."""
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy.typing as npt
@@ -26,7 +27,7 @@ _GE_FIRST_FILE = 12345
 _PHILIPS_MR = "Philips MR Imaging DD 001"
 
 
-class _SliceFiles:
+class _SliceFiles(ABC):
     """What both vendors share; see `GeFiles`."""
 
     def __init__(self, series: Series) -> None:
@@ -75,8 +76,9 @@ class _SliceFiles:
         moment.TriggerTime = f"{1e3 * (number - 1) * self._series.tr_s:.3f}"
         return moment
 
+    @abstractmethod
     def _name(self, instance: int) -> str:
-        raise NotImplementedError
+        """Return the name of the file of an image, counted from 1."""
 
 
 class GeFiles(_SliceFiles):

@@ -109,8 +109,8 @@ def scan(
         tell(f"{done.n_lost} volumes were lost, as asked for.")
     if done.n_late:
         tell(
-            f"{done.n_late} volumes came late, by up to {done.latest_s:.3f} s: this machine does not keep up with a "
-            f"volume every {settings.step_s:.3g} s. Lower --speed."
+            f"{done.n_late} volumes came more than a tenth of {settings.step_s:.3g} s after they were due, the latest "
+            f"{done.latest_s:.3f} s. Lower --speed where that matters."
         )
     if markers is not None:
         markers.linger(stop)

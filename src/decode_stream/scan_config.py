@@ -12,6 +12,7 @@ from .replay_config import MarkerFormat
 
 __all__ = ["ScanConfig", "ScanVendor", "parse_volumes"]
 
+#: The scanners of `decode_stream.replay_data.scanner.vendors`, which needs not be loaded to be asked for.
 ScanVendor = Literal["siemens", "siemens-xa", "ge", "philips", "philips-enhanced", "nifti"]
 
 _PLAYING = Group.create_ordered("Playing")

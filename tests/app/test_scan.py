@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pylsl
@@ -14,8 +15,9 @@ from decode_stream.cli import app
 from decode_stream.replay_data.formats.bids import read_events
 from decode_stream.replay_data.open import open_recording
 from decode_stream.replay_data.scanner.scanner import WallClock
+from decode_stream.replay_data.scanner.vendors import VENDORS
 from decode_stream.scan import scan
-from decode_stream.scan_config import ScanConfig, parse_volumes
+from decode_stream.scan_config import ScanConfig, ScanVendor, parse_volumes
 from decode_stream.stream.errors import RecordingError, UsageError
 from tests.replay_data.nsd_sample import write_sample
 from tests.replay_data.scanner.scans import BEGAN, FakeClock, integers, write_recording
@@ -55,6 +57,18 @@ def test_what_is_done_is_told(tmp_path: Path, recording: Path) -> None:
         "Ended after 5 volumes.",
         "1 volumes were lost, as asked for.",
     ]
+
+
+def test_volumes_that_come_late_are_told(tmp_path: Path, recording: Path) -> None:
+    class SlowClock(FakeClock):
+        def now_s(self) -> float:
+            self.time_s += 0.5
+            return self.time_s
+
+    told: list[str] = []
+    config = ScanConfig(out=tmp_path / "out", vendor="nifti")
+    scan(recording, config, SlowClock(), BEGAN, threading.Event(), told.append)
+    assert told[-1].startswith("6 volumes came more than a tenth of 1.5 s after they were due, the latest ")
 
 
 def test_rounding_is_told(tmp_path: Path) -> None:
@@ -138,6 +152,10 @@ def test_what_cannot_be_scanned_is_refused(tmp_path: Path, recording: Path) -> N
 def test_volumes_are_whole_numbers(text: str) -> None:
     with pytest.raises(UsageError, match=r"--drop-volumes is .*as in --drop-volumes 10,11"):
         parse_volumes("--drop-volumes", text)
+
+
+def test_the_flag_names_every_scanner_there_is() -> None:
+    assert get_args(ScanVendor) == VENDORS
 
 
 def test_flags_of_markers_belong_to_markers(tmp_path: Path) -> None:
