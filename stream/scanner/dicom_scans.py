@@ -87,8 +87,7 @@ def _read(content: bytes) -> Content:
         )
     if "MOSAIC" in dataset.get("ImageType", ()):
         return _mosaic(dataset)
-    one = _classic(dataset)
-    return Content(slices=(one,), ends_blank=not one.pixels[-1].any())
+    return Content(slices=(_classic(dataset),), ends_blank=not dataset.pixel_array[-1].any())
 
 
 def _check_pixels(dataset: "Dataset", size: int) -> None:
@@ -117,11 +116,10 @@ def _mosaic(dataset: "Dataset") -> Content:
         raise Unreadable(
             "it is a mosaic without a Siemens CSA header: let the scanner export the enhanced format"
         )
-    voxels = wrapper.get_data()
-    data, affine_mm = as_scan(voxels, wrapper.affine)
+    data, affine_mm = as_scan(wrapper.get_data(), wrapper.affine)
     number, echo_s = _number(dataset, "AcquisitionNumber"), _seconds(dataset.get("EchoTime"))
     scan = Scan(_series(dataset), number, 1, data, affine_mm, _tr_s([dataset]), echo_s, _time_s([dataset]))
-    return Content(scans=(scan,), ends_blank=not voxels[-1, :, -1].any())
+    return Content(scans=(scan,), ends_blank=not wrapper.get_unscaled_data()[-1, :, -1].any())
 
 
 def _classic(dataset: "Dataset") -> Slice:
@@ -226,7 +224,7 @@ def _integer(value: Any) -> int | None:
 
 
 def _seconds(milliseconds: Any) -> float | None:
-    return float(milliseconds) * 1e-3 if milliseconds else None
+    return float(milliseconds) * 1e-3 if milliseconds and float(milliseconds) > 0 else None
 
 
 def _tr_s(places: "Sequence[Dataset]") -> float | None:

@@ -183,8 +183,9 @@ class FolderWatch:
             return
         cause = fault.partition(",")[0]
         self._refuse(cause, f"{arrival.path} {fault}. It is left out, and all like it.")
-        if self._order is not None and self._first is not None:
-            # Nothing is to be waited for at its place.
+        echo_s = self._reference.echo_s if self._reference is not None else None
+        if self._order is not None and self._first is not None and scan.echo_s == echo_s:
+            # Nothing is to be waited for at its place, where another echo's volume would still come.
             self._order.add(scan.count - self._first, arrival.arrived_s, None)
 
     def _place(self, now_s: float) -> None:

@@ -24,13 +24,14 @@ _READ_FOR_S = 0.1
 
 @dataclass(slots=True)
 class _Pending:
-    """A file that was not whole when it was last looked at."""
+    """A file that is not known to be whole; it has `content` if it may be."""
 
     changed_s: float
     next_look_s: float
     state: tuple[int, ...] = ()
     needed: int = 0
     reason: str = ""
+    content: Content | None = None
     told: bool = False
 
 
@@ -107,55 +108,49 @@ class NewFiles:
                 self._pending[name] = _Pending(now_s, now_s)
 
     def _read(self, name: str, file: _Pending, now_s: float) -> Content | None:
-        """Look at a file, and read it if it has changed since or nobody was told of it yet."""
+        """Look at a file, and return what it holds if it is whole."""
         try:
-            content = self._content(name, file, now_s)
+            self._look_at(self._folder / name, file, now_s)
         except FileNotFoundError:  # an unfinished file that got its name now
             self._forget(name)
             return None
         except OSError as error:
             file.reason = f"it cannot be opened ({error.strerror})"
-            content = None
         except Unfinished as error:
-            file.reason, file.needed, content = str(error), error.needed, None
+            file.reason, file.needed = str(error), error.needed
         except Unreadable as error:
-            file.reason, file.needed, content = str(error), 0, None
-        if content is not None:
+            file.reason, file.needed = str(error), 0
+        age_s = now_s - file.changed_s
+        if file.content is not None and (age_s >= _SETTLED_S or not file.content.ends_blank):
             self._forget(name)
             self._done.add(name)
-            return content
-        age_s = now_s - file.changed_s
+            return file.content
+        file.next_look_s = now_s + (_SETTLED_S if file.content else min(_LOOK_AGAIN_S, age_s / 8))
         if age_s >= _PATIENCE_S and not file.told:
             file.told = True
             self.n_unreadable += 1
             text = f"{self._folder / name} is no whole volume: {file.reason}. It is read if it changes."
             self._tell("unreadable", text)
-        file.next_look_s = now_s + min(_LOOK_AGAIN_S, age_s / 8)
         return None
 
-    def _content(self, name: str, file: _Pending, now_s: float) -> Content | None:
-        path = self._folder / name
+    def _look_at(self, path: Path, file: _Pending, now_s: float) -> None:
+        """Read a file if it has changed."""
         status = path.stat()
-        if file.told and file.state[:2] == (status.st_size, status.st_mtime_ns):
-            return None
+        stamp = (status.st_size, status.st_mtime_ns)
+        if file.told and file.state[:2] == stamp:
+            return
         if file.state and status.st_size < file.state[0]:  # it is written anew
             file.needed = 0
         if status.st_size < file.needed:
-            self._note(file, (status.st_size, status.st_mtime_ns), now_s)
-            return None
+            if file.state[:2] != stamp:
+                file.state, file.changed_s = stamp, now_s
+            return
         content = path.read_bytes()
         # A share may show a new content under an old size and date.
-        self._note(file, (status.st_size, status.st_mtime_ns, zlib.crc32(content)), now_s)
-        found = read_content(path, content)
-        if found.ends_blank and now_s - file.changed_s < _SETTLED_S:
-            file.reason = "its end is blank"
-            return None
-        return found
-
-    @staticmethod
-    def _note(file: _Pending, state: tuple[int, ...], now_s: float) -> None:
+        state = (*stamp, zlib.crc32(content))
         if state != file.state:
-            file.state, file.changed_s = state, now_s
+            file.state, file.changed_s, file.content = state, now_s, None
+            file.content = read_content(path, content)
 
     def _forget(self, name: str) -> None:
         self.n_unreadable -= self._pending.pop(name).told

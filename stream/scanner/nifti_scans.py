@@ -63,8 +63,9 @@ def read_nifti(path: Path, content: bytes) -> Content:
     image = kind.from_bytes(content)
     voxels = image.get_fdata(dtype=np.float32)
     voxels = voxels.reshape(*voxels.shape[:3], -1)
-    blank = not packed and not voxels[:, -1, -1, -1].any()
-    return Content(scans=tuple(_scans(path, voxels, image.affine, _tr_s(header))), ends_blank=blank)
+    row = len(voxels) * header.get_data_dtype().itemsize
+    ends_blank = not packed and not any(content[needed - row : needed])
+    return Content(scans=tuple(_scans(path, voxels, image.affine, _tr_s(header))), ends_blank=ends_blank)
 
 
 def _header_length(content: bytes) -> int:

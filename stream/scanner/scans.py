@@ -152,8 +152,8 @@ class Content:
     slices : tuple of Slice
         Slices of a volume that lies in many files.
     ends_blank : bool
-        Whether its last row of voxels is nothing but zeros. A copy over a network may give a file its full length
-        before its content, and then ends so.
+        Whether its last row of voxels is stored as nothing but zeros. A copy over a network may give a file its full
+        length before its content, and then ends so.
     """
 
     scans: tuple[Scan, ...] = ()

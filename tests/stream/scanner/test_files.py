@@ -151,6 +151,18 @@ def test_no_cut_of_a_file_gives_a_volume(tmp_path):
                 read_volumes(written(tmp_path, content[:length], "v_1.nii"))
 
 
+def test_compressed_pixels_are_read_when_they_are_whole(tmp_path):
+    dataset = pydicom.dcmread(BytesIO(v.mosaic(2)))
+    dataset.compress(pydicom.uid.RLELossless)
+    out = BytesIO()
+    dataset.save_as(out)
+    (volume,) = read_volumes(written(tmp_path, out.getvalue()))
+    assert v.holds(volume, v.pixels(2))
+    for n_missing in (8, 9, 100, len(out.getvalue()) // 2):  # the last 8 bytes only end the sequence
+        with pytest.raises(RecordingError):
+            read_volumes(written(tmp_path, out.getvalue()[:-n_missing]))
+
+
 def test_slices_that_make_no_grid_are_refused():
     stacks = SliceStacks()
     files = [read_dicom(content).slices[0] for content in v.slices(1, "ge", n_slices=6)]

@@ -93,6 +93,14 @@ def test_a_copy_that_has_its_length_before_its_content_is_waited_for(tmp_path):
     assert v.holds(volume, v.pixels(1))
 
 
+def test_a_file_that_ends_in_zeros_for_good_is_read_once_it_has_settled(tmp_path):
+    scanner = Scanner(tmp_path, series="vol_")
+    scanner.at(1.0, "vol_0000.nii", v.nifti(0)[:-32] + bytes(32))
+    scanner.run(3.0)
+    ((time_s, _),) = scanner.items
+    assert 1.25 <= time_s <= 1.3
+
+
 def test_a_truncated_file_and_one_of_another_kind_are_told_once_by_name(tmp_path):
     scanner = Scanner(tmp_path)
     scanner.at(0.0, "cut.dcm", v.mosaic(1)[:-10])
@@ -144,6 +152,20 @@ def test_a_volume_that_does_not_fit_is_refused_and_the_run_goes_on(tmp_path, odd
     assert (scanner.watch.n_refused, scanner.watch.n_lost) == (2, 2)
     # The place of a refused volume is told as soon as it has come.
     assert next(time_s for time_s, item in scanner.items if item == LostVolumes(2, 1)) < 3 * TR_S + 0.05
+
+
+def test_another_echo_is_refused_and_takes_no_place(tmp_path):
+    scanner = Scanner(tmp_path)
+    for number in (1, 2, 3):
+        first, second = v.slices(number, "philips"), v.slices(number, "philips", echo_ms="50")
+        for part in range(v.SLICES):
+            # From the second volume on, the second echo is the first to be whole.
+            later = 0.1 * (number > 1)
+            scanner.at(number * TR_S + later, f"{number}_{part}_1", first[part])
+            scanner.at(number * TR_S + 0.05, f"{number}_{part}_2", second[part])
+    scanner.run(8.0)
+    assert (scanner.places, scanner.kinds(), scanner.watch.n_refused) == ([0, 1, 2], ["refused"], 3)
+    assert "an echo time of 50 ms, and the run has 30 ms" in scanner.told[0][1]
 
 
 def test_a_repetition_time_that_is_asked_for_is_kept_to(tmp_path):

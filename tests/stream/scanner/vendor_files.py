@@ -130,7 +130,7 @@ def mosaic(number, *, uid=UID, series=13, tr_s=TR_S, reverse=False, csa=True):
     return _bytes(header)
 
 
-def slices(number, vendor, *, n_slices=SLICES, told=True, uid=UID, tr_s=TR_S):
+def slices(number, vendor, *, n_slices=SLICES, told=True, uid=UID, tr_s=TR_S, echo_ms="30"):
     """Return the files of one volume, a file a slice; with ``told=False`` none says how many slices there are."""
     out = []
     for place, image in enumerate(pixels(number, n_slices)):
@@ -138,6 +138,7 @@ def slices(number, vendor, *, n_slices=SLICES, told=True, uid=UID, tr_s=TR_S):
         header.InstanceNumber = (number - 1) * n_slices + place + 1
         header.AcquisitionNumber = number if vendor == "siemens" else 1
         _plane(header, place, tr_s)
+        header.EchoTime = echo_ms
         if vendor == "ge":
             header.Manufacturer = "GE MEDICAL SYSTEMS"
             if told:
