@@ -1,11 +1,11 @@
 """Betas while the scan runs, at the size of NSD: ours volume by volume, beside nilearn's model refitted for a trial.
 
 ``python -m benchmarks.run_glm [--voxels N] [--volumes N] [--trials N] [--refits N] [--figure PATH]``. Volumes are
-drawn: drift, autoregressive noise, and what six motion estimates leave. Ours takes each volume in and tells the betas of
-all trials that are decided or refined with it. At some trials' moments nilearn's ``run_glm`` (AR(1), one job) fits the same
-model to all volumes so far, as real-time MindEye does: a column of the trial, one of all others, drift and motion. Its
-time has the design in it, but no images and no masking. Set OMP_NUM_THREADS to name the threads; CPU time beside the
-time on the wall tells what else ran on the machine.
+drawn: drift, autoregressive noise, and what six motion estimates leave. Ours takes each volume in and tells the betas
+of all trials that are decided or refined with it. At some trials' moments nilearn's ``run_glm`` (AR(1), one job) fits
+the same model to all volumes so far, as real-time MindEye does: a column of the trial, one of all others, drift and
+motion. Its time has the design in it, but no images and no masking. Set OMP_NUM_THREADS to name the threads; CPU time
+beside the time on the wall tells what else ran on the machine.
 """
 
 import argparse
