@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import isfinite
+from math import inf, isfinite
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -71,6 +71,7 @@ _GLM_FLAGS = ("hrf", "stimulus_s", "decide_s", "high_pass_s", "noise", "nuisance
 
 _SOURCE = Group.create_ordered("Source")
 _VOLUMES = Group.create_ordered("Volumes")
+_SCANNER = Group.create_ordered("Scanner")
 _MARKERS = Group.create_ordered("Markers")
 _DECODER = Group.create_ordered("Decoder")
 _REPLAY = Group.create_ordered("Replay")
@@ -161,7 +162,25 @@ class SessionConfig(Reading):
     """--statistics running: so many betas, 20 by default, come before the first that is decoded."""
     run_volumes: Annotated[int | None, Parameter(group=_VOLUMES)] = None
     """Betas: how many volumes the run will have, for which the model of drifts is made; by default as many as the
-    replay, or as the longest run of the training."""
+    replay, or as the longest run of the training. --watch: the session ends with the last of them."""
+
+    watch: Annotated[Path | None, Parameter(group=_SCANNER)] = None
+    """Decode the volumes that a scanner writes into this folder, NIfTI or DICOM, instead of a stream."""
+    series: Annotated[str | None, Parameter(group=_SCANNER)] = None
+    """--watch: which series, by its number, description or UID; by default the first that is there."""
+    tr_s: Annotated[float | None, Parameter(group=_SCANNER)] = None
+    """--watch: time from volume to volume, where the files do not say it [s]."""
+    onsets: Annotated[Path | None, Parameter(group=_SCANNER)] = None
+    """--watch: BIDS's table of events (.tsv), onsets counted from the first volume; by default markers over LSL."""
+    first_volume: Annotated[str | None, Parameter(group=_SCANNER)] = None
+    """--watch: marker that tells when the first volume begins; by default one repetition time before it comes."""
+    reference: Annotated[Path | None, Parameter(group=_SCANNER)] = None
+    """--watch: NIfTI volume that the others are brought to; by default the bundle's, else the first of the run."""
+    motion_correction: Annotated[bool, Parameter(group=_SCANNER)] = True
+    """--watch: bring each volume to the reference."""
+    journal: Annotated[Path | None, Parameter(group=_SCANNER)] = None
+    """--watch: file that keeps what came in, from which a session that was ended goes on; by default beside the
+    folder."""
 
     markers: Annotated[str | None, Parameter(group=_MARKERS)] = None
     """Name of the marker stream; by default the one the signal names, or the only one there is."""
@@ -204,6 +223,7 @@ class SessionConfig(Reading):
             raise UsageError(
                 f"--warm-up is {self.warm_up}; it belongs to --statistics running, which needs 2 betas or more."
             )
+        self._check_watch()
         if self.demo and self.replay:
             raise UsageError("--demo plays the recording that comes with the program; leave out --replay.")
         if not (self.replay or self.demo) and (self.loop or self.start_s or self.speed != 1.0):
@@ -214,6 +234,35 @@ class SessionConfig(Reading):
             raise UsageError(
                 "--mask belongs to --replay RECORDING; a live stream has the voxels that it sends."
             )
+
+    def _check_watch(self) -> None:
+        """Refuse what does not go with a scanner's folder, and what goes with it alone."""
+        names = ("series", "tr_s", "onsets", "first_volume", "reference", "journal")
+        given = [name for name in names if getattr(self, name) is not None]
+        given += [] if self.motion_correction else ["no_motion_correction"]
+        if self.watch is None:
+            if given:
+                raise UsageError(
+                    f"--{given[0].replace('_', '-')} belongs to --watch FOLDER, the folder of a scanner."
+                )
+            return
+        others = ("replay", "stream", "source_id", "predicate", "unit", "onset_channel")
+        wrong = [f"--{name.replace('_', '-')}" for name in others if getattr(self, name) is not None]
+        if self.demo or wrong:
+            raise UsageError(
+                f"--watch takes volumes from a folder; leave out {wrong[0] if wrong else '--demo'}."
+            )
+        if self.modality not in (None, "fmri"):
+            raise UsageError(f"--watch takes volumes of fmri; --modality is {self.modality}. Leave it out.")
+        if self.tr_s is not None and not 0 < self.tr_s < inf:
+            raise UsageError(f"--tr-s is {self.tr_s:g}; it must be above 0.")
+        if self.onsets is not None and (self.markers is not None or self.first_volume is not None):
+            raise UsageError(
+                "--onsets counts from the first volume; --markers and --first-volume are of markers over LSL. Give one "
+                "or the other."
+            )
+        if self.reference is not None and not self.motion_correction:
+            raise UsageError("--reference is what motion correction brings volumes to; leave one out.")
 
 
 @dataclass(frozen=True, kw_only=True)

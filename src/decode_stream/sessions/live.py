@@ -52,7 +52,7 @@ def run_live(config: SessionConfig, bundle_path: Path | None, source: Source) ->
     if bundle is not None:
         # What the flags ask that the bundle does not do is told before a stream is looked for.
         bundle_glm(bundle.manifest, config, ())
-    source.modality = config.modality
+    source.modality, source.bundle = config.modality, bundle
     # Asked in good time, since the answer takes a process of its own; but not before the one that plays the demo is up.
     no_screen = None if config.headless else _in_background(window_available)
     caveat = _caveat_of_replay(bundle, config.replay, config) if bundle and config.replay else ""

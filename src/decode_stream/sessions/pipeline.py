@@ -80,7 +80,8 @@ def build_pipeline(
     if manifest is not None and glm is not None:
         of_betas = beta_cutter(info, config, manifest, glm, stimuli)
         return Pipeline(of_betas.ingest, of_betas, _decoder(bundle, encoder, of_betas, keep))
-    if config.statistics is not None or config.run_volumes is not None:
+    # A run in a folder has no end but the one that is told.
+    if config.statistics is not None or (config.run_volumes is not None and config.watch is None):
         raise UsageError("--statistics and --run-volumes are of betas that are made from volumes, see --hrf.")
     schedule = manifest.schedule if manifest else watch_schedule(chain.sfreq_hz)
     n_latencies = manifest.n_latencies if manifest else 1

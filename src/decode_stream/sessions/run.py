@@ -35,13 +35,20 @@ def run_session(config: SessionConfig) -> int:
     if config.demo:
         config = replace(config, modality=config.modality or "eeg")
         bundle, recording = demo_files(config.modality or "eeg")
-    elif not (bundle or recording or config.stream or config.source_id or config.predicate):
+    elif not (bundle or recording or config.stream or config.source_id or config.predicate or config.watch):
         from decode_stream.overview import overview
 
         raise UsageError(overview(config.modality))
     if recording is not None and not recording.exists():
         raise UsageError(f"There is no recording at {recording}.")
-    source = Source(config, recording)
+    if (folder := config.watch) is not None:
+        from .watched_run import VOLUME_NUMBER
+        from .watched_source import WatchedSource
+
+        config = replace(config, modality="fmri", counter_channel=VOLUME_NUMBER)
+        source: Source = WatchedSource(config, folder)
+    else:
+        source = Source(config, recording)
     # Of a recording of one's own every window counts, so that it plays only to a decoder that is ready.
     if config.demo:
         source.begin()

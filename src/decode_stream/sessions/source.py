@@ -6,6 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +27,10 @@ from decode_stream.stream.types import FloatArray, Marker, StreamInfo
 from decode_stream.stream.units import UNITS, unit_symbol
 
 from .searches import Searches
+
+if TYPE_CHECKING:
+    # A replay begins before what decodes it is loaded.
+    from decode_stream.decoders.bundle import Bundle
 
 __all__ = ["Source"]
 
@@ -56,11 +61,14 @@ class Source:
         What was assumed in connecting, in sentences.
     modality : {"eeg", "meg", "fmri"} or None
         Helps to find a stream that nothing else names; set before connecting.
+    bundle : Bundle or None
+        What will decode; set before connecting.
     tell : callable
         Takes the kind and the text of what happens to the streams.
     """
 
     def __init__(self, config: SessionConfig, replay: Path | None) -> None:
+        self.bundle: Bundle | None = None
         self.info = StreamInfo("", "", "", "", (), 0.0)
         self.words = ""
         self.notes: tuple[str, ...] = ()

@@ -1,0 +1,345 @@
+"""Volumes from a scanner's folder as a session's signal: put in order, brought to the reference, kept on disk."""
+
+import threading
+import time
+from collections import deque
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from decode_stream.config import SessionConfig
+from decode_stream.replay_data.formats.events_tables import read_volume_events
+from decode_stream.stream.errors import StreamError, UsageError
+from decode_stream.stream.fmri.journal import (
+    Journal,
+    JournalHeader,
+    JournalVolume,
+    KeptRun,
+    read_journal,
+    set_aside,
+)
+from decode_stream.stream.lsl import StreamQuery, find_streams, lsl_now
+from decode_stream.stream.scanner.folder_watch import FolderWatch
+from decode_stream.stream.scanner.volume import LostVolumes, Volume
+from decode_stream.stream.types import FloatArray, Marker, StreamInfo
+
+from .marker_queue import MarkerQueue
+from .source import Source
+from .timing import StageTimes
+from .watched_run import WatchedRun, open_run
+
+__all__ = ["WatchedSource"]
+
+_LOOK_S = 0.1
+#: Clocks that agree to this are of one boot of the machine. Seconds.
+_SAME_BOOT_S = 1.0
+#: No run is longer; onsets behind its end are not told of.
+_LONGEST_RUN = 10**9
+
+
+class WatchedSource(Source):
+    """The volumes of one run, from the folder that a scanner writes them to; see `Source`.
+
+    Every volume is a sample, stamped with its place in the run times the repetition time after the beginning of the
+    first, so that what is lost is found exactly; the channel `VOLUME_NUMBER` carries the place. Markers come from a
+    table of onsets or over LSL.
+
+    What went on to the decoder is kept in a journal. A session that is started again on the same run takes that first,
+    then the folder from the next volume on, and makes the same betas as if it had never ended. A journal of another
+    decoder, series or choice of correction is set aside under another name.
+
+    Parameters
+    ----------
+    config : SessionConfig
+    folder : Path
+        May come into being later, and volumes as well.
+    """
+
+    def __init__(self, config: SessionConfig, folder: Path) -> None:
+        super().__init__(config, None)
+        self.registration = StageTimes()
+        self._folder = folder
+        self._watch: FolderWatch | None = None
+        self._run: WatchedRun | None = None
+        self._journal: Journal | None = None
+        self._writing = threading.Lock()
+        self._volumes: deque[Volume] = deque()
+        self._kept: deque[JournalVolume] = deque()
+        self._early: list[Marker] = []
+        self._queue = MarkerQueue()
+        self._tr_s = self._began_s = 0.0
+        self._next = 0
+
+    # Connecting
+
+    def _connect(self, stop: threading.Event) -> StreamInfo | None:
+        if self._config.onsets is None:
+            self._open_marker_stream(stop)
+        first = self._first_volume(stop)
+        if first is None:
+            return None
+        self._tr_s = first.tr_s
+        self._began_s = self._beginning(first)
+        kept = self._resume(first) if self.bundle is not None else None
+        run = self._run = self._run or self._opened(first, None)
+        self.notes += run.notes
+        self._queue = MarkerQueue(self._known_markers(kept))
+        info = self.info = StreamInfo(
+            name=self._folder.name,
+            type="FMRI",
+            source_id=str(self._folder.resolve()),
+            hostname="",
+            channels=run.channels,
+            sfreq_hz=1 / self._tr_s,
+            n_samples=self._config.run_volumes,
+        )
+        self.words = f"{info.name!r} {info.type}, {len(run.voxels)} voxels every {self._tr_s:.4g} s"
+        return info
+
+    def _open_marker_stream(self, stop: threading.Event) -> None:
+        named = self._named_markers()
+        try:
+            if named is not None:
+                self._marker_inlet = self._open_markers(named, stop)
+            else:
+                self._marker_inlet = self._find_markers(
+                    bool(find_streams(StreamQuery(type="Markers"), 1.0)), stop
+                )
+        except StreamError:
+            if not stop.is_set():
+                raise
+
+    def _first_volume(self, stop: threading.Event) -> Volume | None:
+        """Wait for the folder and for the first volume in it; return None if `stop` was set meanwhile."""
+        self._once_waiting(not self._folder.is_dir(), "there is no folder {} yet; waiting for it")
+        while not stop.is_set() and not self._folder.is_dir():
+            time.sleep(_LOOK_S)
+        while not stop.is_set():
+            if self._watch is None:
+                config = self._config
+                self._watch = FolderWatch(
+                    self._folder, clock=lsl_now, tell=self.tell, series=config.series, tr_s=config.tr_s
+                )
+            self._take(self._watch.pull(_LOOK_S))
+            if self._volumes:
+                return self._volumes[0]
+            self._once_waiting(True, "no volume has come into {} yet; waiting for the scanner")
+            # What is sent while nothing is scanned yet must not fill liblsl's buffer.
+            if self._marker_inlet is not None:
+                self._early += super().pull_markers(0.0)
+        return None
+
+    def _once_waiting(self, is_so: bool, text: str) -> None:
+        if is_so and self.words != (words := text.format(self._folder)):
+            self.words = words
+            self.tell("waiting", words)
+
+    def _beginning(self, first: Volume) -> float:
+        """Return the LSL time at which volume 0 began."""
+        # Those that lay in the folder already say that it was earlier than they were found.
+        began_s = min(volume.arrived_s - (volume.number + 1) * volume.tr_s for volume in self._volumes)
+        if (label := self._config.first_volume) is None:
+            if self._marker_inlet is not None:
+                self.notes += (
+                    "The first volume is taken to have begun one repetition time before it came; if its export takes "
+                    "long, let a marker tell it (--first-volume LABEL).",
+                )
+            return began_s
+        self._early += super().pull_markers(0.0)
+        told_s = [m.time_s for m in self._early if m.label == label and m.time_s <= first.arrived_s]
+        if told_s:
+            return told_s[-1]
+        self.notes += (
+            f"No marker {label!r} has come before the first volume; that is taken to have begun one repetition time "
+            "before it came.",
+        )
+        return began_s
+
+    def _known_markers(self, kept: KeptRun | None) -> list[Marker]:
+        table = self._config.onsets
+        if table is not None:
+            if not table.is_file():
+                raise UsageError(f"There is no table of --onsets at {table}.")
+            notes = list[str]()
+            events = read_volume_events(
+                table, table, self._tr_s, _LONGEST_RUN, self._config.marker_column, notes
+            )
+            self.notes += tuple(notes)
+            markers = events.stimuli.markers()
+            if events.stimuli.id is None:
+                markers = tuple(zip(events.stimuli.onset.tolist(), events.labels, strict=True))
+            now_s = lsl_now()
+            return [Marker(self._began_s + at * self._tr_s, label, now_s) for at, label in markers]
+        early = self._kept_markers(self._early)
+        # LSL's clock may have begun anew since.
+        moved_s = 0.0 if kept is None else self._began_s - kept.header.began_s
+        before = () if kept is None else kept.markers
+        return [*(replace(marker, time_s=marker.time_s + moved_s) for marker in before), *early]
+
+    # The journal
+
+    def _opened(self, first: Volume, kept: npt.NDArray[np.float32] | None) -> WatchedRun:
+        config = self._config
+        return open_run(
+            first, self.bundle, correct=config.motion_correction, reference=config.reference, kept=kept
+        )
+
+    def _resume(self, first: Volume) -> KeptRun | None:
+        """Open the journal, go on from what it holds, and return that; begin it where there is none of this run."""
+        path = self._config.journal or self._folder.absolute().with_name(f"{self._folder.name}.journal")
+        kept = read_journal(path)
+        run = self._opened(first, None if kept is None else kept.reference)
+        header = self._header(first, run)
+        try:
+            if kept is not None and (difference := kept.header.difference(header)):
+                other = set_aside(path)
+                self.notes += (f"The journal {path.name} is of {difference}; it is kept as {other.name}.",)
+                kept, run = None, self._opened(first, None)
+            self._journal = Journal(path, header, kept)
+            if kept is None and run.reference is not None and not run.reference.sha256:
+                self._journal.add_reference(run.reference.values)
+        except OSError as error:
+            self.notes += (
+                f"No journal can be kept at {path} ({error.strerror or error}): if this session ends, the run is lost "
+                "with it. Name a place with --journal.",
+            )
+            kept, run = None, self._opened(first, None)
+        self._run = run
+        if kept is None or not kept.volumes:
+            return None
+        self._began_s = _same_moment(kept.header)
+        self._kept.extend(kept.volumes)
+        if run.motion is not None:
+            run.motion.resume(kept.volumes[-1].state)
+        self._forget_before(kept.volumes[-1].number + 1)
+        self.notes += (f"{len(kept.volumes)} volumes of this run were kept in {path.name}; it goes on.",)
+        return kept
+
+    def _header(self, first: Volume, run: WatchedRun) -> JournalHeader:
+        assert self.bundle is not None
+        x, y, z = first.data.shape
+        return JournalHeader(
+            bundle=self.bundle.sha256,
+            series=first.series,
+            tr_s=first.tr_s,
+            grid=(x, y, z),
+            channels=tuple(channel.name for channel in run.channels),
+            corrected=run.motion is not None,
+            reference=run.reference.sha256 if run.reference else "",
+            began_s=self._began_s,
+            began_unix_s=time.time() + self._began_s - lsl_now(),
+        )
+
+    def _forget_before(self, number: int) -> None:
+        """Drop the volumes of the folder that have been taken in by an earlier session."""
+        self._next = number
+        self._volumes = deque(volume for volume in self._volumes if volume.number >= number)
+
+    def _kept_markers(self, markers: list[Marker]) -> list[Marker]:
+        """Return the markers of stimuli among some, having kept them."""
+        shown = [marker for marker in markers if marker.label != self._config.first_volume]
+        for marker in shown:
+            self._write(marker)
+        return shown
+
+    def _write(self, entry: JournalVolume | Marker) -> None:
+        """Keep an entry in the journal; a disk that is full ends the journal, not the run."""
+        with self._writing:
+            if self._journal is None:
+                return
+            try:
+                if isinstance(entry, Marker):
+                    self._journal.add_marker(entry)
+                else:
+                    self._journal.add_volume(entry)
+            except OSError as error:
+                self._journal.close()
+                self._journal = None
+                self.tell(
+                    "journal",
+                    f"the journal cannot be written any more ({error.strerror}); the run goes on without",
+                )
+
+    # Volumes
+
+    def _take(self, items: list[Volume | LostVolumes]) -> None:
+        for item in items:
+            if isinstance(item, Volume):
+                if item.number >= self._next:
+                    self._volumes.append(item)
+            elif item.first + item.n > self._next:
+                last = item.first + item.n
+                which = f"volume {last}" if item.n == 1 else f"volumes {item.first + 1} to {last}"
+                self.tell("missing", f"{which} did not come; the run goes on without")
+                self._pulled = max(self._pulled, last)
+
+    def pull(self, n_samples: int, timeout_s: float) -> tuple[FloatArray, npt.NDArray[np.float64], float]:
+        """Wait for volumes, those kept by an earlier session first; see `Source.pull`."""
+        assert self._run is not None
+        assert self._watch is not None
+        until_s = lsl_now() + timeout_s
+        if not self._kept and not self._volumes:
+            self._take(self._watch.pull(timeout_s))
+        n_channels = len(self.info.channels)
+        rows, numbers, arrived_s = list[npt.NDArray[np.float32]](), list[int](), lsl_now()
+        while len(rows) < n_samples and (self._kept or (self._volumes and not rows)):
+            number = (self._kept or self._volumes)[0].number
+            wait_s = 0.0 if rows else max(0.0, until_s - lsl_now())
+            if not self._queue.ready(self._began_s + number * self._tr_s, wait_s):
+                break
+            if self._kept:
+                rows.append(self._kept.popleft().row)
+            else:
+                volume = self._volumes.popleft()
+                rows.append(self._row(self._run, volume))
+                arrived_s = volume.arrived_s
+            numbers.append(number)
+        if numbers:
+            self._pulled = max(self._pulled, numbers[-1] + 1)
+        data = np.array(rows, np.float32).reshape(len(rows), n_channels)
+        return data, self._began_s + np.array(numbers, np.float64) * self._tr_s, arrived_s
+
+    def _row(self, run: WatchedRun, volume: Volume) -> npt.NDArray[np.float32]:
+        begun_s = lsl_now()
+        row = run.row(volume)
+        if run.motion is not None:
+            self.registration.add(lsl_now() - begun_s)
+        state = run.motion.state() if run.motion is not None else np.full(6, np.nan)
+        self._write(JournalVolume(volume.number, row, state))
+        self._next = volume.number + 1
+        return row
+
+    def pull_markers(self, timeout_s: float) -> list[Marker]:
+        """Wait for markers: of the table, of an earlier session, or over LSL."""
+        if self._marker_inlet is None:
+            return self._queue.pull(timeout_s)
+        markers = self._kept_markers(super().pull_markers(timeout_s))
+        return self._queue.pull(0.0) + markers
+
+    @property
+    def at_end(self) -> bool:
+        """Whether as many volumes have come or were lost as the run was planned to have."""
+        return self.info.n_samples is not None and self._pulled >= self.info.n_samples
+
+    def reconnect(self, stop: threading.Event) -> bool:
+        """Return whether the folder can be watched on: it always can."""
+        return not stop.is_set()
+
+    def close(self) -> None:
+        """Release the marker stream and the journal, and tell how long the motion correction took."""
+        super().close()
+        with self._writing:
+            if self._journal is not None:
+                self._journal.close()
+                self._journal = None
+        if times := self.registration.summary_ms():
+            self.tell("registration", f"{times['p50']:.0f} ms a volume, p99 {times['p99']:.0f} ms")
+            self.registration = StageTimes()
+
+
+def _same_moment(header: JournalHeader) -> float:
+    """Return the LSL time at which a run began that was kept, to the bit where the machine has not been restarted."""
+    by_unix_s = header.began_unix_s - time.time() + lsl_now()
+    return header.began_s if abs(by_unix_s - header.began_s) < _SAME_BOOT_S else by_unix_s

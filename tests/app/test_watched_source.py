@@ -1,0 +1,257 @@
+"""A scanner's folder as a session's signal: decoded as offline, through losses, bad input and restarts."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from decode_stream.decoders.bundle import Bundle, load_bundle, save_bundle
+from decode_stream.decoders.decoder import decode_recording
+from decode_stream.decoders.manifest import EmbeddingSpace
+from decode_stream.decoders.recipe import Gallery
+from decode_stream.decoders.runtime import Encoder
+from decode_stream.decoders.volume_space import VolumeSpace
+from decode_stream.replay_data.simulation.simulated_volumes import SimulatedVolumes
+from decode_stream.sessions.session import Session
+from decode_stream.stream.errors import StreamError, UsageError
+from decode_stream.stream.fmri.journal import read_journal
+from decode_stream.training.train import train
+
+from .scanned_runs import AFFINE_MM, GRID, NAMES, embeddings, images, run, subject, watch, write, write_onsets
+
+N = 45
+
+
+@pytest.fixture(scope="module")
+def decoder(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, SimulatedVolumes]:
+    """A decoder that knows its grid, and a run that it has not seen."""
+    who = subject()
+    space = EmbeddingSpace("drawn", "at random", 8, "unit")
+    gallery = Gallery(NAMES, embeddings().astype(np.float32), space, {}, {})
+    runs = [run(who, number) for number in range(4)]
+    made, _ = train(runs[1:], name="small", modality="fmri", model="ridge", gallery=gallery)
+    manifest = replace(made.manifest, volume=VolumeSpace.of(GRID, AFFINE_MM))
+    path = tmp_path_factory.mktemp("bundles") / "small.bundle"
+    save_bundle(replace(made, manifest=manifest), path)
+    return path, runs[0]
+
+
+def told(session: Session, kind: str) -> str:
+    return " | ".join(event.text for event in session.events if event.kind == kind)
+
+
+def evidence(session: Session) -> np.ndarray:
+    assert session.pipeline is not None
+    assert session.pipeline.decoder is not None
+    return np.array([trial.log_evidence for trial in session.pipeline.decoder.scores.trials])
+
+
+def numbered(recording: SimulatedVolumes) -> list[tuple[int, np.ndarray]]:
+    return list(enumerate(images(recording)))
+
+
+def test_a_folder_is_decoded_as_the_recording_is(
+    decoder: tuple[Path, SimulatedVolumes], tmp_path: Path
+) -> None:
+    bundle, recording = load_bundle(decoder[0]), decoder[1]
+    offline = decode_recording(bundle, Encoder(bundle), recording, bundle.manifest.stimuli())
+    write(tmp_path / "scan", numbered(recording))
+    session = watch(
+        tmp_path / "scan",
+        bundle,
+        onsets=write_onsets(tmp_path / "events.tsv", recording),
+        run_volumes=N,
+        motion_correction=False,
+    )
+    expected = np.array([trial.log_evidence for trial in offline.scores.trials])
+    assert len(expected) == 12
+    # Windows are decoded one by one here and in batches there, which tells in the last bit.
+    np.testing.assert_allclose(evidence(session), expected, atol=1e-9)
+    assert f"{len(recording.channels)} voxels every 1.333 s" in told(session, "connected")
+
+
+def test_lost_volumes_are_gaps_at_their_places(
+    decoder: tuple[Path, SimulatedVolumes], tmp_path: Path
+) -> None:
+    bundle, recording = load_bundle(decoder[0]), decoder[1]
+    lost = (20, 21)
+    write(tmp_path / "scan", [one for one in numbered(recording) if one[0] not in lost])
+    session = watch(
+        tmp_path / "scan",
+        bundle,
+        onsets=write_onsets(tmp_path / "events.tsv", recording),
+        run_volumes=N,
+        motion_correction=False,
+    )
+    assert "volumes 21 to 22 did not come" in told(session, "missing")
+    assert session.pipeline is not None
+    assert session.pipeline.ingest.continuity.lost == 2
+    view = session.snapshot().scan
+    assert view is not None
+    assert view.lost == lost
+    assert session.pipeline.decoder is not None
+    assert session.pipeline.decoder.withheld > 0
+
+
+def test_the_head_is_followed_and_its_movement_is_shown(
+    decoder: tuple[Path, SimulatedVolumes], tmp_path: Path
+) -> None:
+    bundle, recording = load_bundle(decoder[0]), decoder[1]
+    volumes = numbered(recording)
+    moved = [(n, np.roll(v, 1, axis=1) if n >= 3 else v) for n, v in volumes[:6]]
+    write(tmp_path / "scan", moved)
+    session = watch(tmp_path / "scan", bundle, run_volumes=6)
+    view = session.snapshot().scan
+    assert view is not None
+    assert view.motion is not None
+    assert np.abs(view.motion[:3]).max() < 0.1
+    # What is a voxel farther to the front is brought back.
+    np.testing.assert_allclose(view.motion[3:, 1], -1.8, atol=0.2)
+    assert "the first volume of the run" in told(session, "note")
+    assert "ms a volume" in told(session, "registration")
+
+
+def test_without_a_bundle_the_head_is_looked_at(
+    decoder: tuple[Path, SimulatedVolumes], tmp_path: Path
+) -> None:
+    write(tmp_path / "scan", numbered(decoder[1])[:4])
+    session = watch(tmp_path / "scan", None, run_volumes=4, motion_correction=False)
+    assert session.snapshot().scan is not None
+    assert not (tmp_path / "scan.journal").exists()
+
+
+def test_a_folder_that_comes_later_is_waited_for(
+    decoder: tuple[Path, SimulatedVolumes], tmp_path: Path
+) -> None:
+    def meanwhile(session: Session) -> None:
+        while "there is no folder" not in told(session, "waiting"):
+            time.sleep(0.01)
+        (tmp_path / "scan").mkdir()
+        while "no volume has come" not in told(session, "waiting"):
+            time.sleep(0.01)
+        write(tmp_path / "scan", numbered(decoder[1])[:3])
+
+    session = watch(
+        tmp_path / "scan", load_bundle(decoder[0]), meanwhile, run_volumes=3, motion_correction=False
+    )
+    assert session.pipeline is not None
+    assert session.pipeline.ingest.next_sample == 3
+
+
+def refused(folder: Path, bundle: Bundle, **more: object) -> str:
+    with pytest.raises((StreamError, UsageError)) as raised:
+        watch(folder, bundle, **more)
+    return str(raised.value)
+
+
+def test_what_does_not_fit_the_decoder_is_refused(
+    decoder: tuple[Path, SimulatedVolumes], tmp_path: Path
+) -> None:
+    bundle, volumes = load_bundle(decoder[0]), numbered(decoder[1])[:2]
+    write(tmp_path / "matrix", [(n, np.pad(v, ((0, 2), (0, 0), (0, 0)))) for n, v in volumes])
+    assert "matrix of 16 x 16 x 14" in refused(tmp_path / "matrix", bundle)
+    small = replace(bundle, manifest=replace(bundle.manifest, volume=None))
+    write(tmp_path / "small", [(n, v[:6]) for n, v in volumes])
+    assert "do not have" in refused(tmp_path / "small", small)
+    write(tmp_path / "tr", volumes, tr_s=2.0)
+    assert "every 2 s" in refused(tmp_path / "tr", bundle)
+    write(tmp_path / "fine", volumes)
+    assert "There is no --reference" in refused(tmp_path / "fine", bundle, reference=tmp_path / "none.nii")
+    assert "--onsets" in refused(tmp_path / "fine", bundle, onsets=tmp_path / "none.tsv")
+    (tmp_path / "diary").write_text("dear diary")
+    assert "no journal" in refused(tmp_path / "fine", bundle, journal=tmp_path / "diary")
+    thick = next((tmp_path / "matrix").iterdir())
+    assert "matrix of 16" in refused(tmp_path / "fine", bundle, reference=thick)
+
+
+def test_what_only_lies_elsewhere_or_is_thin_goes_on_with_a_note(
+    decoder: tuple[Path, SimulatedVolumes], tmp_path: Path
+) -> None:
+    bundle, volumes = load_bundle(decoder[0]), numbered(decoder[1])[:2]
+    shifted_mm = AFFINE_MM.copy()
+    shifted_mm[:3, 3] += 3
+    write(tmp_path / "shifted", volumes, affine_mm=shifted_mm)
+    session = watch(tmp_path / "shifted", bundle, run_volumes=2, motion_correction=False)
+    assert "5.2 mm from those of the training" in told(session, "note")
+    write(tmp_path / "thin", [(n, v[:, :, 7:8]) for n, v in volumes])
+    session = watch(tmp_path / "thin", None, run_volumes=2)
+    assert "goes on without motion correction" in told(session, "note")
+    assert session.snapshot().scan is not None
+
+
+def test_a_journal_of_another_run_is_set_aside(
+    decoder: tuple[Path, SimulatedVolumes], tmp_path: Path
+) -> None:
+    bundle, volumes = load_bundle(decoder[0]), numbered(decoder[1])[:3]
+    for name in ("first", "second"):
+        write(tmp_path / name, volumes, name=name)
+        session = watch(
+            tmp_path / name, bundle, journal=tmp_path / "kept", run_volumes=3, motion_correction=False
+        )
+    assert "another series; it is kept as kept.1" in told(session, "note")
+    for path in (tmp_path / "kept", tmp_path / "kept.1"):
+        kept = read_journal(path)
+        assert kept is not None
+        assert len(kept.volumes) == 3
+
+
+def test_a_session_that_is_killed_goes_on_to_the_same_bits(
+    decoder: tuple[Path, SimulatedVolumes], tmp_path: Path
+) -> None:
+    bundle, recording = load_bundle(decoder[0]), decoder[1]
+    volumes, onsets = numbered(recording), write_onsets(tmp_path / "events.tsv", recording)
+    write(tmp_path / "whole", volumes, name="run")
+    whole = watch(tmp_path / "whole", bundle, onsets=onsets, run_volumes=N)
+
+    folder, journal = tmp_path / "scan", tmp_path / "scan.journal"
+    write(folder, volumes[:20])
+    command = [sys.executable, "-m", "decode_stream", "--watch", str(folder), "--bundle", str(decoder[0])]
+    child = subprocess.Popen(
+        [*command, "--onsets", str(onsets), "--run-volumes", str(N), "--headless"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONWARNINGS": "ignore"},
+    )
+    try:
+        while (kept := read_journal(journal)) is None or len(kept.volumes) < 20:
+            assert child.poll() is None, child.communicate()[1]
+            time.sleep(0.02)
+    finally:
+        child.send_signal(signal.SIGKILL)
+        child.communicate()
+    with journal.open("ab") as file:
+        file.write(b"V\x07")  # what was being written
+    write(folder, volumes[20:])
+    resumed = watch(folder, bundle, onsets=onsets, run_volumes=N)
+    assert "20 volumes of this run were kept" in told(resumed, "note")
+    np.testing.assert_allclose(evidence(resumed), evidence(whole), atol=1e-9)
+    assert evidence(whole).shape == (12, len(NAMES))
+    both = read_journal(journal), read_journal(tmp_path / "whole.journal")
+    assert both[0] is not None
+    assert both[1] is not None
+    for one, other in zip(both[0].volumes, both[1].volumes, strict=True):
+        assert one.number == other.number
+        np.testing.assert_array_equal(one.row, other.row)
+        np.testing.assert_array_equal(one.state, other.state)
+    assert len(both[0].volumes) == N
+
+
+def test_flags_of_a_folder_are_refused_without_one(tmp_path: Path) -> None:
+    from decode_stream.config import SessionConfig
+
+    for flags in ({"tr_s": 2.0}, {"onsets": tmp_path}, {"motion_correction": False}, {"journal": tmp_path}):
+        with pytest.raises(UsageError, match="belongs to --watch"):
+            SessionConfig(**flags)  # type: ignore[arg-type]
+    for flags in ({"replay": tmp_path}, {"demo": True}, {"modality": "eeg"}, {"tr_s": 0.0}):
+        with pytest.raises(UsageError):
+            SessionConfig(watch=tmp_path, **flags)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="one or the other"):
+        SessionConfig(watch=tmp_path, onsets=tmp_path / "e.tsv", first_volume="start")
+    assert json.dumps(str(SessionConfig(watch=tmp_path).watch))
