@@ -194,6 +194,9 @@ class BetaCutter:
         return reason != "not finite" and bool(np.isfinite(row).all())
 
     def _take(self, beta: TrialBeta) -> None:
+        if self.running is not None and beta.state == "decided":
+            # Of what the gallery lacks as well: it is as much of the session.
+            self.running.add(self._picked(beta)[0])
         if beta.trial not in self._seen:
             return
         if beta.state == "refined":
@@ -201,8 +204,6 @@ class BetaCutter:
             if window.data is not None:
                 self._revised[beta.trial] = replace(window, revises="refined")
             return
-        if self.running is not None and beta.state == "decided":
-            self.running.add(self._picked(beta)[0])
         self._decided[beta.trial] = self._window_of(beta)
 
     def _window_of(self, beta: TrialBeta) -> CutWindow:

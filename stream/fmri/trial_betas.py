@@ -11,6 +11,7 @@ import numpy.typing as npt
 from decode_stream.stream.types import FloatArray
 
 from .glm_spec import GlmSpec
+from .hrf import RESPONSE_S
 from .run_glm import RunGlm
 
 __all__ = ["BetaState", "TrialBeta", "TrialBetas", "decision_volumes", "shows_something"]
@@ -92,6 +93,8 @@ class TrialBetas:
         self._glm = RunGlm(spec, n_voxels, tr_s, planned_volumes)
         self._after = decision_volumes(spec, tr_s)
         self._support = ceil((spec.stimulus_s + spec.support_s) / tr_s)
+        # The model holds as many volumes as a response lasts; that of the onset and the newest are among them.
+        self._held = ceil((spec.stimulus_s + RESPONSE_S) / tr_s) - 1
         self._waiting: dict[int, _Course] = {}
         self._open: dict[int, _Course] = {}
         self._all: dict[int, _Course] = {}
@@ -126,7 +129,7 @@ class TrialBetas:
         course = _Course(onset, at, max(at, ceil(onset) + self._support))
         if onset >= self.n_volumes - 1:
             self._waiting[number] = course
-        elif course.refined_until > self.n_volumes:
+        elif self.n_volumes < min(course.refined_until, onset + self._held):
             self._enter(number, course)
         else:
             return self._withheld(number, "its marker came after its response")
