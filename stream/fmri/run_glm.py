@@ -174,7 +174,8 @@ class RunGlm:
                 f"A volume of {self._n_voxels} voxels with {len(self._spec.confounds)} confounds is due, not "
                 f"{np.shape(volume)} with {np.shape(confounds)}."
             )
-        signal, beside = np.asarray(volume, np.float64), np.asarray(confounds, np.float64)
+        # Copies: what is kept of the first volume must not change with the caller's buffer.
+        signal, beside = np.array(volume, np.float64), np.array(confounds, np.float64)
         if not (np.isfinite(signal).all() and np.isfinite(beside).all()):
             self.skip()
             return

@@ -281,6 +281,19 @@ def test_each_voxel_of_the_library_has_its_own_response():
             assert_close(ours.variance[i, [voxel]], variance)
 
 
+def test_a_buffer_that_is_used_again_changes_nothing():
+    run = simulated_run()
+    glm = RunGlm(AR1, 12, TR_S, 120)
+    glm.add_trial(run.onsets[0])
+    volume, confounds = np.empty(12), np.empty(6)
+    for n in range(40):
+        volume[:], confounds[:] = run.volumes[n], run.confounds[n]
+        glm.add(volume, confounds)
+    expected = fed(replace(run, onsets=run.onsets[:1]), AR1, 40)
+    assert_close(glm.betas([0]).value, expected.betas([0]).value, 1e-12)
+    assert_close(glm.mean(), run.volumes[:40].mean(axis=0), 1e-12)
+
+
 def test_a_wrong_size_is_refused():
     glm = RunGlm(AR1, 12, TR_S, 120)
     with pytest.raises(ValueError, match="12 voxels with 6 confounds"):
