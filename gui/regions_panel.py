@@ -71,7 +71,8 @@ class RegionsPanel(Panel):
         names = [_short(name) for name, _ in regions]
         self.plot.getAxis("left").setTicks([list(zip(y.tolist(), names, strict=True))])
         width = max(self.fontMetrics().horizontalAdvance(name) for name in names)
-        self.plot.getAxis("left").setWidth(width + self.fontMetrics().averageCharWidth())
+        # A name that does not fit is left out whole.
+        self.plot.getAxis("left").setWidth(width + 2 * self.fontMetrics().averageCharWidth())
 
 
 def _short(name: str) -> str:

@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QToolTip
 from .panel import Panel, label, new_plot, set_axis_font, set_text
 from .scan import ScanView, TrialLine
 from .scan_words import WRONG, newest_decided, run_text, states_text, trial_colour, trial_text, trial_tip
+from .trace_plot import round_up
 from .words import GRID, MUTED, TEXT, clock_text
 
 __all__ = ["TimeLinePanel"]
@@ -24,6 +25,7 @@ _LEGEND = "height: probability of the best match · filled: right, hollow: wrong
 _LEAST_S = 60.0
 #: So near to a trial, the pointer means it. Pixels.
 _NEAR_PX = 12.0
+#: Ends of the plot and place of lost volumes, in parts of the highest probability on the axis.
 _FLOOR, _CEILING, _LOST_AT = -0.16, 1.12, -0.11
 #: Times between two ticks. Seconds.
 _STEPS_S = (10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600)
@@ -42,15 +44,14 @@ class TimeLinePanel(Panel):
         self._marked: tuple[TrialLine, ...] | None = None
         self._view: ScanView | None = None
         self._span_s = (0.0, _LEAST_S)
+        self._high = 0.0
         self.newest = label("value", elided=True)
         self.newest.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         self.top.addWidget(self.newest, 1)
         self.plot = new_plot("Time line of trials")
-        self.plot.getAxis("left").setTicks([[(0.0, "0"), (0.5, "0.5"), (1.0, "1")]])
         self.plot.getAxis("left").setTickPen(GRID)
         self.plot.getAxis("left").setGrid(255)
         self.plot.getAxis("left").setZValue(-1)
-        self.plot.setYRange(_FLOOR, _CEILING, padding=0.0)
         self._stems = pyqtgraph.PlotCurveItem(pen=GRID, connect="pairs", skipFiniteCheck=True)
         self._cursor = pyqtgraph.InfiniteLine(angle=90, pen=TEXT)
         self._end = pyqtgraph.InfiniteLine(angle=90, pen=pyqtgraph.mkPen(MUTED, style=Qt.PenStyle.DashLine))
@@ -59,6 +60,7 @@ class TimeLinePanel(Panel):
         self._marks = pyqtgraph.ScatterPlotItem()
         for item in (self._stems, self._end, self._end_words, self._cursor, self._lost, self._marks):
             self.plot.addItem(item, ignoreBounds=True)
+        self._set_high(1.0)
         self.plot.scene().sigMouseMoved.connect(self._tell_nearest)
         self.caption = label("caption", elided=True)
         self.content.addWidget(self.plot, 1)
@@ -70,12 +72,15 @@ class TimeLinePanel(Panel):
         if key == self._drawn:
             return False
         self._drawn, self._view = key, view
+        # Of many alternatives even the best is seldom probable.
+        most = max((_height(line) for line in view.trials), default=0.0)
+        self._set_high(min(1.0, round_up(most)) if most > 0 else 1.0)
         self._set_span(view)
         if view.trials != self._marked:
             self._marked = view.trials
             self._draw_marks(view)
         self._cursor.setValue(view.now_s)
-        self._lost.setData([at * view.tr_s for at in view.lost], [_LOST_AT] * view.n_lost)
+        self._lost.setData([at * view.tr_s for at in view.lost], [_LOST_AT * self._high] * view.n_lost)
         self._tell(view)
         return True
 
@@ -99,6 +104,14 @@ class TimeLinePanel(Panel):
     def _mark_px(self) -> float:
         return 0.62 * self.fontMetrics().height()
 
+    def _set_high(self, high: float) -> None:
+        """Let the axis reach up to a probability."""
+        if high == self._high:
+            return
+        self._high = high
+        self.plot.setYRange(_FLOOR * high, _CEILING * high, padding=0.0)
+        self.plot.getAxis("left").setTicks([[(part * high, f"{part * high:g}") for part in (0.0, 0.5, 1.0)]])
+
     def _set_span(self, view: ScanView) -> None:
         planned_s = view.planned_volumes * view.tr_s
         # Of a long run only the trials that are kept can be shown.
@@ -110,7 +123,7 @@ class TimeLinePanel(Panel):
         self._end.setVisible(planned_s > 0)
         self._end_words.setVisible(planned_s > 0 and view.now_s < 0.85 * planned_s)
         self._end.setValue(planned_s)
-        self._end_words.setPos(planned_s, _CEILING)
+        self._end_words.setPos(planned_s, _CEILING * self._high)
         if (begin_s, end_s) == self._span_s:
             return
         self._span_s = (begin_s, float(end_s))

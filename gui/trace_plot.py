@@ -101,7 +101,11 @@ class TracePlot:
         # Full height for few alternatives; a round part of it where 200 alternatives keep all values low.
         most = float(np.max(values, initial=chance))
         high = 1.0 if most <= 0 else min(1.0, round_up(most))
-        self.plot.setRange(xRange=(-0.003 * end, 1.01 * end), yRange=(-0.03 * high, 1.05 * high), padding=0.0)
+        # Half a line of text beyond the last tick, or its label would be left out.
+        line_px = self.plot.fontMetrics().height()
+        beyond = 0.5 * line_px / max(self.plot.getViewBox().height() - line_px, line_px)
+        low, top = -max(0.03, beyond) * high, (1 + max(0.05, beyond)) * high
+        self.plot.setRange(xRange=(-0.003 * end, 1.01 * end), yRange=(low, top), padding=0.0)
         self.plot.getAxis("left").setTicks([[(part * high, f"{part * high:g}") for part in (0.0, 0.5, 1.0)]])
         self.plot.getAxis("bottom").setTicks(
             [[(part * end, f"{part * end:g}") for part in (0, 0.2, 0.4, 0.6, 0.8, 1)]]

@@ -154,6 +154,15 @@ def test_of_a_long_session_the_kept_trials_fill_the_line(fakes, open_panel):
     assert 727 < end_s < 800
 
 
+def test_low_probabilities_fill_the_height(fakes, open_panel):
+    view = fakes.scan_view()
+    unsure = tuple(replace(line, probability=line.probability / 20) for line in view.trials)
+    for trials, high in ((unsure, 0.05), (view.trials, 1.0), ((), 1.0)):
+        panel = open_panel(TimeLinePanel(), replace(view, trials=trials))
+        _, (low, top) = panel.plot.viewRange()
+        assert low < 0 < high < top < 1.3 * high
+
+
 def test_before_the_first_trial_there_is_a_line_without_marks(open_scan):
     window = open_scan(ScanView(1, 222, 4 / 3, 4 / 3))
     assert window.time_line_panel.marks() == ()

@@ -41,8 +41,8 @@ def planned_volumes(pipeline: Pipeline) -> int:
 
 
 def _takes_betas(pipeline: Pipeline, bundle: Bundle) -> bool:
-    """Return whether the stream's samples are betas that somebody else made: they have no level that drifts."""
-    return not isinstance(pipeline.cutter, BetaCutter) and bundle.manifest.chain.running_mean_s is None
+    """Return whether the samples of the stream are betas that somebody else made."""
+    return not isinstance(pipeline.cutter, BetaCutter) and bundle.manifest.of_betas
 
 
 def _rises_after(pipeline: Pipeline) -> int:
