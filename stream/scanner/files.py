@@ -3,7 +3,8 @@
 import math
 from pathlib import Path
 
-from ..errors import RecordingError
+from decode_stream.stream.errors import RecordingError
+
 from .scans import Content, Unfinished, Unreadable
 from .volume import Volume
 

@@ -5,12 +5,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import UsageError
-from .new_files import NewFiles, Tell
+from decode_stream.stream.errors import UsageError
+
+from .new_files import Found, NewFiles, Tell
 from .run_fit import misfit
 from .run_order import GRACE, RunOrder
 from .scans import Scan, Unreadable
-from .series_choice import Found, SeriesChoice
+from .series_choice import SeriesChoice
 from .stacks import SliceStacks
 from .volume import LostVolumes, Volume
 
@@ -145,8 +146,7 @@ class FolderWatch:
 
     def _look(self) -> list[Volume | LostVolumes]:
         now_s = self._clock()
-        found = [Found(path, content, self._clock()) for path, content in self._files.look(now_s)]
-        for file in self._choice.passed(found, now_s, more=self._files.behind):
+        for file in self._choice.passed(self._files.look(now_s), now_s, more=self._files.behind):
             for scan in self._scans(file):
                 self._take(_Arrival(scan, file.path, file.at_s))
         now_s = self._clock()
@@ -170,15 +170,14 @@ class FolderWatch:
     def _take(self, arrival: _Arrival) -> None:
         """Keep a volume for its place if it fits the run."""
         scan = arrival.scan
-        if self._tr_s is None:
-            self._tr_s = scan.tr_s
-        if self._tr_s is None:
+        tr_s = self._tr_s or scan.tr_s
+        if tr_s is None:
             text = "does not say its repetition time. Tell how long it is from one volume to the next"
             self._refuse("no tr", f"{arrival.path} {text}.")
             return
-        fault = misfit(scan, self._reference or scan, self._tr_s)
+        fault = misfit(scan, self._reference or scan, tr_s)
         if fault is None:
-            self._reference = self._reference or scan
+            self._reference, self._tr_s = self._reference or scan, tr_s
             self._unplaced.append(arrival)
             return
         cause = fault.partition(",")[0]

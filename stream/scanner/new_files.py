@@ -10,7 +10,7 @@ from pathlib import Path
 from .files import read_content
 from .scans import Content, Unfinished, Unreadable
 
-__all__ = ["NewFiles", "Tell"]
+__all__ = ["Found", "NewFiles", "Tell"]
 
 Tell = Callable[[str, str], None]
 
@@ -20,6 +20,15 @@ _PATIENCE_S = 5.0
 _SETTLED_S = 0.25
 _LOOK_AGAIN_S = 1.0
 _READ_FOR_S = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A file that has become whole, and when it was first seen so."""
+
+    path: Path
+    content: Content
+    at_s: float
 
 
 @dataclass(slots=True)
@@ -66,7 +75,7 @@ class NewFiles:
         self.n_unreadable = 0
         self.behind = False
 
-    def look(self, now_s: float) -> list[tuple[Path, Content]]:
+    def look(self, now_s: float) -> list[Found]:
         """Return the files that have become whole, in the order of their names as far as they are new.
 
         Reading stops after a tenth of a second, so that a folder full of files does not hold up the first of them.
@@ -78,9 +87,10 @@ class NewFiles:
             if time.perf_counter() > until_s:
                 self.behind = True
                 break
-            content = self._read(name, self._pending[name], now_s)
+            file = self._pending[name]
+            content = self._read(name, file, now_s)
             if content is not None:
-                found.append((self._folder / name, content))
+                found.append(Found(self._folder / name, content, file.changed_s))
         return found
 
     def _list(self, now_s: float) -> None:

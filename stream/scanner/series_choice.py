@@ -1,24 +1,12 @@
 """Of the series that a folder holds, keep the one that is read."""
 
-from dataclasses import dataclass
-from pathlib import Path
+from .new_files import Found, Tell
+from .scans import Series
 
-from .new_files import Tell
-from .scans import Content, Series
-
-__all__ = ["Found", "SeriesChoice"]
+__all__ = ["SeriesChoice"]
 
 #: Taken for the repetition time of a file that does not say it.
 _TR_S = 2.0
-
-
-@dataclass(frozen=True)
-class Found:
-    """A file that has become whole, and when."""
-
-    path: Path
-    content: Content
-    at_s: float
 
 
 class SeriesChoice:
