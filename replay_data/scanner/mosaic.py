@@ -15,6 +15,7 @@ from .series import (
     VolumeFile,
     add_pixel_format,
     add_plane,
+    add_position,
     add_rescale,
     image_part,
     pixel_data,
@@ -72,7 +73,8 @@ class SiemensFiles:
         header.Manufacturer, header.ManufacturerModelName = "SIEMENS", "Skyra"
         header.SoftwareVersions = "syngo MR E11"
         header.SequenceName = "*epfid2d1_64"
-        add_plane(header, series, series.geometry.mosaic_position_mm(n_tiles))
+        add_plane(header, series)
+        add_position(header, series, series.geometry.mosaic_position_mm(n_tiles))
         if not series.scale.plain:
             add_rescale(header, series.scale)
         n_rows, n_columns = n_tiles * series.geometry.n_rows, n_tiles * series.geometry.n_columns

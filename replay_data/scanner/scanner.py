@@ -12,7 +12,7 @@ from decode_stream.replay_data.formats.nifti_volumes import NiftiImage, stored_v
 from decode_stream.stream.errors import RecordingError, UsageError
 
 from .arrivals import Arrivals, ScanFaults, Write
-from .vendors import Vendor, Writers, open_writers
+from .vendors import SeriesPlan, Vendor, plan_series
 
 __all__ = ["Clock", "Scan", "ScanSettings", "Scanner", "WallClock"]
 
@@ -132,15 +132,14 @@ class Scanner:
     settings : ScanSettings
     out : Path
         The folder; it is made if need be.
-    began : datetime
-        The scanner's own time when the scan begins, as the files tell it.
     clock : Clock
 
     Attributes
     ----------
     n_volumes : int
         Volumes of the scan.
-    writers : Writers
+    plan : SeriesPlan
+        How they are written.
 
     Raises
     ------
@@ -150,9 +149,7 @@ class Scanner:
         If the files cannot hold the recording, or the folder cannot be made or is not empty.
     """
 
-    def __init__(
-        self, image: NiftiImage, settings: ScanSettings, out: Path, began: datetime, clock: Clock
-    ) -> None:
+    def __init__(self, image: NiftiImage, settings: ScanSettings, out: Path, clock: Clock) -> None:
         n_recorded = image.n_volumes or 1
         if settings.start_volume > n_recorded:
             raise UsageError(
@@ -170,21 +167,24 @@ class Scanner:
         self._n_files = 0
         self._late_s: dict[int, float] = {}
         _prepare(out)
-        self.writers: Writers = open_writers(
-            settings.vendor, image, settings.tr_s, settings.start_volume - 1, began, settings.faults.seed
+        first = settings.start_volume - 1
+        self.plan: SeriesPlan = plan_series(
+            settings.vendor, image, settings.tr_s, first, settings.faults.seed
         )
 
     def at(self, time_s: float, do: Callable[[], None]) -> None:
         """Do something at a time of the clock, between the files; for what happens during the scan, such as markers."""
         self._queue(time_s, 0, do)
 
-    def run(self, t0_s: float, stop: threading.Event) -> Scan:
+    def run(self, t0_s: float, began: datetime, stop: threading.Event) -> Scan:
         """Play until all has arrived, or until `stop` is set.
 
         Parameters
         ----------
         t0_s : float
             When the first volume begins, by the clock.
+        began : datetime
+            The same by the scanner's own clock, which the files tell.
         stop : threading.Event
 
         Raises
@@ -193,6 +193,8 @@ class Scanner:
             If a file cannot be written, or the recording is cut off.
         """
         step_s, n_lost = self._settings.step_s, 0
+        write_volume = self.plan.writer(began)
+        write_again = self.plan.writer(began, second=True) if self._settings.faults.second_series else None
         volumes = stored_volumes(self._image, self._settings.start_volume - 1)
         for number, stored in enumerate(volumes, start=1):
             whole_s = t0_s + number * step_s
@@ -200,12 +202,12 @@ class Scanner:
             began_s = whole_s - step_s
             if not (self._play(began_s, stop) and self._clock.wait_until(began_s, stop)):
                 break
-            files = self.writers.series(stored, number)
+            files = write_volume(stored, number)
             n_lost += self._arrivals.is_lost(number)
             for write in self._arrivals.writes(files, number):
                 self._queue_write(whole_s, number, write)
-            if self._settings.faults.second_series:
-                for file in self.writers.other(stored, number):
+            if write_again is not None:
+                for file in write_again(stored, number):
                     self._queue_write(whole_s, 0, Write(0.0, file.name, file.content, True, True))
         self._play(float("inf"), stop)
         late = [late_s for late_s in self._late_s.values() if late_s > _LATE_TR * step_s]

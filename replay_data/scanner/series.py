@@ -20,6 +20,7 @@ __all__ = [
     "VolumeFile",
     "add_pixel_format",
     "add_plane",
+    "add_position",
     "add_rescale",
     "add_timing",
     "decimals",
@@ -161,8 +162,8 @@ def image_part(uid: str, instance: int) -> Encoded:
     return encoded(header)
 
 
-def add_plane(header: Dataset, series: Series, position_mm: list[float]) -> None:
-    """Say at the top level of an image where its plane lies, and how it was timed."""
+def add_plane(header: Dataset, series: Series) -> None:
+    """Say at the top level of an image how its plane lies, and how it was timed."""
     geometry = series.geometry
     thickness = decimals(geometry.slice_mm)[0]
     header.SliceThickness = header.SpacingBetweenSlices = thickness
@@ -173,10 +174,14 @@ def add_plane(header: Dataset, series: Series, position_mm: list[float]) -> None
     header.EchoTrainLength = geometry.n_rows
     header.InPlanePhaseEncodingDirection = "COL"
     header.AcquisitionMatrix = [geometry.n_columns, 0, 0, geometry.n_rows]
-    header.ImagePositionPatient = decimals(*position_mm)
     header.ImageOrientationPatient = decimals(*geometry.orientation)
     header.PixelSpacing = decimals(*geometry.spacing_mm)
-    header.SliceLocation = decimals(float(np.dot(position_mm, geometry.normal)))[0]
+
+
+def add_position(header: Dataset, series: Series, position_mm: list[float]) -> None:
+    """Say at the top level of an image where its first voxel lies."""
+    header.ImagePositionPatient = decimals(*position_mm)
+    header.SliceLocation = decimals(float(np.dot(position_mm, series.geometry.normal)))[0]
 
 
 def add_timing(timing: Dataset, series: Series) -> None:

@@ -13,6 +13,7 @@ from .series import (
     VolumeFile,
     add_pixel_format,
     add_plane,
+    add_position,
     add_rescale,
     image_part,
     pixel_data,
@@ -24,6 +25,7 @@ __all__ = ["GeFiles", "PhilipsFiles", "add_real_world_value"]
 
 #: GE counts the files of a scanner through all that it ever made; a series begins anywhere.
 _GE_FIRST_FILE = 12345
+_PHILIPS_IMAGING = "Philips Imaging DD 001"
 _PHILIPS_MR = "Philips MR Imaging DD 001"
 
 
@@ -32,7 +34,8 @@ class _SliceFiles(ABC):
 
     def __init__(self, series: Series) -> None:
         self._series = series
-        self._constant = [encoded(self._header(place)) for place in range(series.geometry.n_slices)]
+        same = encoded(self._header())
+        self._constant = [same | encoded(self._slice(place)) for place in range(series.geometry.n_slices)]
 
     def __call__(self, stored: npt.NDArray[Any], number: int) -> tuple[VolumeFile, ...]:
         """Return the files of one volume, slice by slice.
@@ -58,16 +61,22 @@ class _SliceFiles(ABC):
             files.append(VolumeFile(self._name(instance), content))
         return tuple(files)
 
-    def _header(self, place: int) -> Dataset:
-        """Return the attributes of slice `place`, from 0, that are the same in all volumes."""
+    def _header(self) -> Dataset:
+        """Return the attributes that are the same in all images."""
         series, geometry = self._series, self._series.geometry
         header = series_header(series, MRImageStorage)
         header.NumberOfTemporalPositions = series.n_volumes
         header.StackID = "1"
-        header.InStackPositionNumber = place + 1
-        add_plane(header, series, geometry.position_mm(place))
+        add_plane(header, series)
         add_pixel_format(header, series.scale, geometry.n_rows, geometry.n_columns)
         return header
+
+    def _slice(self, place: int) -> Dataset:
+        """Return the attributes of slice `place`, from 0, that are the same in all volumes."""
+        own = Dataset()
+        own.InStackPositionNumber = place + 1
+        add_position(own, self._series, self._series.geometry.position_mm(place))
+        return own
 
     def _moment(self, number: int) -> Dataset:
         """Return the attributes of volume `number`, from 1, that are the same in all slices."""
@@ -89,9 +98,9 @@ class GeFiles(_SliceFiles):
     series : Series
     """
 
-    def _header(self, place: int) -> Dataset:
+    def _header(self) -> Dataset:
         series = self._series
-        header = super()._header(place)
+        header = super()._header()
         header.ImageType = ["ORIGINAL", "PRIMARY", "OTHER"]
         header.Manufacturer, header.ManufacturerModelName = "GE MEDICAL SYSTEMS", "DISCOVERY MR750"
         header.SoftwareVersions = ["27", "LX", "MR Software release:DV26.0_R01_1725.a"]
@@ -116,20 +125,24 @@ class PhilipsFiles(_SliceFiles):
     series : Series
     """
 
-    def _header(self, place: int) -> Dataset:
+    def _header(self) -> Dataset:
         series = self._series
-        header = super()._header(place)
+        header = super()._header()
         header.ImageType = ["ORIGINAL", "PRIMARY", "M_FFE", "M", "FFE"]
         header.Manufacturer, header.ManufacturerModelName = "Philips Medical Systems", "Achieva"
         header.SoftwareVersions = ["5.4.1", "5.4.1.1"]
         header.AcquisitionNumber = series.number
-        imaging = header.private_block(0x2001, "Philips Imaging DD 001", create=True)
-        imaging.add_new(0x0A, "IS", place + 1)
+        imaging = header.private_block(0x2001, _PHILIPS_IMAGING, create=True)
         imaging.add_new(0x18, "SL", series.geometry.n_slices)
         imaging.add_new(0x81, "IS", series.n_volumes)
         add_rescale(header, series.scale)
         add_real_world_value(header, series)
         return header
+
+    def _slice(self, place: int) -> Dataset:
+        own = super()._slice(place)
+        own.private_block(0x2001, _PHILIPS_IMAGING, create=True).add_new(0x0A, "IS", place + 1)
+        return own
 
     def _moment(self, number: int) -> Dataset:
         moment = super()._moment(number)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from decode_stream.replay_data.formats.nifti_volumes import NiftiImage, stored_volumes
 
-from .geometry import slice_geometry
+from .geometry import SliceGeometry, slice_geometry
 from .mosaic import SiemensFiles
 from .multi_frame import PhilipsEnhancedFiles, SiemensXaFiles
 from .nifti_volume import nifti_file
@@ -18,7 +18,7 @@ from .pixels import PixelScale, fit_scale, stored_range
 from .series import Series, VolumeFile
 from .single_slices import GeFiles, PhilipsFiles
 
-__all__ = ["VENDORS", "Vendor", "VolumeWriter", "Writers", "open_writers"]
+__all__ = ["VENDORS", "SeriesPlan", "Vendor", "VolumeWriter", "plan_series"]
 
 Vendor: TypeAlias = Literal["siemens", "siemens-xa", "ge", "philips", "philips-enhanced", "nifti"]
 VENDORS: tuple[Vendor, ...] = get_args(Vendor)
@@ -32,36 +32,15 @@ _DICOM: dict[str, Callable[[Series], VolumeWriter]] = {
     "philips": PhilipsFiles,
     "philips-enhanced": PhilipsEnhancedFiles,
 }
-_NUMBER, _DESCRIPTION = 13, "func_task"
+#: Number of the series; a second one has the next.
+_NUMBER = 13
 
 
 @dataclass(frozen=True, slots=True)
-class Writers:
-    """What writes the series of one run.
+class SeriesPlan:
+    """What is known of a run's series before it begins; see `plan_series`.
 
     Attributes
-    ----------
-    series : VolumeWriter
-        The run itself.
-    other : VolumeWriter
-        A second series of the same volumes, as scanners write that correct motion themselves.
-    scale : PixelScale or None
-        How values become pixels; None where they are kept as they are stored.
-    """
-
-    series: VolumeWriter
-    other: VolumeWriter
-    scale: PixelScale | None
-
-
-def open_writers(
-    vendor: Vendor, image: NiftiImage, tr_s: float, first: int, began: datetime, seed: int
-) -> Writers:
-    """Return what writes a recording as a vendor does.
-
-    For DICOM the recording is read through once, for the pixels' scale is one for the whole series.
-
-    Parameters
     ----------
     vendor : Vendor
     image : NiftiImage
@@ -70,10 +49,54 @@ def open_writers(
         Repetition time in seconds.
     first : int
         Volume of the recording that is the series' first, from 0.
-    began : datetime
-        When it begins, by the scanner's clock.
     seed : int
-        With the recording's name and `began`, what the identifiers are made from.
+        With the recording's name and the time when it begins, what the identifiers are made from.
+    geometry : SliceGeometry or None
+        Where the slices lie; None for NIfTI, which says it by the recording's own affine.
+    scale : PixelScale or None
+        How values become pixels; None for NIfTI, which keeps them as they are stored.
+    """
+
+    vendor: Vendor
+    image: NiftiImage
+    tr_s: float
+    first: int
+    seed: int
+    geometry: SliceGeometry | None
+    scale: PixelScale | None
+
+    def writer(self, began: datetime, *, second: bool = False) -> VolumeWriter:
+        """Return what writes the series, or a second one of the same volumes, as of what corrects motion.
+
+        Parameters
+        ----------
+        began : datetime
+            When the first volume begins, by the scanner's own clock.
+        second : bool
+        """
+        number, description = (_NUMBER + 1, "MoCoSeries") if second else (_NUMBER, "func_task")
+        if self.geometry is None or self.scale is None:
+            write = partial(nifti_file, self.image, self.tr_s, number)
+            return lambda stored, volume: (write(stored, volume),)
+        n_volumes = (self.image.n_volumes or 1) - self.first
+        series = Series(
+            self.geometry,
+            self.scale,
+            self.tr_s,
+            n_volumes,
+            began,
+            number,
+            description,
+            f"{self.image.path.name} {self.vendor} {began.isoformat()} {self.seed}",
+            first_file=self.geometry.n_slices * n_volumes if second else 0,
+        )
+        return _DICOM[self.vendor](series)
+
+
+def plan_series(vendor: Vendor, image: NiftiImage, tr_s: float, first: int, seed: int) -> SeriesPlan:
+    """Return how a recording is written as a vendor does.
+
+    For DICOM the recording is read through once, for the pixels' scale is one for the whole series.
 
     Raises
     ------
@@ -81,23 +104,8 @@ def open_writers(
         If DICOM cannot hold the recording: axes not at right angles, values that are no numbers.
     """
     if vendor == "nifti":
-        run, other = (partial(nifti_file, image, tr_s, number) for number in (_NUMBER, _NUMBER + 1))
-        return Writers(
-            lambda stored, number: (run(stored, number),),
-            lambda stored, number: (other(stored, number),),
-            None,
-        )
+        return SeriesPlan(vendor, image, tr_s, first, seed, None, None)
     geometry = slice_geometry(image.affine_mm, image.shape, image.path)
     span = stored_range(stored_volumes(image, first), image.path)
     scale = fit_scale(span, image.slope, image.inter, signed=vendor == "ge")
-    key = f"{image.path.name} {vendor} {began.isoformat()} {seed}"
-    n_volumes = (image.n_volumes or 1) - first
-    files = _DICOM[vendor]
-    run_series, other_series = (
-        Series(geometry, scale, tr_s, n_volumes, began, number, description, key, first_file)
-        for number, description, first_file in (
-            (_NUMBER, _DESCRIPTION, 0),
-            (_NUMBER + 1, "MoCoSeries", geometry.n_slices * n_volumes),
-        )
-    )
-    return Writers(files(run_series), files(other_series), scale)
+    return SeriesPlan(vendor, image, tr_s, first, seed, geometry, scale)

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from uuid import uuid4
@@ -30,8 +30,8 @@ from .scan_config import ScanConfig, parse_volumes
 
 __all__ = ["run_scan", "scan"]
 
-#: From when everything is ready until the first volume begins.
-_LEAD_S = 0.1
+#: From when somebody listens until the first volume begins: what all files share is made meanwhile.
+_LEAD_S = 0.5
 
 
 def run_scan(recording: Path, config: ScanConfig) -> int:
@@ -48,7 +48,7 @@ def run_scan(recording: Path, config: ScanConfig) -> int:
         recording,
         config,
         WallClock(),
-        datetime.now(),
+        datetime.now,
         threading.Event(),
         lambda text: console.print(text, highlight=False, markup=False, soft_wrap=True),
     )
@@ -60,7 +60,7 @@ def scan(
     recording: Path,
     config: ScanConfig,
     clock: Clock,
-    began: datetime,
+    now: Callable[[], datetime],
     stop: threading.Event,
     tell: Callable[[str], None],
 ) -> Scan:
@@ -73,8 +73,8 @@ def scan(
     config : ScanConfig
     clock : Clock
         What its times are read from.
-    began : datetime
-        What the scanner's own clock says when it begins.
+    now : callable
+        What the scanner's own clock says, which the files tell.
     stop : threading.Event
         Ends it.
     tell : callable
@@ -90,7 +90,7 @@ def scan(
     tr_s = _tr_s(image, config.tr_s, notes)
     settings = _settings(config, tr_s)
     stimuli = _stimuli(image, tr_s, config, notes) if config.markers or config.onsets else None
-    scanner = Scanner(image, settings, config.out, began, clock)
+    scanner = Scanner(image, settings, config.out, clock)
     if stimuli is not None:
         start_s = (config.start_volume - 1) * tr_s
         stimuli = stimuli.between(start_s, start_s + scanner.n_volumes * tr_s)
@@ -99,11 +99,11 @@ def scan(
     for text in (*notes, *_told(image, scanner, settings, config.out)):
         tell(text)
     markers = _open_markers(recording, config, stimuli, tell, stop) if stimuli and config.markers else None
-    t0_s = clock.now_s() + _LEAD_S
+    t0_s, began = clock.now_s() + _LEAD_S, now() + timedelta(seconds=_LEAD_S)
     if markers is not None:
         for due_s, text in markers.due(t0_s, config.speed):
             scanner.at(due_s, partial(markers.send, due_s, text))
-    done = scanner.run(t0_s, stop)
+    done = scanner.run(t0_s, began, stop)
     tell(f"{'Stopped' if stop.is_set() else 'Ended'} after {done.n_volumes} volumes.")
     if done.n_lost:
         tell(f"{done.n_lost} volumes were lost, as asked for.")
@@ -181,7 +181,7 @@ def _told(image: NiftiImage, scanner: Scanner, settings: ScanSettings, out: Path
         + (f", {settings.speed:g} times as fast" if settings.speed != 1 else "")
         + "."
     ]
-    scale = scanner.writers.scale
+    scale = scanner.plan.scale
     if scale is not None and not scale.exact:
         told.append(
             f"Its values do not fit in 16 bits as they are, and are rounded to steps of {abs(scale.slope):.3g}, which "

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import get_args
 
 import numpy as np
+import pydicom
 import pylsl
 import pytest
 
@@ -33,7 +34,7 @@ def recording(tmp_path: Path) -> Path:
 
 def run(recording: Path, config: ScanConfig) -> list[str]:
     told: list[str] = []
-    scan(recording, config, FakeClock(), BEGAN, threading.Event(), told.append)
+    scan(recording, config, FakeClock(), lambda: BEGAN, threading.Event(), told.append)
     return told
 
 
@@ -59,6 +60,14 @@ def test_what_is_done_is_told(tmp_path: Path, recording: Path) -> None:
     ]
 
 
+def test_files_tell_the_scanner_s_own_time(tmp_path: Path, recording: Path) -> None:
+    run(recording, ScanConfig(out=tmp_path / "out", vendor="siemens"))
+    first = pydicom.dcmread(tmp_path / "out" / "001_000013_000001.dcm")
+    # The first volume begins half a second after everything is ready.
+    assert first.AcquisitionTime == "235957.750000"
+    assert first.ContentTime == "235959.250000"
+
+
 def test_volumes_that_come_late_are_told(tmp_path: Path, recording: Path) -> None:
     class SlowClock(FakeClock):
         def now_s(self) -> float:
@@ -67,7 +76,7 @@ def test_volumes_that_come_late_are_told(tmp_path: Path, recording: Path) -> Non
 
     told: list[str] = []
     config = ScanConfig(out=tmp_path / "out", vendor="nifti")
-    scan(recording, config, SlowClock(), BEGAN, threading.Event(), told.append)
+    scan(recording, config, SlowClock(), lambda: BEGAN, threading.Event(), told.append)
     assert told[-1].startswith("6 volumes came more than a tenth of 1.5 s after they were due, the latest ")
 
 
@@ -106,7 +115,7 @@ def test_markers_are_sent_on_the_scan_s_clock(tmp_path: Path, recording: Path, s
     done: list[float] = []
 
     def play() -> None:
-        scan(recording, config, WallClock(), BEGAN, threading.Event(), lambda text: None)
+        scan(recording, config, WallClock(), lambda: BEGAN, threading.Event(), lambda text: None)
         done.append(pylsl.local_clock())
 
     player = threading.Thread(target=play)

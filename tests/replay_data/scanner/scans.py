@@ -75,8 +75,8 @@ class FakeClock:
 
 def played(path: Path, out: Path, settings: ScanSettings, clock: FakeClock | None = None) -> Scan:
     """Play a recording from time 0 of a clock of its own."""
-    scanner = Scanner(open_nifti(path), settings, out, BEGAN, clock or FakeClock())
-    return scanner.run(0.0, threading.Event())
+    scanner = Scanner(open_nifti(path), settings, out, clock or FakeClock())
+    return scanner.run(0.0, BEGAN, threading.Event())
 
 
 def volume_of(files: Sequence[Path]) -> tuple[Array, Array]:

@@ -183,21 +183,19 @@ def test_what_comes_late_is_counted(tmp_path: Path, recording: Path) -> None:
 
 def test_what_happens_during_the_scan_comes_between_the_files(tmp_path: Path, recording: Path) -> None:
     arrived = Arrived(tmp_path / "out")
-    scanner = Scanner(
-        open_nifti(recording), ScanSettings("nifti", TR_S), tmp_path / "out", BEGAN, arrived.clock
-    )
+    scanner = Scanner(open_nifti(recording), ScanSettings("nifti", TR_S), tmp_path / "out", arrived.clock)
     held: list[tuple[float, int]] = []
     for at_s in (0.0, 2.0, 20.0):
         scanner.at(at_s, lambda: held.append((arrived.clock.time_s, len(list((tmp_path / "out").iterdir())))))
-    scanner.run(0.0, threading.Event())
+    scanner.run(0.0, BEGAN, threading.Event())
     assert held == [(0.0, 0), (2.0, 1), (20.0, 8)]
 
 
 def test_a_scan_that_is_stopped_ends_at_once(tmp_path: Path, recording: Path) -> None:
     stop = threading.Event()
     clock = FakeClock(lambda time_s: stop.set() if time_s > 4.0 else None)
-    scanner = Scanner(open_nifti(recording), ScanSettings("nifti", TR_S), tmp_path / "out", BEGAN, clock)
-    assert scanner.run(0.0, stop).n_volumes == 2
+    scanner = Scanner(open_nifti(recording), ScanSettings("nifti", TR_S), tmp_path / "out", clock)
+    assert scanner.run(0.0, BEGAN, stop).n_volumes == 2
 
 
 def test_a_folder_that_holds_something_is_refused(tmp_path: Path, recording: Path) -> None:

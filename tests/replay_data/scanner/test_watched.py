@@ -40,9 +40,9 @@ class WatchedClock:
 
 def watched(recording: Path, out: Path, vendor: Vendor, faults: ScanFaults) -> list[Volume | LostVolumes]:
     clock = WatchedClock()
-    scanner = Scanner(open_nifti(recording), ScanSettings(vendor, TR_S, faults=faults), out, BEGAN, clock)
+    scanner = Scanner(open_nifti(recording), ScanSettings(vendor, TR_S, faults=faults), out, clock)
     clock.watch = FolderWatch(out, clock=clock.now_s, tell=lambda kind, text: None)
-    scanner.run(0.0, threading.Event())
+    scanner.run(0.0, BEGAN, threading.Event())
     clock.wait_until(clock.time_s + 10 * TR_S, threading.Event())
     return clock.got
 
