@@ -6,12 +6,12 @@ from dataclasses import replace
 from decode_stream.config import Reading
 from decode_stream.decoders.manifest import Manifest
 from decode_stream.stream.errors import RecordingError, UsageError
-from decode_stream.stream.fmri.beta_recording import beta_recording, holds_betas
+from decode_stream.stream.fmri.beta_recording import BetaRecording, beta_recording, holds_betas
 from decode_stream.stream.fmri.glm_spec import GlmSpec
 from decode_stream.stream.recording import Recording, n_missing
 from decode_stream.stream.types import MOTION
 
-__all__ = ["bundle_glm", "decoded_recording", "tr_told", "training_betas"]
+__all__ = ["bundle_glm", "check_same_glm", "decoded_recording", "glm_words", "tr_told", "training_betas"]
 
 #: Repetition times that differ by less are the same, written with fewer digits.
 _SAME_TR = 1e-3
@@ -136,6 +136,38 @@ def decoded_recording(
         recording, spec, sfreq_hz=manifest.chain.sfreq_hz, marker_offset_s=offset_s, report=report
     )
     return made, 0.0
+
+
+def check_same_glm(begun: Manifest, recording: Recording) -> None:
+    """Refuse to train a bundle's network on with betas of another model than its own.
+
+    Betas that came as they were, such as published ones, may be followed by those of any model.
+
+    Raises
+    ------
+    UsageError
+    """
+    own = begun.glm
+    if own is None:
+        return
+    told = f"The bundle given to --init-from decodes betas that were made from volumes ({glm_words(own)})"
+    if not isinstance(recording, BetaRecording):
+        raise UsageError(f"{told}. Give the same flags, beginning with --hrf {own.hrf}.")
+    if replace(recording.spec, planned_volumes=own.planned_volumes) != own:
+        raise UsageError(
+            f"{told}, and these are made otherwise ({glm_words(recording.spec)}). Give the same flags."
+        )
+
+
+def glm_words(spec: GlmSpec) -> str:
+    """Return in words how betas are made from volumes."""
+    noise = {"ar1": "autoregressive noise", "ols": "white noise"}[spec.noise]
+    drift = "no drifts" if spec.high_pass_s is None else f"drifts slower than {spec.high_pass_s:g} s"
+    penalty = f" with a penalty of {spec.nuisance_penalty:g}" if spec.nuisance_penalty else ""
+    return (
+        f"response {spec.hrf} to {spec.stimulus_s:g} s, {drift}, confounds {', '.join(spec.confounds) or 'none'}"
+        f"{penalty}, {noise}; decided {spec.decide_s:g} s after the onset"
+    )
 
 
 def tr_told(manifest: Manifest, tr_s: float, what: str) -> str:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from decode_stream.betas import glm_words
 from decode_stream.decoders.bundle import load_bundle
 from decode_stream.decoders.manifest import EmbeddingSpace, Manifest
 from decode_stream.replay_data.layout import Finding, Inspection
@@ -34,6 +35,7 @@ def inspect_bundle(path: Path) -> Inspection:
         ("regions", ", ".join(f"{name} ({len(named)})" for name, named in manifest.regions.items())),
         ("rate", f"{chain.sfreq_hz:g} Hz"),
         ("windows", _windows(manifest)),
+        ("betas", "" if manifest.glm is None else glm_words(manifest.glm)),
         ("gallery", f"{len(manifest.gallery)} entries"),
         ("subject", ", ".join(training.subjects)),
         ("trained on", f"{training.n_trials} trials of {', '.join(training.recordings) or 'nothing named'}"),

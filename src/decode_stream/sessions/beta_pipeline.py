@@ -1,9 +1,9 @@
 """The way of the data of a session that makes betas from volumes, and what is told of it."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
-from decode_stream.betas import tr_told
+from decode_stream.betas import glm_words, tr_told
 from decode_stream.config import SessionConfig
 from decode_stream.decoders.decoder import Decoder
 from decode_stream.decoders.manifest import Manifest
@@ -18,7 +18,7 @@ from decode_stream.stream.trials import Trials
 from decode_stream.stream.types import StreamInfo
 from decode_stream.summary import accuracy_summary, trial_rows
 
-__all__ = ["BetaEvents", "beta_cutter", "beta_notes", "beta_summary"]
+__all__ = ["BetaEvents", "beta_cutter", "beta_notes", "beta_summary", "revised_words"]
 
 #: Betas before a running statistic is told, where nothing else is asked for.
 _WARM_UP = 20
@@ -110,13 +110,9 @@ def beta_notes(cutter: Cutter) -> tuple[str, ...]:
     """Return in sentences how betas are made and standardised; nothing where none are made."""
     if not isinstance(cutter, BetaCutter):
         return ()
-    spec = cutter.betas.spec
-    noise = {"ar1": "autoregressive noise", "ols": "white noise"}[spec.noise]
-    drift = "no drifts" if spec.high_pass_s is None else f"drifts slower than {spec.high_pass_s:g} s"
-    beside = ", ".join(spec.confounds) or "none"
+    planned = cutter.betas.planned_volumes
     return (
-        f"Betas are made by a model of the run so far: response {spec.hrf}, {drift}, {noise}, confounds {beside}; "
-        f"planned for {cutter.betas.planned_volumes} volumes. A trial is decided {spec.decide_s:g} s after its onset.",
+        f"Betas are made by a model of the run so far, planned for {planned} volumes: {glm_words(cutter.betas.spec)}.",
         f"Betas are standardised by {_protocol(cutter)}.",
     )
 
@@ -128,6 +124,23 @@ def _protocol(cutter: BetaCutter) -> str:
         f"mean and spread of the session's so far, each itself included (running); the first "
         f"{cutter.running.warm_up - 1} are not decoded before the end"
     )
+
+
+def revised_words(decoder: Decoder) -> tuple[str, ...]:
+    """Return in words how right the betas are since their trials were decided; nothing where none are made."""
+    told = []
+    ways: dict[Literal["refined", "final"], str] = {
+        "refined": "while the response went on",
+        "final": "with the whole run",
+    }
+    for way, when in ways.items():
+        scores = decoder.revisions.scores(way)
+        if scores.n:
+            low, high = scores.interval(scores.hits())
+            told.append(
+                f"{way}, {when}: {scores.n} trials, top-1 {scores.hits().mean():.3f} (95 % {low:.3f} to {high:.3f})"
+            )
+    return tuple(told)
 
 
 def beta_summary(decoder: Decoder) -> dict[str, Any] | None:

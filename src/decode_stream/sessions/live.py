@@ -15,6 +15,7 @@ from decode_stream.gui.app import run_window, window_available
 from decode_stream.stream.errors import DecodeStreamError, UsageError
 from decode_stream.summary import check_writable, write_json
 
+from .beta_pipeline import revised_words
 from .session import Session
 from .session_summary import session_summary
 from .source import Source
@@ -153,3 +154,6 @@ def _print_result(session: Session, console: Console) -> None:
             highlight=False,
             soft_wrap=True,
         )
+    decoder = session.pipeline.decoder if session.pipeline else None
+    for line in revised_words(decoder) if decoder else ():
+        console.print(line, highlight=False, soft_wrap=True)

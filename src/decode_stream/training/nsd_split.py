@@ -19,7 +19,7 @@ from decode_stream.stream.fmri.beta_recording import BetaRecording
 from decode_stream.stream.recording import Recording
 from decode_stream.stream.types import IntArray
 
-__all__ = ["check_split", "training_parts", "whole_recording"]
+__all__ = ["check_split", "training_parts", "undivided", "whole_recording"]
 
 
 def training_parts(
@@ -77,8 +77,13 @@ def _tested(
 
 def whole_recording(recording: Recording) -> Recording:
     """Return the recording that was opened: whole, where it is a part, and of volumes, where betas were made of it."""
-    whole = recording.whole if isinstance(recording, SplitRecording) else recording
+    whole = undivided(recording)
     return whole.volumes if isinstance(whole, BetaRecording) else whole
+
+
+def undivided(recording: Recording) -> Recording:
+    """Return the recording that a part is of; any other as it is."""
+    return recording.whole if isinstance(recording, SplitRecording) else recording
 
 
 def check_split(begun: Manifest, name: NsdSplit | None, subject: str) -> None:

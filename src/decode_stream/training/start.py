@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from decode_stream.betas import check_same_glm
 from decode_stream.config import Model, TrainConfig
 from decode_stream.decoders.bundle import load_bundle
 from decode_stream.decoders.bundle_files import is_bundle
@@ -17,7 +18,7 @@ from decode_stream.stream.recording import Recording
 
 from .model_checks import check_network, check_prior_space
 from .models import MODELS, trial_spec
-from .nsd_split import check_split
+from .nsd_split import check_split, undivided
 
 __all__ = ["check_early", "read_start", "recipe_of_others", "start_channels", "start_for"]
 
@@ -162,6 +163,7 @@ def check_early(
     """
     if begun is not None:
         check_split(begun, config.nsd_split, subject)
+        check_same_glm(begun, undivided(recordings[0]))
         _check_space(begun, gallery.space)
         _check_new(begun, [recording.name for recording in recordings], fingerprints)
         if config.modality == "fmri" and channels is not None:
