@@ -25,6 +25,7 @@ _N_PLACES, _SEED = 20_000, 1
 _LEAST_STEP_MM, _MOST_STEPS = 1e-3, 60
 #: No head gets farther away in its coil: what was found is another thing.
 _FARTHEST_MM, _FARTHEST_RAD = 60.0, 0.7
+_THREADS = 2
 _MIRROR = np.diag([-1.0, -1.0, 1.0])
 
 
@@ -83,6 +84,8 @@ class MotionCorrection:
         import SimpleITK
 
         SimpleITK.ProcessObject.SetGlobalWarningDisplay(False)  # type: ignore[no-untyped-call]
+        # The smoothing of small volumes gains nothing from more, and the decoder needs its own.
+        SimpleITK.ProcessObject.SetGlobalDefaultNumberOfThreads(_THREADS)  # type: ignore[no-untyped-call]
         self._itk: Any = SimpleITK
         self._scales = self._curvatures()
         self._fixed = {blur: self._prepared(blur) for blur, _ in _FIRST}

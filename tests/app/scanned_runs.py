@@ -93,13 +93,22 @@ def write_onsets(path: Path, recording: SimulatedVolumes) -> Path:
     return path
 
 
+def source_of(folder: Path, bundle: Bundle | None, **more: object) -> tuple[SessionConfig, WatchedSource]:
+    """Return a folder as a session's source; without onsets or markers nothing is shown."""
+    if not {"onsets", "markers"} & set(more):
+        more["onsets"] = folder.parent / "nothing.tsv"
+        (folder.parent / "nothing.tsv").write_text("onset\tduration\ttrial_type\n")
+    config = SessionConfig(modality="fmri", watch=folder, counter_channel=VOLUME_NUMBER, **more)  # type: ignore[arg-type]
+    source = WatchedSource(config, folder)
+    source.bundle = bundle
+    return config, source
+
+
 def watch(
     folder: Path, bundle: Bundle | None, meanwhile: Callable[[Session], None] | None = None, **more: object
 ) -> Session:
     """Run a session on a folder until it ends."""
-    config = SessionConfig(modality="fmri", watch=folder, counter_channel=VOLUME_NUMBER, **more)  # type: ignore[arg-type]
-    source = WatchedSource(config, folder)
-    source.bundle = bundle
+    config, source = source_of(folder, bundle, **more)
     session = Session(config, source, bundle, lambda info: watch_chain(info, "fmri"))
     session.start()
     try:

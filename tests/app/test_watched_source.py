@@ -5,9 +5,11 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
+from uuid import uuid4
 
 import numpy as np
 import pytest
@@ -21,10 +23,26 @@ from decode_stream.decoders.volume_space import VolumeSpace
 from decode_stream.replay_data.simulation.simulated_volumes import SimulatedVolumes
 from decode_stream.sessions.session import Session
 from decode_stream.stream.errors import StreamError, UsageError
+from decode_stream.stream.fmri.beta_recording import beta_recording
+from decode_stream.stream.fmri.glm_spec import GlmSpec
 from decode_stream.stream.fmri.journal import read_journal
+from decode_stream.stream.lsl import lsl_now
 from decode_stream.training.train import train
 
-from .scanned_runs import AFFINE_MM, GRID, NAMES, embeddings, images, run, subject, watch, write, write_onsets
+from .scanned_runs import (
+    AFFINE_MM,
+    GRID,
+    NAMES,
+    TR_S,
+    embeddings,
+    images,
+    run,
+    source_of,
+    subject,
+    watch,
+    write,
+    write_onsets,
+)
 
 N = 45
 
@@ -40,6 +58,21 @@ def decoder(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, SimulatedVo
     manifest = replace(made.manifest, volume=VolumeSpace.of(GRID, AFFINE_MM))
     path = tmp_path_factory.mktemp("bundles") / "small.bundle"
     save_bundle(replace(made, manifest=manifest), path)
+    return path, runs[0]
+
+
+@pytest.fixture(scope="module")
+def of_betas(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, SimulatedVolumes]:
+    """A decoder of betas that are made from volumes, and a run that it has not seen."""
+    who = subject()
+    space = EmbeddingSpace("drawn", "at random", 8, "unit")
+    gallery = Gallery(NAMES, embeddings().astype(np.float32), space, {}, {})
+    runs = [run(who, number) for number in range(4)]
+    spec = GlmSpec(stimulus_s=1.0, decide_s=8.0, planned_volumes=N)
+    betas = [beta_recording(one, spec) for one in runs[1:]]
+    made, _ = train(betas, name="betas", modality="fmri", model="ridge", gallery=gallery, glm=spec)
+    path = tmp_path_factory.mktemp("bundles") / "betas.bundle"
+    save_bundle(made, path)
     return path, runs[0]
 
 
@@ -146,8 +179,12 @@ def test_a_folder_that_comes_later_is_waited_for(
 
 
 def refused(folder: Path, bundle: Bundle, **more: object) -> str:
-    with pytest.raises((StreamError, UsageError)) as raised:
-        watch(folder, bundle, **more)
+    _, source = source_of(folder, bundle, **more)
+    try:
+        with pytest.raises((StreamError, UsageError)) as raised:
+            source.connect(threading.Event())
+    finally:
+        source.close()
     return str(raised.value)
 
 
@@ -166,6 +203,7 @@ def test_what_does_not_fit_the_decoder_is_refused(
     assert "There is no --reference" in refused(tmp_path / "fine", bundle, reference=tmp_path / "none.nii")
     assert "--onsets" in refused(tmp_path / "fine", bundle, onsets=tmp_path / "none.tsv")
     (tmp_path / "diary").write_text("dear diary")
+    assert "is a file" in refused(tmp_path / "diary", bundle)
     assert "no journal" in refused(tmp_path / "fine", bundle, journal=tmp_path / "diary")
     thick = next((tmp_path / "matrix").iterdir())
     assert "matrix of 16" in refused(tmp_path / "fine", bundle, reference=thick)
@@ -202,25 +240,84 @@ def test_a_journal_of_another_run_is_set_aside(
         assert len(kept.volumes) == 3
 
 
-def test_a_session_that_is_killed_goes_on_to_the_same_bits(
+def test_betas_of_a_folder_are_those_of_the_recording(
+    of_betas: tuple[Path, SimulatedVolumes], tmp_path: Path
+) -> None:
+    bundle, recording = load_bundle(of_betas[0]), of_betas[1]
+    assert bundle.manifest.glm is not None
+    betas = beta_recording(recording, bundle.manifest.glm)
+    offline = decode_recording(bundle, Encoder(bundle), betas, bundle.manifest.stimuli())
+    write(tmp_path / "scan", numbered(recording))
+    session = watch(
+        tmp_path / "scan",
+        bundle,
+        onsets=write_onsets(tmp_path / "events.tsv", recording),
+        run_volumes=N,
+        motion_correction=False,
+    )
+    expected = np.array([trial.log_evidence for trial in offline.scores.trials])
+    assert len(expected) > 6
+    np.testing.assert_allclose(evidence(session), expected, atol=1e-5)
+
+
+@pytest.mark.lsl
+def test_markers_over_lsl_are_placed_from_the_one_that_says_that_the_scan_begins(
     decoder: tuple[Path, SimulatedVolumes], tmp_path: Path
 ) -> None:
-    bundle, recording = load_bundle(decoder[0]), decoder[1]
-    volumes, onsets = numbered(recording), write_onsets(tmp_path / "events.tsv", recording)
+    import pylsl
+
+    bundle, volumes = load_bundle(decoder[0]), numbered(decoder[1])
+    name = f"markers-{uuid4()}"
+    outlet = pylsl.StreamOutlet(pylsl.StreamInfo(name, "Markers", 1, 0, pylsl.cf_string, name))
+
+    def meanwhile(session: Session) -> None:
+        assert outlet.wait_for_consumers(10)
+        while not told(session, "waiting"):
+            time.sleep(0.01)
+        began_s = lsl_now() - 100
+        outlet.push_sample(["scan"], began_s)
+        outlet.push_sample(["tree"], began_s + 3 * TR_S)
+        time.sleep(0.3)
+        write(tmp_path / "scan", volumes[:12])
+
+    (tmp_path / "scan").mkdir()
+    session = watch(
+        tmp_path / "scan",
+        bundle,
+        meanwhile,
+        markers=name,
+        first_volume="scan",
+        run_volumes=12,
+        motion_correction=False,
+    )
+    assert session.pipeline is not None
+    assert session.pipeline.decoder is not None
+    (trial,) = session.pipeline.decoder.scores.trials
+    assert (trial.onset, NAMES[trial.stimulus]) == (3, "tree")
+    kept = read_journal(tmp_path / "scan.journal")
+    assert kept is not None
+    assert [marker.label for marker in kept.markers] == ["tree"]
+
+
+def test_a_session_that_is_killed_goes_on_to_the_same_bits(
+    of_betas: tuple[Path, SimulatedVolumes], tmp_path: Path
+) -> None:
+    bundle, recording, n = load_bundle(of_betas[0]), of_betas[1], 27
+    volumes, onsets = numbered(recording)[:n], write_onsets(tmp_path / "events.tsv", recording)
     write(tmp_path / "whole", volumes, name="run")
-    whole = watch(tmp_path / "whole", bundle, onsets=onsets, run_volumes=N)
+    whole = watch(tmp_path / "whole", bundle, onsets=onsets, run_volumes=n)
 
     folder, journal = tmp_path / "scan", tmp_path / "scan.journal"
-    write(folder, volumes[:20])
-    command = [sys.executable, "-m", "decode_stream", "--watch", str(folder), "--bundle", str(decoder[0])]
+    write(folder, volumes[:12])
+    command = [sys.executable, "-m", "decode_stream", "--watch", str(folder), "--bundle", str(of_betas[0])]
     child = subprocess.Popen(
-        [*command, "--onsets", str(onsets), "--run-volumes", str(N), "--headless"],
+        [*command, "--onsets", str(onsets), "--run-volumes", str(n), "--headless"],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         env={**os.environ, "PYTHONWARNINGS": "ignore"},
     )
     try:
-        while (kept := read_journal(journal)) is None or len(kept.volumes) < 20:
+        while (kept := read_journal(journal)) is None or len(kept.volumes) < 12:
             assert child.poll() is None, child.communicate()[1]
             time.sleep(0.02)
     finally:
@@ -228,11 +325,11 @@ def test_a_session_that_is_killed_goes_on_to_the_same_bits(
         child.communicate()
     with journal.open("ab") as file:
         file.write(b"V\x07")  # what was being written
-    write(folder, volumes[20:])
-    resumed = watch(folder, bundle, onsets=onsets, run_volumes=N)
-    assert "20 volumes of this run were kept" in told(resumed, "note")
+    write(folder, volumes[12:])
+    resumed = watch(folder, bundle, onsets=onsets, run_volumes=n)
+    assert "12 volumes of this run were kept" in told(resumed, "note")
     np.testing.assert_allclose(evidence(resumed), evidence(whole), atol=1e-9)
-    assert evidence(whole).shape == (12, len(NAMES))
+    assert len(evidence(whole)) > 3
     both = read_journal(journal), read_journal(tmp_path / "whole.journal")
     assert both[0] is not None
     assert both[1] is not None
@@ -240,7 +337,7 @@ def test_a_session_that_is_killed_goes_on_to_the_same_bits(
         assert one.number == other.number
         np.testing.assert_array_equal(one.row, other.row)
         np.testing.assert_array_equal(one.state, other.state)
-    assert len(both[0].volumes) == N
+    assert len(both[0].volumes) == n
 
 
 def test_flags_of_a_folder_are_refused_without_one(tmp_path: Path) -> None:

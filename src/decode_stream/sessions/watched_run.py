@@ -73,7 +73,7 @@ class WatchedRun:
     def row(self, volume: Volume) -> npt.NDArray[np.float32]:
         """Return a volume as the values of the channels, shape (n_channels,), float32; the head is followed."""
         if self.motion is None:
-            return np.array([*volume.data[tuple(self.voxels.T)], volume.number], np.float32)
+            return np.append(volume.data[tuple(self.voxels.T)], volume.number).astype(np.float32)
         corrected = self.motion.correct(volume.data, volume.affine_mm)
         return np.concatenate([corrected.values, corrected.motion, [volume.number]]).astype(np.float32)
 

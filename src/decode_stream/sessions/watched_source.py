@@ -60,7 +60,7 @@ class WatchedSource(Source):
     def __init__(self, config: SessionConfig, folder: Path) -> None:
         super().__init__(config, None)
         self.registration = StageTimes()
-        self._folder = folder
+        self._folder = folder.resolve()
         self._watch: FolderWatch | None = None
         self._run: WatchedRun | None = None
         self._journal: Journal | None = None
@@ -89,7 +89,7 @@ class WatchedSource(Source):
         info = self.info = StreamInfo(
             name=self._folder.name,
             type="FMRI",
-            source_id=str(self._folder.resolve()),
+            source_id=str(self._folder),
             hostname="",
             channels=run.channels,
             sfreq_hz=1 / self._tr_s,
@@ -113,6 +113,8 @@ class WatchedSource(Source):
 
     def _first_volume(self, stop: threading.Event) -> Volume | None:
         """Wait for the folder and for the first volume in it; return None if `stop` was set meanwhile."""
+        if self._folder.is_file():
+            raise UsageError(f"{self._folder} is a file. Give the folder that the scanner writes to.")
         self._once_waiting(not self._folder.is_dir(), "there is no folder {} yet; waiting for it")
         while not stop.is_set() and not self._folder.is_dir():
             time.sleep(_LOOK_S)
@@ -125,7 +127,13 @@ class WatchedSource(Source):
             self._take(self._watch.pull(_LOOK_S))
             if self._volumes:
                 return self._volumes[0]
-            self._once_waiting(True, "no volume has come into {} yet; waiting for the scanner")
+            self._once_waiting(
+                not self._watch.n_refused, "no volume has come into {} yet; waiting for the scanner"
+            )
+            self._once_waiting(
+                bool(self._watch.n_refused),
+                "nothing in {} can be used so far; if only the repetition time is not told there, give --tr-s",
+            )
             # What is sent while nothing is scanned yet must not fill liblsl's buffer.
             if self._marker_inlet is not None:
                 self._early += super().pull_markers(0.0)
@@ -188,7 +196,7 @@ class WatchedSource(Source):
 
     def _resume(self, first: Volume) -> KeptRun | None:
         """Open the journal, go on from what it holds, and return that; begin it where there is none of this run."""
-        path = self._config.journal or self._folder.absolute().with_name(f"{self._folder.name}.journal")
+        path = self._config.journal or self._folder.with_name(f"{self._folder.name}.journal")
         kept = read_journal(path)
         run = self._opened(first, None if kept is None else kept.reference)
         header = self._header(first, run)
