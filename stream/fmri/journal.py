@@ -12,8 +12,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import UsageError
-from ..types import FloatArray, Marker
+from decode_stream.stream.errors import UsageError
+from decode_stream.stream.types import FloatArray, Marker
 
 __all__ = ["Journal", "JournalHeader", "JournalVolume", "KeptRun", "read_journal", "set_aside"]
 

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import UsageError
-from ..types import FloatArray, IntArray
+from decode_stream.stream.errors import UsageError
+from decode_stream.stream.types import FloatArray, IntArray
 
 __all__ = ["Corrected", "MotionCorrection"]
 

@@ -6,7 +6,7 @@ from math import nan
 import numpy as np
 import numpy.typing as npt
 
-from ..types import MOTION, Channel, FloatArray
+from decode_stream.stream.types import MOTION, Channel, FloatArray
 
 __all__ = ["RunQuality"]
 
