@@ -78,6 +78,8 @@ class Nuisance:
     def penalty(self) -> FloatArray:
         """Return the penalty on the coefficients, as a matrix (n_columns, n_columns)."""
         penalty = np.zeros((self.n_columns, self.n_columns))
+        if not self._penalty:
+            return penalty
         n = self._drift.n_columns
         cosines = self._drift.of_cosines()[:, 1:]
         penalty[:n, :n] = self._drift.cosine_mean_square * (cosines @ cosines.T)

@@ -306,6 +306,6 @@ class RunGlm:
             raise ValueError("White noise has no coefficients: the spec's noise is 'ols'.")
         rho = np.zeros(self._n_voxels)
         for group in self._groups if self.n_used else ():
-            power, pairs = residual_sums(group, self._nuisance)
+            power, pairs = residual_sums(group, self._nuisance, self._designed().kept)
             rho[group.voxels] = yule_walker(power, pairs, self.n_used, self._n_pairs)
         return rho

@@ -180,12 +180,18 @@ def _cleared_signals(
     return np.ascontiguousarray(y.transpose(1, 0, 2)), left
 
 
-def residual_sums(sums: GroupSums, nuisance: Nuisance) -> tuple[FloatArray, FloatArray]:
-    """Return sums over the residuals of all trials as one column: of squares, and of products with the next."""
+def residual_sums(sums: GroupSums, nuisance: Nuisance, kept: BoolArray) -> tuple[FloatArray, FloatArray]:
+    """Return sums over the residuals of all trials as one column: of squares, and of products with the next.
+
+    Parameters
+    ----------
+    kept : array of bool, shape (n_nuisance,)
+        `Nuisance.kept`.
+    """
     gram = np.pad(nuisance.gram, ((0, 0), (0, 1), (0, 1)))
     gram[:, -1] = gram[:, :, -1] = sums.total
     penalised = gram[0] + np.pad(nuisance.penalty(), (0, 1))
-    kept = np.append(nuisance.kept(), True)
+    kept = np.append(kept, True)
     kept[kept] = independent(penalised[np.ix_(kept, kept)])
     # Zero where not kept, so that no products with voxels need be picked out.
     inverse = np.zeros_like(penalised)
