@@ -75,7 +75,8 @@ class AccuracyPanel(Panel):
 
     def set_by_latency(self, *, shown: bool) -> None:
         """Show or hide the curve over latency: of one latency it tells nothing that the trace above does not."""
-        for part in (self._captions[1], self.by_latency):
+        # The captions tell the two plots apart.
+        for part in (*self._captions, self.by_latency):
             part.setVisible(shown)
 
     def latency_points(self) -> tuple[tuple[float, float], ...]:

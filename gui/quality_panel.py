@@ -38,7 +38,7 @@ class QualityPanel(Panel):
         self._drawn: object = None
         self.words = label("value", elided=True)
         self.content.addWidget(self.words)
-        grid = QGridLayout()
+        self._grid = grid = QGridLayout()
         grid.setHorizontalSpacing(10)
         grid.setVerticalSpacing(2)
         self._shift = _add(grid, 0, f"shift, mm  {_XYZ}", 3)
@@ -98,7 +98,8 @@ class QualityPanel(Panel):
             _draw_lines(part, lines, view.tr_s, end_s, least)
 
     def _show_plots(self, shown: tuple[_Plot, ...]) -> None:
-        for part in self._plots:
+        for column, part in enumerate(self._plots):
+            self._grid.setColumnStretch(column, int(part in shown))
             for widget in (part.caption, part.plot):
                 widget.setVisible(part in shown)
         # Without plots it leaves the room to the signal.
@@ -119,7 +120,6 @@ def _add(grid: QGridLayout, column: int, caption: str, n_curves: int) -> _Plot:
         plot.addItem(curve, ignoreBounds=True)
     grid.addWidget(words, 0, column)
     grid.addWidget(plot, 1, column)
-    grid.setColumnStretch(column, 1)
     return _Plot(words, plot, curves)
 
 

@@ -183,6 +183,7 @@ def test_what_nothing_tells_is_not_drawn(fakes, open_scan, open_panel):
     assert window.regions_panel.isHidden()
     noisy = open_panel(QualityPanel(), replace(bare, dvars=view.dvars))
     assert noisy.plots_shown == ("DVARS, %",)
+    assert noisy._dvars.plot.width() > 600
 
 
 def test_motion_is_drawn_in_millimetres_and_degrees(fakes, open_panel):
