@@ -2,16 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import inf, isfinite
+from math import isfinite
 from pathlib import Path
 from typing import Annotated, Literal
 
-from cyclopts import Group, Parameter
+from cyclopts import Parameter
 
 from decode_stream.decoders.training.schedules import Schedule
 from decode_stream.stream.errors import UsageError
-from decode_stream.stream.fmri.glm_spec import GlmSpec, Noise
 from decode_stream.stream.types import Modality
+
+from .flag_groups import DECODER, MARKERS, OUTPUT, PROTOCOL, REPLAY, SOURCE
+from .volume_flags import BetaFlags, RunFlags, check_run
 
 __all__ = [
     "EvaluateConfig",
@@ -66,146 +68,74 @@ TrainingProtocol = Literal["runs", "concepts"]
 Provider = Literal["cpu", "cuda", "tensorrt"]
 NsdSplit = Literal["mindeye", "mindeye2", "mind-reader"]
 
-#: Flags of the model that makes betas from volumes, which are fields of `GlmSpec`.
-_GLM_FLAGS = ("hrf", "stimulus_s", "decide_s", "high_pass_s", "noise", "nuisance_penalty")
-
-_SOURCE = Group.create_ordered("Source")
-_VOLUMES = Group.create_ordered("Volumes")
-_SCANNER = Group.create_ordered("Scanner")
-_MARKERS = Group.create_ordered("Markers")
-_DECODER = Group.create_ordered("Decoder")
-_REPLAY = Group.create_ordered("Replay")
-_PROTOCOL = Group.create_ordered("Protocol")
-_OUTPUT = Group.create_ordered("Output")
-
 
 @dataclass(frozen=True, kw_only=True)
-class Reading:
+class Reading(BetaFlags):
     """How recordings and markers are read, from files or from a stream."""
 
-    mask: Annotated[str | None, Parameter(group=_SOURCE)] = None
+    mask: Annotated[str | None, Parameter(group=SOURCE)] = None
     """fMRI recordings: which voxels, a region of interest by name or the path of a mask."""
 
-    events: Annotated[str | None, Parameter(group=_MARKERS)] = None
+    events: Annotated[str | None, Parameter(group=MARKERS)] = None
     """Names of marker codes, as in 1=house,2=face; where there is a bundle, by default those of it."""
-    marker_column: Annotated[str | None, Parameter(group=_MARKERS)] = None
+    marker_column: Annotated[str | None, Parameter(group=MARKERS)] = None
     """Marker column of CSV recordings."""
-    marker_offset_ms: Annotated[float, Parameter(group=_MARKERS)] = 0.0
+    marker_offset_ms: Annotated[float, Parameter(group=MARKERS)] = 0.0
     """Added to the time of every marker [ms]; positive if the picture comes after its marker."""
-    onset_channel: Annotated[str | None, Parameter(group=_MARKERS)] = None
+    onset_channel: Annotated[str | None, Parameter(group=MARKERS)] = None
     """Photodiode or trigger channel whose rising edges correct the markers, within 100 ms."""
-
-    hrf: Annotated[Literal["glover", "spm"] | None, Parameter(group=_VOLUMES)] = None
-    """fmri: make a beta of each trial from volumes by a model of the run so far, with this response; where there is a
-    bundle, by default as it was trained."""
-    stimulus_s: Annotated[float | None, Parameter(group=_VOLUMES)] = None
-    """--hrf: how long a stimulus is shown, 3 s by default; of blocks their length [s]."""
-    decide_s: Annotated[float | None, Parameter(group=_VOLUMES)] = None
-    """--hrf: a trial is decided so long after its onset, 8 s by default [s]."""
-    high_pass_s: Annotated[float | None, Parameter(group=_VOLUMES)] = None
-    """--hrf: slower drifts than of this period are taken out, 128 s by default; 0 takes out none [s]."""
-    noise: Annotated[Noise | None, Parameter(group=_VOLUMES)] = None
-    """--hrf: whether the noise of a volume goes on in the next: ar1 (default), or ols for noise that does not."""
-    confounds: Annotated[str | None, Parameter(group=_VOLUMES)] = None
-    """--hrf: motion, none, or names of channels, separated by commas; by default motion where it is recorded."""
-    nuisance_penalty: Annotated[float | None, Parameter(group=_VOLUMES)] = None
-    """--hrf: ridge penalty on drifts and confounds, which early in a run are many; 0 by default."""
 
     def __post_init__(self) -> None:
         parse_events(self.events)
         _check_offset(self.marker_offset_ms)
-        try:
-            self.glm_spec()
-        except ValueError as error:
-            text = str(error)
-            for name in _GLM_FLAGS:
-                text = text.replace(name, f"--{name.replace('_', '-')}")
-            raise UsageError(text) from error
-
-    def glm_flags(self) -> dict[str, object]:
-        """Return the flags that are given of the model that makes betas, by the fields of `GlmSpec`."""
-        given = {name: getattr(self, name) for name in _GLM_FLAGS if getattr(self, name) is not None}
-        if given.get("high_pass_s") == 0:
-            given["high_pass_s"] = None
-        return given
-
-    def glm_spec(self) -> GlmSpec:
-        """Return the model that the flags ask for, its confounds left open."""
-        return GlmSpec(**self.glm_flags())  # type: ignore[arg-type]
+        self.check_glm()
 
 
 @dataclass(frozen=True, kw_only=True)
-class SessionConfig(Reading):
+class SessionConfig(RunFlags, Reading):
     """Settings of a session."""
 
-    modality: Annotated[Modality | None, Parameter(group=_SOURCE)] = None
+    modality: Annotated[Modality | None, Parameter(group=SOURCE)] = None
     """What is measured; by default what the bundle was trained on."""
-    stream: Annotated[str | None, Parameter(group=_SOURCE)] = None
+    stream: Annotated[str | None, Parameter(group=SOURCE)] = None
     """Name of the LSL stream; by default the only one of the modality's type."""
-    source_id: Annotated[str | None, Parameter(group=_SOURCE)] = None
+    source_id: Annotated[str | None, Parameter(group=SOURCE)] = None
     """source_id of the LSL stream, where names are not enough."""
-    predicate: Annotated[str | None, Parameter(group=_SOURCE)] = None
+    predicate: Annotated[str | None, Parameter(group=SOURCE)] = None
     """Any other condition in liblsl's query language, such as "hostname='scanner'"."""
-    wait_s: Annotated[float, Parameter(group=_SOURCE)] = 10.0
+    wait_s: Annotated[float, Parameter(group=SOURCE)] = 10.0
     """Seconds to wait for the stream [s]."""
-    unit: Annotated[str | None, Parameter(group=_SOURCE)] = None
+    unit: Annotated[str | None, Parameter(group=SOURCE)] = None
     """Unit of the signal where the stream does not say it: V, uV, T, fT, ..."""
-    clocksync: Annotated[bool, Parameter(group=_SOURCE)] = True
+    clocksync: Annotated[bool, Parameter(group=SOURCE)] = True
     """Bring the stamps of other machines onto this machine's clock."""
-    counter_channel: Annotated[str | None, Parameter(group=_SOURCE)] = None
+    counter_channel: Annotated[str | None, Parameter(group=SOURCE)] = None
     """Channel that carries a running sample number: losses are then counted exactly."""
 
-    statistics: Annotated[Literal["frozen", "running"] | None, Parameter(group=_VOLUMES)] = None
-    """Betas: standardised by the bundle's level and spread of each voxel (frozen, the default), or by those of all
-    betas of the session so far (running), as real-time MindEye does."""
-    warm_up: Annotated[int | None, Parameter(group=_VOLUMES)] = None
-    """--statistics running: so many betas, 20 by default, come before the first that is decoded."""
-    run_volumes: Annotated[int | None, Parameter(group=_VOLUMES)] = None
-    """Betas: how many volumes the run will have, for which the model of drifts is made; by default as many as the
-    replay, or as the longest run of the training. --watch: the session ends with the last of them."""
-
-    watch: Annotated[Path | None, Parameter(group=_SCANNER)] = None
-    """Decode the volumes that a scanner writes into this folder, NIfTI or DICOM, instead of a stream."""
-    series: Annotated[str | None, Parameter(group=_SCANNER)] = None
-    """--watch: which series, by its number, description or UID; by default the first that is there."""
-    tr_s: Annotated[float | None, Parameter(group=_SCANNER)] = None
-    """--watch: time from volume to volume, where the files do not say it [s]."""
-    onsets: Annotated[Path | None, Parameter(group=_SCANNER)] = None
-    """--watch: BIDS's table of events (.tsv), onsets counted from the first volume; by default markers over LSL."""
-    first_volume: Annotated[str | None, Parameter(group=_SCANNER)] = None
-    """--watch: marker that tells when the first volume begins; by default one repetition time before it comes."""
-    reference: Annotated[Path | None, Parameter(group=_SCANNER)] = None
-    """--watch: NIfTI volume that the others are brought to; by default the bundle's, else the first of the run."""
-    motion_correction: Annotated[bool, Parameter(group=_SCANNER)] = True
-    """--watch: bring each volume to the reference."""
-    journal: Annotated[Path | None, Parameter(group=_SCANNER)] = None
-    """--watch: file that keeps what came in, from which a session that was ended goes on; by default beside the
-    folder."""
-
-    markers: Annotated[str | None, Parameter(group=_MARKERS)] = None
+    markers: Annotated[str | None, Parameter(group=MARKERS)] = None
     """Name of the marker stream; by default the one the signal names, or the only one there is."""
 
-    bundle: Annotated[Path | None, Parameter(group=_DECODER)] = None
+    bundle: Annotated[Path | None, Parameter(group=DECODER)] = None
     """The decoder: a bundle's folder or .zip. Without one the signal is shown, not decoded."""
-    provider: Annotated[Provider, Parameter(group=_DECODER)] = "cpu"
+    provider: Annotated[Provider, Parameter(group=DECODER)] = "cpu"
     """What runs the decoder."""
 
-    replay: Annotated[Path | None, Parameter(group=_REPLAY)] = None
+    replay: Annotated[Path | None, Parameter(group=REPLAY)] = None
     """Play this recording over LSL and decode it."""
-    demo: Annotated[bool, Parameter(group=_REPLAY, negative=())] = False
+    demo: Annotated[bool, Parameter(group=REPLAY, negative=())] = False
     """Play the simulated recording that comes with the program, with its bundle."""
-    loop: Annotated[bool, Parameter(group=_REPLAY, negative=())] = False
+    loop: Annotated[bool, Parameter(group=REPLAY, negative=())] = False
     """Start the recording again at its end."""
-    start_s: Annotated[float, Parameter(group=_REPLAY)] = 0.0
+    start_s: Annotated[float, Parameter(group=REPLAY)] = 0.0
     """Where in the recording to start [s]."""
-    speed: Annotated[float, Parameter(group=_REPLAY)] = 1.0
+    speed: Annotated[float, Parameter(group=REPLAY)] = 1.0
     """How many times faster than recorded."""
 
-    headless: Annotated[bool, Parameter(group=_OUTPUT, negative=())] = False
+    headless: Annotated[bool, Parameter(group=OUTPUT, negative=())] = False
     """Show the session in the terminal instead of a window."""
-    duration_s: Annotated[float | None, Parameter(group=_OUTPUT)] = None
+    duration_s: Annotated[float | None, Parameter(group=OUTPUT)] = None
     """End after so many seconds of signal [s]."""
-    json: Annotated[Path | None, Parameter(group=_OUTPUT)] = None
+    json: Annotated[Path | None, Parameter(group=OUTPUT)] = None
     """Write the session's summary to this file."""
 
     def __post_init__(self) -> None:
@@ -217,94 +147,55 @@ class SessionConfig(Reading):
             raise UsageError(f"--speed is {self.speed:g}; it must lie between 0.01 and 100.")
         if self.duration_s is not None and not self.duration_s > 0:
             raise UsageError(f"--duration-s is {self.duration_s:g}; it must be above 0.")
-        if self.run_volumes is not None and self.run_volumes < 1:
-            raise UsageError(f"--run-volumes is {self.run_volumes}; a run has 1 or more.")
-        if self.warm_up is not None and (self.statistics != "running" or self.warm_up < 2):
-            raise UsageError(
-                f"--warm-up is {self.warm_up}; it belongs to --statistics running, which needs 2 betas or more."
-            )
-        self._check_watch()
+        check_run(self)
         if self.demo and self.replay:
             raise UsageError("--demo plays the recording that comes with the program; leave out --replay.")
         if not (self.replay or self.demo) and (self.loop or self.start_s or self.speed != 1.0):
             raise UsageError(
                 "--loop, --start-s and --speed belong to --replay RECORDING; a live stream has none."
             )
-        if self.mask is not None and not self.replay:
-            raise UsageError(
-                "--mask belongs to --replay RECORDING; a live stream has the voxels that it sends."
-            )
-
-    def _check_watch(self) -> None:
-        """Refuse what does not go with a scanner's folder, and what goes with it alone."""
-        names = ("series", "tr_s", "onsets", "first_volume", "reference", "journal")
-        given = [name for name in names if getattr(self, name) is not None]
-        given += [] if self.motion_correction else ["no_motion_correction"]
-        if self.watch is None:
-            if given:
-                raise UsageError(
-                    f"--{given[0].replace('_', '-')} belongs to --watch FOLDER, the folder of a scanner."
-                )
-            return
-        others = ("replay", "stream", "source_id", "predicate", "unit", "onset_channel")
-        wrong = [f"--{name.replace('_', '-')}" for name in others if getattr(self, name) is not None]
-        if self.demo or wrong:
-            raise UsageError(
-                f"--watch takes volumes from a folder; leave out {wrong[0] if wrong else '--demo'}."
-            )
-        if self.modality not in (None, "fmri"):
-            raise UsageError(f"--watch takes volumes of fmri; --modality is {self.modality}. Leave it out.")
-        if self.tr_s is not None and not 0 < self.tr_s < inf:
-            raise UsageError(f"--tr-s is {self.tr_s:g}; it must be above 0.")
-        if self.onsets is not None and (self.markers is not None or self.first_volume is not None):
-            raise UsageError(
-                "--onsets counts from the first volume; --markers and --first-volume are of markers over LSL. Give one "
-                "or the other."
-            )
-        if self.reference is not None and not self.motion_correction:
-            raise UsageError("--reference is what motion correction brings volumes to; leave one out.")
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig(Reading):
     """Settings of a training; without a target, the names given to codes are the gallery."""
 
-    modality: Annotated[Modality, Parameter(group=_SOURCE)]
+    modality: Annotated[Modality, Parameter(group=SOURCE)]
     """Which channels are used, and how they are filtered."""
-    channels: Annotated[str | None, Parameter(group=_SOURCE)] = None
+    channels: Annotated[str | None, Parameter(group=SOURCE)] = None
     """Channels to use, separated by commas; by default all of the modality, or those of the bundle of --init-from."""
-    model: Annotated[Model | None, Parameter(group=_DECODER)] = None
+    model: Annotated[Model | None, Parameter(group=DECODER)] = None
     """The encoder; by default channel-attention, with --target encoding, of fmri ridge, or what --init-from is of."""
-    windows: Annotated[Literal["growing", "whole"], Parameter(group=_DECODER)] = "growing"
+    windows: Annotated[Literal["growing", "whole"], Parameter(group=DECODER)] = "growing"
     """Encoders of whole trials: decode each trial while it grows, or once, when it is whole."""
-    target: Annotated[str | None, Parameter(group=_DECODER)] = None
+    target: Annotated[str | None, Parameter(group=DECODER)] = None
     """What the pictures' embeddings are made by, such as objects or open_clip:MODEL:WEIGHTS; without it, categories."""
-    structure: Annotated[str | None, Parameter(group=_DECODER)] = None
+    structure: Annotated[str | None, Parameter(group=DECODER)] = None
     """Networks: the target of a second head, such as colour-layout, vae:FOLDER or a shallow layer."""
-    images: Annotated[Path | None, Parameter(group=_DECODER)] = None
+    images: Annotated[Path | None, Parameter(group=DECODER)] = None
     """Folder of the pictures; by default looked for beside the recordings."""
-    captions: Annotated[Path | None, Parameter(group=_DECODER)] = None
+    captions: Annotated[Path | None, Parameter(group=DECODER)] = None
     """open_clip_text: COCO's captions_*.json, or a folder of them; by default a sentence of each picture's concept."""
-    protocol: Annotated[TrainingProtocol | None, Parameter(group=_DECODER)] = None
+    protocol: Annotated[TrainingProtocol | None, Parameter(group=DECODER)] = None
     """What is held out to calibrate: runs in turn (default for categories) or concepts (default for a target)."""
-    nsd_split: Annotated[NsdSplit | None, Parameter(group=_SOURCE)] = None
+    nsd_split: Annotated[NsdSplit | None, Parameter(group=SOURCE)] = None
     """NSD: train on no trial that the paper tests on, of the sessions that it uses; by default on no shared picture."""
-    subject: Annotated[str | None, Parameter(group=_DECODER)] = None
+    subject: Annotated[str | None, Parameter(group=DECODER)] = None
     """Whose decoder it is, where recordings are of several: it is fine-tuned to them. With weights of public ATM-S: the
     person whose token is taken."""
-    init_from: Annotated[tuple[Path, ...], Parameter(group=_DECODER, negative=())] = ()
+    init_from: Annotated[tuple[Path, ...], Parameter(group=DECODER, negative=())] = ()
     """Begin with these weights: a bundle, or the files that the model's public code has saved."""
-    lag_s: Annotated[float | None, Parameter(group=_DECODER)] = None
+    lag_s: Annotated[float | None, Parameter(group=DECODER)] = None
     """fmri: time from the onset until the answer is read, 4 s by default [s]."""
-    width_s: Annotated[float | None, Parameter(group=_DECODER)] = None
+    width_s: Annotated[float | None, Parameter(group=DECODER)] = None
     """fmri: for how long it is read, 4 s by default; for blocks their length [s]."""
-    epochs: Annotated[int | None, Parameter(group=_DECODER)] = None
+    epochs: Annotated[int | None, Parameter(group=DECODER)] = None
     """Passes of a network over the trials; by default its paper's."""
-    batch_size: Annotated[int | None, Parameter(group=_DECODER)] = None
+    batch_size: Annotated[int | None, Parameter(group=DECODER)] = None
     """Trials a step; by default its paper's."""
-    learning_rate: Annotated[float | None, Parameter(group=_DECODER)] = None
+    learning_rate: Annotated[float | None, Parameter(group=DECODER)] = None
     """The highest; by default its paper's, and a tenth of it with --init-from."""
-    loss: Annotated[Loss | None, Parameter(group=_DECODER)] = None
+    loss: Annotated[Loss | None, Parameter(group=DECODER)] = None
     """Of a network with --target; by default its paper's.
 
     info-nce tells pictures apart (CLIP; NICE: Song et al. 2024).
@@ -314,23 +205,23 @@ class TrainConfig(Reading):
     mse-cosine-contrast adds info-nce in the second half (Mind Reader).
     clip-mse is 3/4 contrast, 1/4 regression (Benchetrit et al. 2024).
     atm-reconstruction is 1/10 contrast, 9/10 regression (Li et al. 2024)."""
-    schedule: Annotated[Schedule | None, Parameter(group=_DECODER)] = None
+    schedule: Annotated[Schedule | None, Parameter(group=DECODER)] = None
     """Of a network's learning rate; by default its paper's.
 
     constant leaves it as it is (NICE, ATM-S).
     step takes four fifths of it every 10 epochs (Mind Reader).
     cosine lets it fall to 0 (Loshchilov and Hutter 2017).
     one-cycle lets it rise for a fifth of the steps, then fall (Smith and Topin 2019; MindEye)."""
-    prior: Annotated[bool, Parameter(group=_DECODER, negative=())] = False
+    prior: Annotated[bool, Parameter(group=DECODER, negative=())] = False
     """With --target: fit a diffusion prior as well, which draws embeddings as pictures have them for a generator of
     pictures (MindEye: Scotti et al. 2023). The model is fitted several times more for it."""
-    prior_steps: Annotated[int | None, Parameter(group=_DECODER)] = None
+    prior_steps: Annotated[int | None, Parameter(group=DECODER)] = None
     """Evaluations of the prior that a sample takes: 1 or 2, 1 by default."""
-    seed: Annotated[int, Parameter(group=_DECODER)] = 0
+    seed: Annotated[int, Parameter(group=DECODER)] = 0
     """Of everything random."""
-    out: Annotated[Path, Parameter(group=_OUTPUT)]
+    out: Annotated[Path, Parameter(group=OUTPUT)]
     """The bundle's folder, or a file that ends in .zip."""
-    overwrite: Annotated[bool, Parameter(group=_OUTPUT, negative=())] = False
+    overwrite: Annotated[bool, Parameter(group=OUTPUT, negative=())] = False
     """Replace a bundle that stands there."""
 
     def __post_init__(self) -> None:
@@ -349,6 +240,10 @@ class TrainConfig(Reading):
         if self.hrf is not None and self.modality != "fmri":
             raise UsageError(
                 f"--hrf makes betas from volumes, which {self.modality} has none of. Leave it out."
+            )
+        if self.hrf == "library" and self.channels is not None:
+            raise UsageError(
+                "--hrf library chooses a response for every voxel; take fewer by --mask, not --channels."
             )
         if self.hrf is not None and (self.lag_s is not None or self.width_s is not None):
             raise UsageError(
@@ -390,27 +285,27 @@ class TrainConfig(Reading):
 class EvaluateConfig(Reading):
     """Settings of an evaluation; names of codes are by default those of the bundle."""
 
-    bundle: Annotated[Path | None, Parameter(group=_DECODER)] = None
+    bundle: Annotated[Path | None, Parameter(group=DECODER)] = None
     """The decoder: a bundle's folder or .zip. None to join summaries that evaluations have written."""
-    others: Annotated[tuple[Path, ...], Parameter(name="--with", group=_DECODER, negative=())] = ()
+    others: Annotated[tuple[Path, ...], Parameter(name="--with", group=DECODER, negative=())] = ()
     """combined: another decoder of the same recordings and pictures; may be given several times."""
-    provider: Annotated[Provider, Parameter(group=_DECODER)] = "cpu"
+    provider: Annotated[Provider, Parameter(group=DECODER)] = "cpu"
     """What runs the decoder."""
-    nsd_split: Annotated[NsdSplit | None, Parameter(group=_SOURCE)] = None
+    nsd_split: Annotated[NsdSplit | None, Parameter(group=SOURCE)] = None
     """NSD: score only the trials that the paper tests on."""
-    protocol: Annotated[str, Parameter(group=_PROTOCOL)] = "exact"
+    protocol: Annotated[str, Parameter(group=PROTOCOL)] = "exact"
     """What to measure, separated by commas; list says what there is."""
-    transductive: Annotated[str | None, Parameter(group=_PROTOCOL)] = None
+    transductive: Annotated[str | None, Parameter(group=PROTOCOL)] = None
     """Numbers that use the whole test set and are never possible live: standardise, assign."""
-    centres: Annotated[Path | None, Parameter(group=_PROTOCOL)] = None
+    centres: Annotated[Path | None, Parameter(group=PROTOCOL)] = None
     """concept, categories: a bundle whose gallery holds other pictures; by default the bundle's own."""
-    categories: Annotated[Path | None, Parameter(group=_PROTOCOL)] = None
+    categories: Annotated[Path | None, Parameter(group=PROTOCOL)] = None
     """categories: COCO's instances_*.json, a folder of them, or a CSV of picture,category; by default the concepts."""
-    seed: Annotated[int, Parameter(group=_PROTOCOL)] = 0
+    seed: Annotated[int, Parameter(group=PROTOCOL)] = 0
     """Of shuffles, draws and groups."""
-    json: Annotated[Path | None, Parameter(group=_OUTPUT)] = None
+    json: Annotated[Path | None, Parameter(group=OUTPUT)] = None
     """Write the scores, and each trial's evidence, to this file."""
-    figure: Annotated[Path | None, Parameter(group=_OUTPUT)] = None
+    figure: Annotated[Path | None, Parameter(group=OUTPUT)] = None
     """Draw what was measured, as .png, .svg or .pdf."""
 
     def __post_init__(self) -> None:
@@ -423,17 +318,17 @@ class EvaluateConfig(Reading):
 class GalleryConfig:
     """Settings of a gallery of a lab's own pictures."""
 
-    target: Annotated[str, Parameter(group=_DECODER)]
+    target: Annotated[str, Parameter(group=DECODER)]
     """The target that the bundle was trained on: objects, open_clip:MODEL:WEIGHTS, file:PATH, colour-layout, ..."""
-    bundle: Annotated[Path, Parameter(group=_DECODER)]
+    bundle: Annotated[Path, Parameter(group=DECODER)]
     """The decoder: a bundle's folder or .zip."""
-    nsd_split: Annotated[NsdSplit | None, Parameter(group=_SOURCE)] = None
+    nsd_split: Annotated[NsdSplit | None, Parameter(group=SOURCE)] = None
     """Take the pictures of NSD that the paper tests on: the folder is NSD's own."""
-    captions: Annotated[Path | None, Parameter(group=_DECODER)] = None
+    captions: Annotated[Path | None, Parameter(group=DECODER)] = None
     """open_clip_text: COCO's captions_*.json, or a folder of them; by default a sentence of each picture's concept."""
-    out: Annotated[Path | None, Parameter(group=_OUTPUT)] = None
+    out: Annotated[Path | None, Parameter(group=OUTPUT)] = None
     """The new bundle; by default beside the other, with the name of the folder of pictures added."""
-    overwrite: Annotated[bool, Parameter(group=_OUTPUT, negative=())] = False
+    overwrite: Annotated[bool, Parameter(group=OUTPUT, negative=())] = False
     """Replace a bundle that stands there."""
 
     def __post_init__(self) -> None:
@@ -444,19 +339,19 @@ class GalleryConfig:
 class SimulateConfig:
     """Settings of a simulated subject."""
 
-    out: Annotated[Path, Parameter(group=_OUTPUT)]
+    out: Annotated[Path, Parameter(group=OUTPUT)]
     """The dataset's folder."""
-    scale: Annotated[Literal["small", "full"], Parameter(group=_SOURCE)] = "small"
+    scale: Annotated[Literal["small", "full"], Parameter(group=SOURCE)] = "small"
     """Minutes of recording, or the published counts."""
-    subject: Annotated[int, Parameter(group=_SOURCE)] = 1
+    subject: Annotated[int, Parameter(group=SOURCE)] = 1
     """Who it is."""
-    seed: Annotated[int, Parameter(group=_SOURCE)] = 0
+    seed: Annotated[int, Parameter(group=SOURCE)] = 0
     """Of everything random: the same seed gives the same subject."""
-    embeddings: Annotated[Path | None, Parameter(group=_SOURCE)] = None
+    embeddings: Annotated[Path | None, Parameter(group=SOURCE)] = None
     """Embeddings of real pictures (.npy): pictures are drawn that lie as these do, and none is painted."""
-    sessions: Annotated[int | None, Parameter(group=_OUTPUT)] = None
+    sessions: Annotated[int | None, Parameter(group=OUTPUT)] = None
     """Write so many of the sessions; by default all."""
-    forms: Annotated[str | None, Parameter(group=_OUTPUT)] = None
+    forms: Annotated[str | None, Parameter(group=OUTPUT)] = None
     """Which of the layout's forms to write, separated by commas; by default all."""
 
     def __post_init__(self) -> None:
