@@ -6,8 +6,9 @@ from dataclasses import replace
 from decode_stream.config import Reading
 from decode_stream.decoders.manifest import Manifest
 from decode_stream.stream.errors import RecordingError, UsageError
-from decode_stream.stream.fmri.beta_recording import BetaRecording, beta_recording, holds_betas
+from decode_stream.stream.fmri.beta_recording import BetaRecording, beta_recording, holds_betas, whole_run
 from decode_stream.stream.fmri.glm_spec import GlmSpec
+from decode_stream.stream.fmri.hrf_choice import chosen_shapes
 from decode_stream.stream.recording import Recording, n_missing
 from decode_stream.stream.types import MOTION
 
@@ -54,6 +55,16 @@ def training_betas(
     spec = replace(config.glm_spec(), confounds=_confounds(config.confounds, names), planned_volumes=longest)
     _check_onset_channel(config)
     offset_s = config.marker_offset_ms / 1e3
+    if spec.hrf == "library":
+        report("choosing each voxel's response")
+        runs = (whole_run(recording, spec, offset_s) for recording in recordings)
+        try:
+            spec = replace(spec, hrf_of_voxel=chosen_shapes(runs, spec, 1 / recordings[0].sfreq_hz))
+        except ValueError as error:
+            raise RecordingError(
+                f"The response of each voxel cannot be chosen: {error} Give runs of the same voxels, with more volumes "
+                "than trials, or --hrf glover."
+            ) from error
     made = [beta_recording(r, spec, marker_offset_s=offset_s, report=report) for r in recordings]
     return list(made), spec
 
@@ -84,6 +95,11 @@ def bundle_glm(manifest: Manifest, config: Reading, names: Iterable[str]) -> Glm
             what = "means of volumes" if manifest.modality == "fmri" else manifest.modality
             raise UsageError(
                 f"--hrf makes betas, and {manifest.name!r} decodes {what}. Leave it out, or train with it."
+            )
+        if config.hrf == "library":
+            raise UsageError(
+                "--hrf library has a response for each voxel, which a training on volumes chooses; "
+                f"{manifest.name!r} was trained on betas that came as they were. Give --hrf glover."
             )
         return replace(config.glm_spec(), confounds=_confounds(config.confounds, [set(names)]))
     _check_onset_channel(config)
@@ -133,7 +149,12 @@ def decoded_recording(
     if told := tr_told(manifest, 1 / recording.sfreq_hz, recording.name):
         raise RecordingError(told)
     made = beta_recording(
-        recording, spec, sfreq_hz=manifest.chain.sfreq_hz, marker_offset_s=offset_s, report=report
+        recording,
+        spec,
+        voxels=manifest.chain.channels,
+        sfreq_hz=manifest.chain.sfreq_hz,
+        marker_offset_s=offset_s,
+        report=report,
     )
     return made, 0.0
 

@@ -16,9 +16,10 @@ from decode_stream.stream.stimuli import StimulusTable
 from decode_stream.stream.types import DECODED_TYPES, Channel, FloatArray, Gap
 
 from .glm_spec import GlmSpec
+from .hrf_choice import WholeRun
 from .trial_betas import TrialBeta, TrialBetas, shows_something
 
-__all__ = ["BetaRecording", "beta_recording", "holds_betas"]
+__all__ = ["BetaRecording", "beta_recording", "holds_betas", "whole_run"]
 
 _BLOCK_BYTES = 16 << 20
 
@@ -81,6 +82,7 @@ def beta_recording(
     recording: Recording,
     spec: GlmSpec,
     *,
+    voxels: Sequence[str] | None = None,
     sfreq_hz: float | None = None,
     marker_offset_s: float = 0.0,
     report: Callable[[str], None] | None = None,
@@ -94,6 +96,8 @@ def beta_recording(
     ----------
     recording : Recording
         One run.
+    voxels : sequence of str or None
+        Channels of which betas are made, in this order; by default all voxels.
     sfreq_hz : float or None
         Nominal rate of the betas; by default that of the volumes.
     marker_offset_s : float
@@ -107,10 +111,10 @@ def beta_recording(
         If it holds no volumes, lacks a confound of the model, holds values that are not numbers in most volumes, or
         there is no beta of any trial.
     """
-    voxels, confounds = _columns(recording, spec)
+    columns, confounds = _columns(recording, spec, voxels)
     lost_before = _lost_before(recording)
     n_volumes = recording.n_samples + sum(n_missing(gap, recording.sfreq_hz) for gap in recording.gaps)
-    glm = TrialBetas(spec, len(voxels), 1 / recording.sfreq_hz, n_volumes)
+    glm = TrialBetas(spec, len(columns), 1 / recording.sfreq_hz, n_volumes)
     offset = round(marker_offset_s * recording.sfreq_hz)
     trials = [
         (sample + lost_before(sample) + offset, label)
@@ -123,7 +127,7 @@ def beta_recording(
     left_out: Counter[str] = Counter({"outside the run": len(trials) - len(inside)})
     numbers = list[int]()
     with TemporaryFile() as file:
-        for beta in _decided(glm, recording, voxels, confounds):
+        for beta in _decided(glm, recording, columns, confounds):
             if beta.state == "refined":
                 continue
             if beta.state == "withheld":
@@ -134,7 +138,7 @@ def beta_recording(
         left_out["not decided at the end of the run"] = (
             len(inside) - len(numbers) - left_out["too few volumes"]
         )
-        values = _mapped(file, (len(numbers), len(voxels)))
+        values = _mapped(file, (len(numbers), len(columns)))
     told = ", ".join(f"{n} {why}" for why, n in (+left_out).items())
     if not numbers:
         raise RecordingError(
@@ -155,7 +159,7 @@ def beta_recording(
         spec,
         onsets,
         values,
-        tuple(replace(recording.channels[i], unit=_unit(spec, recording.channels[i])) for i in voxels),
+        tuple(replace(recording.channels[i], unit=_unit(spec, recording.channels[i])) for i in columns),
         _renumbered(recording.stimuli, [samples[onset] for onset in onsets]),
         tuple((i, trials[number][1]) for i, number in enumerate(numbers)),
         tuple(notes),
@@ -167,7 +171,41 @@ def _unit(spec: GlmSpec, channel: Channel) -> str:
     return "%" if spec.percent else channel.unit
 
 
-def _columns(recording: Recording, spec: GlmSpec) -> tuple[list[int], list[int]]:
+def whole_run(recording: Recording, spec: GlmSpec, marker_offset_s: float = 0.0) -> WholeRun:
+    """Return a recording of volumes as a run that is over, lost volumes in their places.
+
+    Parameters
+    ----------
+    marker_offset_s : float
+        Added to the time of every marker.
+
+    Raises
+    ------
+    RecordingError
+        As `beta_recording`.
+    """
+    columns, confounds = _columns(recording, spec, None)
+    lost_before = _lost_before(recording)
+    values = recording.read(0, recording.n_samples)
+    places = np.array([sample + lost_before(sample) for sample in range(recording.n_samples)])
+    n_volumes = int(places[-1]) + 1 if len(places) else 0
+    volumes = np.full((n_volumes, len(columns)), np.nan, np.float32)
+    beside = np.full((n_volumes, len(confounds)), np.nan, np.float32)
+    volumes[places], beside[places] = values[:, columns], values[:, confounds]
+    offset = round(marker_offset_s * recording.sfreq_hz)
+    onsets = [
+        onset
+        for (onset, _), (_, label) in zip(
+            _samples(recording, lost_before, offset), recording.markers, strict=True
+        )
+        if shows_something(label) and 0 <= onset < n_volumes
+    ]
+    return WholeRun(volumes, beside, list(dict.fromkeys(onsets)))
+
+
+def _columns(
+    recording: Recording, spec: GlmSpec, wanted: Sequence[str] | None
+) -> tuple[list[int], list[int]]:
     """Return the places of the voxels and of the model's confounds among a recording's channels."""
     if holds_betas(recording):
         raise RecordingError(f"{recording.name} holds betas already; give its volumes, or leave out --hrf.")
@@ -178,6 +216,15 @@ def _columns(recording: Recording, spec: GlmSpec) -> tuple[list[int], list[int]]
     voxels = [i for i, channel in enumerate(recording.channels) if channel.type in DECODED_TYPES["fmri"]]
     if not voxels:
         raise RecordingError(f"{recording.name} has no voxels; betas are made from volumes of fMRI.")
+    if wanted is not None:
+        places = {recording.channels[i].name: i for i in voxels}
+        if n_missing_voxels := sum(name not in places for name in wanted):
+            raise RecordingError(
+                f"{recording.name} lacks {n_missing_voxels} of the {len(wanted)} voxels of which betas are made: it is "
+                "of another person or space, or another mask was given. Give that of the training with --mask, or "
+                "'all'."
+            )
+        voxels = [places[name] for name in wanted]
     others = {c.name: i for i, c in enumerate(recording.channels) if c.type not in DECODED_TYPES["fmri"]}
     if missing := [name for name in spec.confounds if name not in others]:
         raise RecordingError(

@@ -215,6 +215,25 @@ def test_trainings_that_cannot_make_betas_are_refused(
         train_bundle([tmp_path / "r.recording"], config)
 
 
+def test_each_voxel_may_have_a_response_of_its_own(runs: list[Path], tmp_path: Path) -> None:
+    out = tmp_path / "l.bundle"
+    assert train_bundle(runs[1:3], TrainConfig(modality="fmri", out=out, **(GLM | {"hrf": "library"}))) == 0
+    glm = load_bundle(out).manifest.glm
+    assert glm is not None
+    assert len(glm.hrf_of_voxel) == 250
+    assert len(set(glm.hrf_of_voxel)) > 1
+    assert evaluated(runs[0], out, tmp_path)["accuracy"]["n"] > N_TRIALS / 2
+    with pytest.raises(UsageError, match="not --channels"):
+        TrainConfig(modality="fmri", hrf="library", channels="0,0,0", out=out)
+
+
+@pytest.mark.lsl
+def test_a_run_that_goes_on_beyond_its_plan_is_said(bundle: Path, runs: list[Path]) -> None:
+    live = play_live(runs[0], load_bundle(bundle), speed=100.0, run_volumes=60)
+    assert "longer" in {event.kind for event in live.events}
+    assert session_summary(live, 0)["betas"]["planned_volumes"] == 60
+
+
 def test_flags_that_make_no_sense_are_refused(tmp_path: Path) -> None:
     out = tmp_path / "o.bundle"
     with pytest.raises(UsageError, match="--decide-s is more than 0"):
