@@ -144,9 +144,8 @@ class BetaCutter:
         windows = []
         for place in self.trials.due(0, self._next):
             number = place.trial.number
-            window = self._decided.pop(number, None) or CutWindow(
-                place.stop, place, None, "its marker shows nothing"
-            )
+            outside = "its marker shows nothing, or came before the run"
+            window = self._decided.pop(number, None) or CutWindow(place.stop, place, None, outside)
             window = replace(window, stop=place.stop)
             if window.data is None:
                 self.withheld_for[window.reason] += 1
@@ -167,7 +166,8 @@ class BetaCutter:
     def _see(self, trial: Trial) -> None:
         if trial.stimulus >= 0:
             self._seen[trial.number] = trial
-        if shows_something(trial.label):
+        # A recording tells nothing of what was shown before its first volume, so a session does not either.
+        if shows_something(trial.label) and trial.onset >= self._first:
             late = self.betas.add_trial(trial.number, trial.onset - self._first)
             if late is not None:
                 self._take(late)
