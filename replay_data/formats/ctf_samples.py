@@ -145,6 +145,7 @@ def read_ctf_samples(raw: Any, picks: Sequence[int], start: int, stop: int) -> F
     files = [Path(name) for name in raw.filenames]
     shape = ctf_shape(files[0].parent)
     scales = np.array([raw.info["chs"][place]["cal"] * raw.info["chs"][place]["range"] for place in picks])
+    places = np.asarray(picks, dtype=np.intp)
     out = np.empty((stop - start, len(picks)))
     begin = 0
     for file in files:
@@ -157,8 +158,7 @@ def read_ctf_samples(raw: Any, picks: Sequence[int], start: int, stop: int) -> F
             while at < min(stop, end):
                 trial, first = divmod(at - begin, shape.n_times)
                 n = min(shape.n_times - first, min(stop, end) - at)
-                for column, place in enumerate(picks):
-                    out[at - start : at - start + n, column] = stored[trial, place, first : first + n]
+                out[at - start : at - start + n] = stored[trial, :, first : first + n][places].T
                 at += n
         begin = end
     if stop > begin:

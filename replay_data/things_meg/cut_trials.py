@@ -20,9 +20,9 @@ __all__ = ["EPOCH", "SFREQ_HZ", "cut_things_meg"]
 EPOCH, SFREQ_HZ = Epoch(281, 20, in_order=True), 200.0
 _FIRST_S, _LAST_S = -0.1, 1.3
 _BAND_HZ = (0.1, 40.0)
-#: Filtering makes copies in float64, a quarter of a gigabyte each of so many channels of a published run; to design the
-#: filter takes as long as to filter a few channels.
-_CHANNELS_AT_ONCE = 64
+#: Filtering makes copies in float64, a quarter of a gigabyte each of so many values: 70 channels of a published run. To
+#: design the filter takes as long as to filter a few channels, so a short run is filtered in one go.
+_VALUES_AT_ONCE = 2**25
 
 
 def cut_things_meg(runs: Sequence[Recording]) -> Iterator[npt.NDArray[np.float32]]:
@@ -67,8 +67,9 @@ def _cut(run: Recording, onsets: IntArray, first: int, stop: int, step: int) -> 
         signal[:, start : start + block] = run.read(start, min(start + block, run.n_samples)).T
     places = onsets[:, None] + np.arange(first, stop)
     trials = np.empty((len(onsets), len(run.channels), EPOCH.n_times), np.float32)
-    for first_channel in range(0, len(signal), _CHANNELS_AT_ONCE):
-        some = slice(first_channel, first_channel + _CHANNELS_AT_ONCE)
+    n_at_once = max(1, _VALUES_AT_ONCE // run.n_samples)
+    for first_channel in range(0, len(signal), n_at_once):
+        some = slice(first_channel, first_channel + n_at_once)
         filtered = filter_data(signal[some].astype(np.float64), run.sfreq_hz, *_BAND_HZ, verbose="error")
         epochs = filtered[:, places]
         baseline = epochs[..., : 1 - first]

@@ -1,6 +1,7 @@
 """A simulated subject of THINGS-EEG2, file for file."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from decode_stream.replay_data.simulation.simulate_things import (
     things_eeg_pictures,
 )
 from decode_stream.replay_data.simulation.simulated import SimulatedRecording
-from decode_stream.replay_data.things_eeg.cut_trials import RECIPES, cut_trials, noise_whiteners
+from decode_stream.replay_data.things_eeg.cut_trials import RECIPES, Recipe, cut_trials, noise_whiteners
 from decode_stream.replay_data.things_eeg.write import write_image_metadata, write_raw, write_source
 from decode_stream.replay_data.things_eeg.write_trials import (
     TRIAL_FORMS,
@@ -22,6 +23,7 @@ from decode_stream.replay_data.things_eeg.write_trials import (
     trials_path,
     write_trials,
 )
+from decode_stream.stream.types import FloatArray
 
 from .simulated_pictures import as_scenes, concept_names, meaning_geometry, save_simulations, write_scenes
 
@@ -57,9 +59,10 @@ def write_subject(config: SimulateConfig) -> Iterator[str]:
         if "raw" in forms or set(forms) & set(TRIAL_FORMS):
             raw += _write_raw(session, number, config)
             yield f"session {number}, raw"
+    whiteners: dict[Recipe, list[FloatArray]] = {}
     for form in TRIAL_FORMS:
         if form in forms:
-            _write_trials(raw, form, scale, images, config)
+            _write_trials(raw, form, scale, images, config, whiteners)
             yield f"trials, {form}"
     if "raw" not in forms:
         for path in raw:
@@ -96,12 +99,16 @@ def _write_trials(
     scale: EegScale,
     images: dict[str, list[str]],
     config: SimulateConfig,
+    known: dict[Recipe, list[FloatArray]],
 ) -> None:
-    """Cut the raw files into trials, as they were cut for the dataset."""
+    """Cut the raw files into trials, as they were cut for the dataset; `known` keeps whiteners for other forms."""
     recipe = RECIPES[form]
     recordings = [open_recording(path) for path in raw]
     sessions = {"train": [[run] for run in recordings[::2]], "test": [[run] for run in recordings[1::2]]}
-    whiteners = noise_whiteners(sessions["train"], recipe)
+    # In what order repeats come changes nothing in the noise.
+    of_noise = replace(recipe, mixes_sessions=False)
+    if of_noise not in known:
+        known[of_noise] = noise_whiteners(sessions["train"], recipe)
     for split, n_repeats in (("train", scale.train_repeats), ("test", scale.test_repeats)):
         trials = cut_trials(
             sessions[split],
@@ -110,7 +117,7 @@ def _write_trials(
             n_images=len(images[split]),
             n_repeats=n_repeats,
             seed=config.seed,
-            whiteners=whiteners,
+            whiteners=known[of_noise],
         )
         shown = [image.replace("training_images/", "train_images/") for image in images[split]]
         path = trials_path(config.out, form, config.subject, split)
