@@ -33,6 +33,8 @@ from .watched_run import WatchedRun, open_run
 __all__ = ["WatchedSource"]
 
 _LOOK_S = 0.1
+#: What is there already is read within this time. Seconds.
+_PATIENCE_S = 1.0
 #: Clocks that agree to this are of one boot of the machine. Seconds.
 _SAME_BOOT_S = 1.0
 #: No run is longer; onsets behind its end are not told of.
@@ -107,9 +109,11 @@ class WatchedSource(Source):
                 self._marker_inlet = self._find_markers(
                     bool(find_streams(StreamQuery(type="Markers"), 1.0)), stop
                 )
-        except StreamError:
+        except StreamError as error:
             if not stop.is_set():
-                raise
+                raise StreamError(
+                    f"{error} With --watch, the marker stream is named by --markers NAME; a table of --onsets needs none."
+                ) from error
 
     def _first_volume(self, stop: threading.Event) -> Volume | None:
         """Wait for the folder and for the first volume in it; return None if `stop` was set meanwhile."""
@@ -118,6 +122,7 @@ class WatchedSource(Source):
         self._once_waiting(not self._folder.is_dir(), "there is no folder {} yet; waiting for it")
         while not stop.is_set() and not self._folder.is_dir():
             time.sleep(_LOOK_S)
+        begun_s = lsl_now()
         while not stop.is_set():
             if self._watch is None:
                 config = self._config
@@ -127,13 +132,14 @@ class WatchedSource(Source):
             self._take(self._watch.pull(_LOOK_S))
             if self._volumes:
                 return self._volumes[0]
-            self._once_waiting(
-                not self._watch.n_refused, "no volume has come into {} yet; waiting for the scanner"
-            )
-            self._once_waiting(
-                bool(self._watch.n_refused),
-                "nothing in {} can be used so far; if only the repetition time is not told there, give --tr-s",
-            )
+            if lsl_now() - begun_s > _PATIENCE_S:
+                self._once_waiting(
+                    not self._watch.n_refused, "no volume has come into {} yet; waiting for the scanner"
+                )
+                self._once_waiting(
+                    bool(self._watch.n_refused),
+                    "nothing in {} can be used so far; if only the repetition time is not told there, give --tr-s",
+                )
             # What is sent while nothing is scanned yet must not fill liblsl's buffer.
             if self._marker_inlet is not None:
                 self._early += super().pull_markers(0.0)
