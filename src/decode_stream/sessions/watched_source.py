@@ -112,7 +112,7 @@ class WatchedSource(Source):
         except StreamError as error:
             if not stop.is_set():
                 raise StreamError(
-                    f"{error} With --watch, the marker stream is named by --markers NAME; a table of --onsets needs none."
+                    f"{error} With --watch, name the marker stream by --markers NAME, or give a table of --onsets."
                 ) from error
 
     def _first_volume(self, stop: threading.Event) -> Volume | None:
