@@ -39,7 +39,7 @@ class BetaFlags:
     confounds: Annotated[str | None, Parameter(group=VOLUMES)] = None
     """--hrf: motion, none, or names of channels, separated by commas; by default motion where it is recorded."""
     nuisance_penalty: Annotated[float | None, Parameter(group=VOLUMES)] = None
-    """--hrf: ridge penalty on drifts and confounds, which early in a run are many; 0 by default."""
+    """--hrf: ridge penalty on drifts and confounds, which are many early in a run, 10 by default; 0 for none."""
 
     def check_glm(self) -> None:
         """Refuse flags that make no model.

@@ -32,7 +32,8 @@ class GlmSpec:
     confounds : tuple of str
         Names of the channels that hold the confounds of a volume.
     nuisance_penalty : float
-        Ridge penalty on the cosines and the confounds, in columns of unit mean square; 0 for least squares.
+        Ridge penalty on the cosines and the confounds, in columns of unit mean square; 0 for least squares. Early in
+        a run these columns are many beside the volumes, and least squares gives them what is the trial's.
     least_df : int
         Volumes above the columns of the model before a beta is told at all.
     percent : bool
@@ -55,7 +56,7 @@ class GlmSpec:
     high_pass_s: float | None = 128.0
     noise: Noise = "ar1"
     confounds: tuple[str, ...] = ()
-    nuisance_penalty: float = 0.0
+    nuisance_penalty: float = 10.0
     least_df: int = 4
     percent: bool = True
     hrf_of_voxel: tuple[int, ...] = ()

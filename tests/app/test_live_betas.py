@@ -29,7 +29,13 @@ from tests.app.test_fmri_session import NAMES, TR_S, betas, play_live, subject, 
 __all__ = ["subject"]  # a fixture, used here as there
 
 N_TRIALS = 24
-GLM: dict[str, Any] = {"hrf": "glover", "stimulus_s": 3.0, "decide_s": 8.0, "noise": "ols"}
+GLM: dict[str, Any] = {
+    "hrf": "glover",
+    "stimulus_s": 3.0,
+    "decide_s": 8.0,
+    "noise": "ols",
+    "nuisance_penalty": 0.0,
+}
 
 
 def moving(subject: FmriSubject, number: int) -> ArrayRecording:

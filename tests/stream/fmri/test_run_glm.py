@@ -10,7 +10,7 @@ from decode_stream.stream.fmri.run_glm import RunGlm
 
 from .batch_glm import CONFOUNDS, TR_S, Run, batch_beta, simulated_run, trial_design
 
-OLS = GlmSpec(noise="ols", percent=False, confounds=CONFOUNDS)
+OLS = GlmSpec(noise="ols", percent=False, confounds=CONFOUNDS, nuisance_penalty=0.0)
 AR1 = replace(OLS, noise="ar1")
 RHO = np.round(np.linspace(-0.15, 0.62, 12), 2)
 
