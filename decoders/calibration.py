@@ -6,7 +6,6 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize, minimize_scalar
-from scipy.special import log_softmax
 
 from decode_stream.stream.types import FloatArray, IntArray
 
@@ -22,11 +21,14 @@ _LEAST_SETS = 10
 
 def _log_loss(log_evidence: FloatArray, labels: IntArray) -> tuple[float, FloatArray]:
     """Return the mean log loss and its gradient with respect to the log-evidence, both (n, K)."""
-    log_p = log_softmax(log_evidence, axis=-1)
-    n = len(labels)
-    error = np.exp(log_p)
-    error[np.arange(n), labels] -= 1
-    return float(-log_p[np.arange(n), labels].mean()), error / n
+    # Called thousands of times a fit: most of SciPy's log_softmax goes into what kind of array it is given.
+    shifted = log_evidence - log_evidence.max(axis=-1, keepdims=True)
+    error = np.exp(shifted)
+    total = error.sum(axis=-1, keepdims=True)
+    error /= total
+    right = np.arange(len(labels)), labels
+    error[right] -= 1
+    return float((np.log(total[:, 0]) - shifted[right]).mean()), error / len(labels)
 
 
 def _scale(evidence: FloatArray, labels: IntArray) -> float:
