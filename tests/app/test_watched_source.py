@@ -133,6 +133,16 @@ def test_lost_volumes_are_gaps_at_their_places(
     assert session.pipeline.decoder.withheld > 0
 
 
+def test_volumes_that_wait_are_taken_before_a_loss_ends_the_run(
+    decoder: tuple[Path, SimulatedVolumes], tmp_path: Path
+) -> None:
+    volumes = [one for one in numbered(decoder[1])[:9] if one[0] != 7]
+    write(tmp_path / "scan", volumes)
+    session = watch(tmp_path / "scan", load_bundle(decoder[0]), run_volumes=8, motion_correction=False)
+    assert session.pipeline is not None
+    assert session.pipeline.ingest.next_sample >= 7
+
+
 def test_the_head_is_followed_and_its_movement_is_shown(
     decoder: tuple[Path, SimulatedVolumes], tmp_path: Path
 ) -> None:
@@ -274,11 +284,17 @@ def test_markers_over_lsl_are_placed_from_the_one_that_says_that_the_scan_begins
         assert outlet.wait_for_consumers(10)
         while not told(session, "waiting"):
             time.sleep(0.01)
-        began_s = lsl_now() - 100
+        began_s = lsl_now() - TR_S
+        outlet.push_sample(["scan"], began_s - 60)  # of the run before
         outlet.push_sample(["scan"], began_s)
         outlet.push_sample(["tree"], began_s + 3 * TR_S)
+        # As a scanner that sends a pulse with every volume.
+        outlet.push_sample(["scan"], began_s + TR_S)
         time.sleep(0.3)
-        write(tmp_path / "scan", volumes[:12])
+        write(tmp_path / "scan", volumes[:1])
+        while not told(session, "connected"):
+            time.sleep(0.01)
+        write(tmp_path / "scan", volumes[1:12])
 
     (tmp_path / "scan").mkdir()
     session = watch(

@@ -37,6 +37,8 @@ _LOOK_S = 0.1
 _PATIENCE_S = 1.0
 #: Clocks that agree to this are of one boot of the machine. Seconds.
 _SAME_BOOT_S = 1.0
+#: The stamp of the marker that begins a run may be off by so much. Seconds.
+_STAMP_S = 0.1
 #: No run is longer; onsets behind its end are not told of.
 _LONGEST_RUN = 10**9
 
@@ -162,7 +164,9 @@ class WatchedSource(Source):
                 )
             return began_s
         self._early += super().pull_markers(0.0)
-        told_s = [m.time_s for m in self._early if m.label == label and m.time_s <= first.arrived_s]
+        # A scanner that sends a pulse with every volume has sent the next one before a volume is there.
+        latest_s = began_s + _STAMP_S
+        told_s = [m.time_s for m in self._early if m.label == label and m.time_s <= latest_s]
         if told_s:
             return told_s[-1]
         self.notes += (
@@ -334,8 +338,9 @@ class WatchedSource(Source):
 
     @property
     def at_end(self) -> bool:
-        """Whether as many volumes have come or were lost as the run was planned to have."""
-        return self.info.n_samples is not None and self._pulled >= self.info.n_samples
+        """Whether as many volumes have been handed on or were lost as the run was planned to have."""
+        # A lost volume is told as soon as it is noticed: those before it may still be waiting here.
+        return not (self._kept or self._volumes) and super().at_end
 
     def reconnect(self, stop: threading.Event) -> bool:
         """Return whether the folder can be watched on: it always can."""
