@@ -17,7 +17,7 @@ from decode_stream.stream.types import FloatArray, Marker
 
 __all__ = ["Journal", "JournalHeader", "JournalVolume", "KeptRun", "read_journal", "set_aside"]
 
-_MAGIC = b"decode-stream journal 1\n"
+_MAGIC = b"decode-stream journal 2\n"
 #: Kind, length and CRC-32 of what follows.
 _FRAME = struct.Struct("<cII")
 _HEADER, _REFERENCE, _VOLUME, _MARKER = b"H", b"R", b"V", b"M"
@@ -27,7 +27,7 @@ _STATE = struct.Struct("<6d")
 
 @dataclass(frozen=True)
 class JournalHeader:
-    """What a run's journal belongs to. Two with the same `key` can be written to one file.
+    """What a run's journal belongs to.
 
     Attributes
     ----------
@@ -45,6 +45,10 @@ class JournalHeader:
         Whether volumes were brought to the reference.
     reference : str
         SHA-256 of the reference that was asked for; empty where the run's first volume is it.
+    first : int
+        Place in the run of the first volume that was in the folder.
+    first_sha256 : str
+        Of that volume. A NIfTI series has its files' name alone, which those of the next run may have as well.
     began_s : float
         LSL time at which the first volume began.
     began_unix_s : float
@@ -58,26 +62,13 @@ class JournalHeader:
     channels: tuple[str, ...]
     corrected: bool
     reference: str
+    first: int
+    first_sha256: str
     began_s: float
     began_unix_s: float
 
-    @property
-    def key(self) -> tuple[object, ...]:
-        """All that must be the same for a session to go on: everything but when the run began."""
-        return (
-            self.bundle,
-            self.series,
-            round(self.tr_s, 6),
-            self.grid,
-            self.channels,
-            self.corrected,
-            self.reference,
-        )
-
     def difference(self, other: "JournalHeader") -> str:
         """Return in words what another header has that this one has not; empty where they go together."""
-        if self.key == other.key:
-            return ""
         said = {
             "another decoder": self.bundle != other.bundle,
             "another series": self.series != other.series,
@@ -86,6 +77,8 @@ class JournalHeader:
             "another choice of motion correction": (self.corrected, self.reference)
             != (other.corrected, other.reference),
             "other voxels": self.channels != other.channels,
+            # A folder may have been emptied of what was taken in already.
+            "another run of this name": self.first == other.first and self.first_sha256 != other.first_sha256,
         }
         return " and ".join(words for words, differs in said.items() if differs)
 

@@ -250,6 +250,20 @@ def test_a_journal_of_another_run_is_set_aside(
         assert len(kept.volumes) == 3
 
 
+def test_a_journal_of_an_earlier_run_with_the_same_names_is_set_aside(
+    decoder: tuple[Path, SimulatedVolumes], tmp_path: Path
+) -> None:
+    bundle, volumes = load_bundle(decoder[0]), numbered(decoder[1])
+    watched = {"run_volumes": 3, "motion_correction": False}
+    for some in (volumes[:3], [(n, volumes[n + 3][1]) for n in range(3)]):
+        write(tmp_path / "scan", some)
+        session = watch(tmp_path / "scan", bundle, **watched)
+    assert "another run of this name; it is kept as scan.journal.1" in told(session, "note")
+    kept = read_journal(tmp_path / "scan.journal")
+    assert kept is not None
+    assert len(kept.volumes) == 3
+
+
 def test_betas_of_a_folder_are_those_of_the_recording(
     of_betas: tuple[Path, SimulatedVolumes], tmp_path: Path
 ) -> None:

@@ -17,7 +17,7 @@ from decode_stream.stream.fmri.journal import (
 )
 from decode_stream.stream.types import Marker
 
-HEADER = JournalHeader("abc", "1.2.3", 1.333, (2, 3, 4), ("0,0,0", "trans_x"), True, "", 12.5, 1e9)
+HEADER = JournalHeader("abc", "1.2.3", 1.333, (2, 3, 4), ("0,0,0", "trans_x"), True, "", 0, "ab", 12.5, 1e9)
 MARKER = Marker(13.25, "face", 13.3, "Gesicht")
 REFERENCE = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
 
@@ -91,6 +91,8 @@ def test_what_it_belongs_to_is_told_apart() -> None:
         "another series and another repetition time"
     )
     assert HEADER.difference(replace(HEADER, reference="x")) == "another choice of motion correction"
+    assert HEADER.difference(replace(HEADER, first_sha256="cd")) == "another run of this name"
+    assert HEADER.difference(replace(HEADER, first=7, first_sha256="cd")) == ""
 
 
 def test_another_file_is_refused_and_not_touched(tmp_path: Path) -> None:

@@ -10,22 +10,17 @@ import numpy as np
 import numpy.typing as npt
 
 from decode_stream.config import SessionConfig
+from decode_stream.decoders.bundle import Bundle
 from decode_stream.replay_data.formats.events_tables import read_volume_events
 from decode_stream.stream.errors import StreamError, UsageError
-from decode_stream.stream.fmri.journal import (
-    Journal,
-    JournalHeader,
-    JournalVolume,
-    KeptRun,
-    read_journal,
-    set_aside,
-)
+from decode_stream.stream.fmri.journal import JournalVolume, KeptRun, read_journal, set_aside
 from decode_stream.stream.lsl import StreamQuery, find_streams, lsl_now
 from decode_stream.stream.scanner.folder_watch import FolderWatch
 from decode_stream.stream.scanner.volume import LostVolumes, Volume
 from decode_stream.stream.types import FloatArray, Marker, StreamInfo
 
 from .marker_queue import MarkerQueue
+from .run_journal import RunJournal, header_of, same_moment
 from .source import Source
 from .timing import StageTimes
 from .watched_run import WatchedRun, open_run
@@ -35,8 +30,6 @@ __all__ = ["WatchedSource"]
 _LOOK_S = 0.1
 #: What is there already is read within this time. Seconds.
 _PATIENCE_S = 1.0
-#: Clocks that agree to this are of one boot of the machine. Seconds.
-_SAME_BOOT_S = 1.0
 #: The stamp of the marker that begins a run may be off by so much. Seconds.
 _STAMP_S = 0.1
 #: No run is longer; onsets behind its end are not told of.
@@ -67,8 +60,8 @@ class WatchedSource(Source):
         self._folder = folder.resolve()
         self._watch: FolderWatch | None = None
         self._run: WatchedRun | None = None
-        self._journal: Journal | None = None
-        self._writing = threading.Lock()
+        # Through this object, as a session puts its own in the place of `tell`.
+        self._journal = RunJournal(lambda kind, text: self.tell(kind, text))
         self._volumes: deque[Volume] = deque()
         self._kept: deque[JournalVolume] = deque()
         self._early: list[Marker] = []
@@ -86,7 +79,7 @@ class WatchedSource(Source):
             return None
         self._tr_s = first.tr_s
         self._began_s = self._beginning(first)
-        kept = self._resume(first) if self.bundle is not None else None
+        kept = self._resume(first, self.bundle) if self.bundle is not None else None
         run = self._run = self._run or self._opened(first, None)
         self.notes += run.notes
         self._queue = MarkerQueue(self._known_markers(kept))
@@ -204,20 +197,18 @@ class WatchedSource(Source):
             first, self.bundle, correct=config.motion_correction, reference=config.reference, kept=kept
         )
 
-    def _resume(self, first: Volume) -> KeptRun | None:
+    def _resume(self, first: Volume, bundle: Bundle) -> KeptRun | None:
         """Open the journal, go on from what it holds, and return that; begin it where there is none of this run."""
         path = self._config.journal or self._folder.with_name(f"{self._folder.name}.journal")
         kept = read_journal(path)
         run = self._opened(first, None if kept is None else kept.reference)
-        header = self._header(first, run)
+        header = header_of(first, run, bundle, self._began_s)
         try:
             if kept is not None and (difference := kept.header.difference(header)):
                 other = set_aside(path)
                 self.notes += (f"The journal {path.name} is of {difference}; it is kept as {other.name}.",)
                 kept, run = None, self._opened(first, None)
-            self._journal = Journal(path, header, kept)
-            if kept is None and run.reference is not None and not run.reference.sha256:
-                self._journal.add_reference(run.reference.values)
+            self._journal.open(path, header, kept, run)
         except OSError as error:
             self.notes += (
                 f"No journal can be kept at {path} ({error.strerror or error}): if this session ends, the run is lost "
@@ -227,28 +218,18 @@ class WatchedSource(Source):
         self._run = run
         if kept is None or not kept.volumes:
             return None
-        self._began_s = _same_moment(kept.header)
+        self._began_s = same_moment(kept.header)
         self._kept.extend(kept.volumes)
         if run.motion is not None:
             run.motion.resume(kept.volumes[-1].state)
         self._forget_before(kept.volumes[-1].number + 1)
         self.notes += (f"{len(kept.volumes)} volumes of this run were kept in {path.name}; it goes on.",)
+        if self._config.onsets is None:
+            self.notes += (
+                "Markers that were sent while no session ran are not known: what was shown then is not in the model. "
+                "A table (--onsets) knows all.",
+            )
         return kept
-
-    def _header(self, first: Volume, run: WatchedRun) -> JournalHeader:
-        assert self.bundle is not None
-        x, y, z = first.data.shape
-        return JournalHeader(
-            bundle=self.bundle.sha256,
-            series=first.series,
-            tr_s=first.tr_s,
-            grid=(x, y, z),
-            channels=tuple(channel.name for channel in run.channels),
-            corrected=run.motion is not None,
-            reference=run.reference.sha256 if run.reference else "",
-            began_s=self._began_s,
-            began_unix_s=time.time() + self._began_s - lsl_now(),
-        )
 
     def _forget_before(self, number: int) -> None:
         """Drop the volumes of the folder that have been taken in by an earlier session."""
@@ -259,26 +240,8 @@ class WatchedSource(Source):
         """Return the markers of stimuli among some, having kept them."""
         shown = [marker for marker in markers if marker.label != self._config.first_volume]
         for marker in shown:
-            self._write(marker)
+            self._journal.keep(marker)
         return shown
-
-    def _write(self, entry: JournalVolume | Marker) -> None:
-        """Keep an entry in the journal; a disk that is full ends the journal, not the run."""
-        with self._writing:
-            if self._journal is None:
-                return
-            try:
-                if isinstance(entry, Marker):
-                    self._journal.add_marker(entry)
-                else:
-                    self._journal.add_volume(entry)
-            except OSError as error:
-                self._journal.close()
-                self._journal = None
-                self.tell(
-                    "journal",
-                    f"the journal cannot be written any more ({error.strerror}); the run goes on without",
-                )
 
     # Volumes
 
@@ -325,7 +288,7 @@ class WatchedSource(Source):
         if run.motion is not None:
             self.registration.add(lsl_now() - begun_s)
         state = run.motion.state() if run.motion is not None else np.full(6, np.nan)
-        self._write(JournalVolume(volume.number, row, state))
+        self._journal.keep(JournalVolume(volume.number, row, state))
         self._next = volume.number + 1
         return row
 
@@ -349,16 +312,7 @@ class WatchedSource(Source):
     def close(self) -> None:
         """Release the marker stream and the journal, and tell how long the motion correction took."""
         super().close()
-        with self._writing:
-            if self._journal is not None:
-                self._journal.close()
-                self._journal = None
+        self._journal.close()
         if times := self.registration.summary_ms():
             self.tell("registration", f"{times['p50']:.0f} ms a volume, p99 {times['p99']:.0f} ms")
             self.registration = StageTimes()
-
-
-def _same_moment(header: JournalHeader) -> float:
-    """Return the LSL time at which a run began that was kept, to the bit where the machine has not been restarted."""
-    by_unix_s = header.began_unix_s - time.time() + lsl_now()
-    return header.began_s if abs(by_unix_s - header.began_s) < _SAME_BOOT_S else by_unix_s
