@@ -8,7 +8,8 @@ import numpy.typing as npt
 
 __all__ = ["TRIAL_STATES", "ScanView", "TrialLine", "TwoWay"]
 
-#: Every state a trial can be in, in the order of a trial's life; a trial that is withheld stays so.
+#: Every state a trial can be in, in the order of a trial's life. One that is withheld at its moment is not decided any
+#: more, but its beta may be told later: then it is refined or final, and counts in no accuracy of the decisions.
 TRIAL_STATES = ("seen", "rising", "decided", "refined", "final", "withheld")
 
 
@@ -33,7 +34,7 @@ class TrialLine:
     right : bool or None
         Whether the best match is what was shown; None before there is one, or where the gallery lacks what was shown.
     reason : str
-        Why the trial is withheld; else empty.
+        Why the trial is withheld, or was at its moment; else empty.
     """
 
     number: int

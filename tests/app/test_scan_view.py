@@ -99,6 +99,19 @@ def test_a_trial_that_is_withheld_stays_so_and_says_why() -> None:
     assert followed.compared == ()
 
 
+def test_a_trial_withheld_at_its_moment_is_refined_and_final_but_not_compared() -> None:
+    followed = track()
+    followed.see(trial(0), "cat")
+    followed.hear([TrialNews(trial(0), "withheld", None, "too few volumes")])
+    for state in ("refined", "final"):
+        followed.hear([TrialNews(trial(0), state, belief(0))])
+        followed.settle(20, [])
+        (line,) = followed.lines
+        assert (line.state, line.best, line.right) == (state, "cat", True)
+        assert line.reason == "not decided at its moment, too few volumes yet for its beta"
+    assert followed.compared == ()
+
+
 def test_without_a_decoder_trials_are_seen_only() -> None:
     followed = TrialTrack((), 1 / TR_S, rises_after=0)
     followed.see(trial(0, stimulus=-1), "picture 7")
@@ -112,11 +125,12 @@ def test_the_newest_trials_are_kept_and_all_are_counted() -> None:
         followed.see(trial(k), "cat")
         followed.hear([TrialNews(trial(k), "decided", belief(0))])
         followed.settle(3 * k + 9, [])
-    # News of one that is no longer kept change nothing.
-    followed.hear([TrialNews(trial(2), "refined", belief(1))])
+    # One that is no longer kept is counted as it stands now.
+    followed.hear([TrialNews(trial(2), "refined", belief(1)), TrialNews(trial(90), "final", belief(0))])
     followed.settle(999, [])
     assert [line.number for line in followed.lines] == list(range(20, N_TRIALS + 20))
-    assert followed.states == {"decided": N_TRIALS + 20}
+    assert followed.states == {"decided": N_TRIALS + 18, "refined": 1, "final": 1}
+    assert followed.compared == (("decided", 1.0, 2), ("refined", 0.5, 2))
 
 
 def test_a_late_marker_stands_where_its_onset_was() -> None:

@@ -18,17 +18,12 @@ from decode_stream.stream.trials import Trials
 from decode_stream.stream.types import StreamInfo
 from decode_stream.summary import accuracy_summary, trial_rows
 
+from .withheld import withheld_told
+
 __all__ = ["BetaEvents", "beta_cutter", "beta_notes", "beta_summary", "revised_words"]
 
 #: Betas before a running statistic is told, where nothing else is asked for.
 _WARM_UP = 20
-#: What the cutter's words mean.
-_REASONS = {
-    "too few volumes": "the volumes so far are too few to tell its response from drifts, confounds and other trials; "
-    "fewer --confounds, a longer --high-pass-s or a --nuisance-penalty in training let it be told sooner",
-    "warm-up": "its beta only tells level and spread (--warm-up)",
-    "artefact": "its beta is larger than what the decoder takes for signal",
-}
 
 
 def beta_cutter(
@@ -98,9 +93,7 @@ class BetaEvents:
                 )
             )
         for reason in cutter.withheld_for:
-            found.append(
-                ("withheld", f"a trial is not decided at its moment: {_REASONS.get(reason, reason)}")
-            )
+            found.append(("withheld", f"a trial is not decided at its moment: {withheld_told(reason)}"))
         new = [(kind, text) for kind, text in found if text not in self._told]
         self._told |= {text for _, text in new}
         return new

@@ -8,23 +8,16 @@ from decode_stream.decoders.trial_news import TrialNews
 from decode_stream.gui.scan import TrialLine
 from decode_stream.stream.types import Trial
 
+from .withheld import withheld_words
+
 __all__ = ["N_TRIALS", "TrialTrack"]
 
 #: Trials that are kept for views, the newest of them; a run of NSD has 62.
 N_TRIALS = 80
 
-#: Why a trial is withheld, by the words of `stream.flags` and of the cutter.
-_REASONS = {
-    "gap": "volumes of its response are lost",
-    "settling": "the mean that is taken off had not settled",
-    "overwritten": "its volumes were no longer held",
-    "warm-up": "too few trials yet to standardise its beta by",
-    "too few volumes": "too few volumes yet for its beta",
-    "artefact": "its response is larger than what the decoder takes for signal",
-    "not finite": "volumes of its response hold values that are not numbers",
-}
 _LATE = "its marker came when its volumes were no longer held"
 _NOT_IN_GALLERY = "not in the gallery"
+_UNDECIDED = "not decided at its moment, "
 
 
 class TrialTrack:
@@ -51,13 +44,13 @@ class TrialTrack:
         self._sfreq_hz = sfreq_hz
         self._rises_after = rises_after
         self._kept: dict[int, TrialLine] = {}
-        #: The last state of trials that are no longer kept.
-        self._gone: Counter[str] = Counter()
+        #: By trial that is no longer kept, its state.
+        self._gone: dict[int, str] = {}
         self._pending: dict[int, Trial] = {}
         #: By trial, whether it was right as it was decided, and as it stands since.
         self._decided: dict[int, bool] = {}
         self._since: dict[int, bool] = {}
-        self._n_final = 0
+        self._final: set[int] = set()
 
     @property
     def compared(self) -> tuple[tuple[str, float, int], ...]:
@@ -67,13 +60,13 @@ class TrialTrack:
         if not n:
             return ()
         before = sum(self._decided[trial] for trial in since) / n
-        state = "final" if self._n_final == n else "refined"
+        state = "final" if self._final >= since.keys() else "refined"
         return (("decided", before, n), (state, sum(since.values()) / n, n))
 
     @property
     def states(self) -> Counter[str]:
         """How many trials of the whole session are in which state."""
-        return self._gone + Counter(line.state for line in self.lines)
+        return Counter(self._gone.values()) + Counter(line.state for line in self.lines)
 
     def see(self, trial: Trial, name: str) -> None:
         """Take a trial whose onset has come."""
@@ -85,11 +78,27 @@ class TrialTrack:
         self._kept[trial.number] = line
 
     def hear(self, news: Iterable[TrialNews]) -> None:
-        """Take what the decoder says of trials."""
+        """Take what the decoder says of trials; of one withheld at its moment only what is told anew counts."""
         for one in news:
-            line = self._kept.get(one.trial.number)
-            if line is not None and line.state != "withheld":
-                self._kept[one.trial.number] = self._told(line, one)
+            number, anew = one.trial.number, one.state in ("refined", "final")
+            self._compare(one)
+            line = self._kept.get(number)
+            if line is not None and (anew or line.state != "withheld"):
+                self._kept[number] = self._told(line, one)
+            elif number in self._gone and anew:
+                self._gone[number] = one.state
+
+    def _compare(self, news: TrialNews) -> None:
+        """Note whether a trial is right: as it is decided, and since."""
+        if news.probability is None:
+            return
+        number, right = news.trial.number, int(news.probability.argmax()) == news.trial.stimulus
+        if news.state == "decided":
+            self._decided[number] = right
+        elif news.state in ("refined", "final") and number in self._decided:
+            self._since[number] = right
+            if news.state == "final":
+                self._final.add(number)
 
     def settle(self, stop: int, open_trials: Iterable[int]) -> None:
         """Bring the trials up to the newest volume, for views to read.
@@ -111,7 +120,7 @@ class TrialTrack:
                 self._kept[number] = replace(line, state="rising")
         lines = sorted(self._kept.values(), key=lambda line: line.onset_s)
         for line in lines[:-N_TRIALS]:
-            self._gone[line.state] += 1
+            self._gone[line.number] = line.state
             del self._kept[line.number]
             self._pending.pop(line.number, None)
         if (newest := tuple(lines[-N_TRIALS:])) != self.lines:
@@ -122,13 +131,13 @@ class TrialTrack:
         if news.state != "rising":
             self._pending.pop(number, None)
         if news.state == "withheld" or news.probability is None:
-            return replace(line, state="withheld", reason=_REASONS.get(news.reason, news.reason))
+            return replace(line, state="withheld", reason=withheld_words(news.reason))
         best = int(news.probability.argmax())
-        right = best == news.trial.stimulus
-        if news.state == "decided":
-            self._decided[number] = right
-        elif news.state in ("refined", "final") and number in self._decided:
-            self._since[number] = right
-            self._n_final += news.state == "final" and line.state != "final"
-        name, probability = self._gallery[best], float(news.probability[best])
-        return replace(line, state=news.state, probability=probability, best=name, right=right)
+        return replace(
+            line,
+            state=news.state,
+            probability=float(news.probability[best]),
+            best=self._gallery[best],
+            right=best == news.trial.stimulus,
+            reason=f"{_UNDECIDED}{line.reason}" if line.state == "withheld" else line.reason,
+        )
