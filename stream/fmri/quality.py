@@ -12,11 +12,6 @@ __all__ = ["RunQuality"]
 
 #: Radius of the sphere on whose surface rotations count (Power et al. 2012).
 _SPHERE_MM = 50.0
-#: Volumes are said to be moved from this framewise displacement on (Power et al. 2012).
-_MOVED_MM = 0.5
-#: DVARS is said to jump where it lies so many interquartile ranges above the upper quartile of those so far; before so
-#: many volumes quartiles say nothing.
-_JUMP, _LEAST_KNOWN = 3.0, 8
 
 
 class RunQuality:
@@ -81,20 +76,6 @@ class RunQuality:
     def tsnr(self) -> float:
         """Median over voxels of the mean over time divided by the standard deviation; NaN before the second volume."""
         return self._tsnr
-
-    @property
-    def spikes(self) -> npt.NDArray[np.int64]:
-        """Volumes with a displacement above 0.5 mm, or whose DVARS lies three interquartile ranges above the rest."""
-        dvars, moved_mm = self.dvars, self.displacement_mm
-        spiky = np.zeros(len(dvars), np.bool_)
-        known = dvars[np.isfinite(dvars)]
-        if len(known) >= _LEAST_KNOWN:
-            low, high = np.percentile(known, (25, 75))
-            spiky |= dvars > high + _JUMP * (high - low)
-        if moved_mm is not None:
-            n = min(len(moved_mm), len(spiky))
-            spiky[:n] |= moved_mm[:n] > _MOVED_MM
-        return np.flatnonzero(spiky)
 
     def add(self, data: FloatArray) -> None:
         """Take volumes, shape (n_volumes, n_channels)."""

@@ -39,7 +39,8 @@ class FolderWatch:
     it are. One that does not come is told in `LostVolumes` when a later one has come and a repetition time has passed
     since it should have been there (see `RunOrder`). Whatever cannot be used is counted and told, and the run goes on.
 
-    Tried on real files: Siemens mosaics and NIfTI. The other formats, and files that grow, are tried on written ones.
+    Tried on a scanner's own files: Siemens mosaics. The other formats, files that grow, and NIfTI exports of a real run
+    are tried on written ones.
     What it cannot tell: a file that is written anew under an old name; volumes that the scanner itself moves from one
     to the next (prospective motion correction), which are refused as lying elsewhere; a repetition time that is not
     the time from volume to volume (3D sequences), where `tr_s` and the header disagree.
@@ -58,8 +59,6 @@ class FolderWatch:
         it, the one of the lowest number that comes within a repetition time of the first file.
     tr_s : float, optional
         Time from one volume to the next; without it, what the first volume's file says.
-    start : int
-        Place of the first volume that is wanted: a session that goes on after a restart passes over what it has had.
     wait : callable
         Sleeps for so many seconds between two looks at the folder.
 
@@ -73,8 +72,6 @@ class FolderWatch:
         Volumes that came after their place was given up.
     n_refused : int
         Volumes that did not fit the run.
-    n_before : int
-        Volumes before `start`.
 
     Raises
     ------
@@ -90,7 +87,6 @@ class FolderWatch:
         tell: Tell,
         series: str | None = None,
         tr_s: float | None = None,
-        start: int = 0,
         wait: Callable[[float], object] = time.sleep,
     ) -> None:
         if not folder.is_dir():
@@ -102,14 +98,13 @@ class FolderWatch:
         self._tell = tell
         self._told: set[str] = set()
         self._choice = SeriesChoice(series, tell)
-        self._start = start
         self._tr_s = tr_s
         self._reference: Scan | None = None
         self._stacks = SliceStacks()
         self._unplaced: list[_Arrival] = []
         self._first: int | None = None
         self._order: RunOrder[_Arrival] | None = None
-        self.n_seen = self.n_lost = self.n_late = self.n_refused = self.n_before = 0
+        self.n_seen = self.n_lost = self.n_late = self.n_refused = 0
 
     @property
     def n_ignored(self) -> int:
@@ -132,7 +127,7 @@ class FolderWatch:
         Returns
         -------
         list of Volume or LostVolumes
-            Each place of the run once, from `start` on; empty if nothing has come in time.
+            Each place of the run once; empty if nothing has come in time.
         """
         until_s = self._clock() + timeout_s
         while True:
@@ -196,18 +191,16 @@ class FolderWatch:
         if self._first is None:
             return
         if self._order is None:
-            self._order = RunOrder(self._start, self._tr_s)
+            self._order = RunOrder(self._tr_s)
         for arrival in self._unplaced:
             place = arrival.scan.count - self._first
             fate = self._order.add(place, arrival.arrived_s, arrival)
-            if place < 0 or fate == "late":
+            if fate in ("before", "late"):
                 self.n_late += 1
                 text = (
                     f"Volume {place + 1} came after its place was given up: {arrival.path}. It is left out."
                 )
                 self._tell("late", text)
-            elif fate == "before":
-                self.n_before += 1
             elif fate == "twice":
                 text = f"{arrival.path} is a second volume {place + 1}. The first one counts."
                 self._refuse("twice", text)

@@ -1,6 +1,6 @@
 """Read NIfTI files that an export is still writing into a folder.
 
-Tried on real files: the runs of Haxby et al. (2001), whole. Files that grow are tried on written ones only.
+No scanner's own export was at hand: tried on written files, among them a run of Haxby et al. (2001) played as one.
 """
 
 import re

@@ -23,8 +23,6 @@ class RunOrder(Generic[Item]):
 
     Parameters
     ----------
-    start : int
-        First place that is wanted.
     tr_s : float
         Time from one volume to the next.
 
@@ -39,9 +37,8 @@ class RunOrder(Generic[Item]):
     )
     _FARTHEST = 10_000  # a number so far ahead is no place in this run
 
-    def __init__(self, start: int, tr_s: float) -> None:
-        self.next = start
-        self._start = start
+    def __init__(self, tr_s: float) -> None:
+        self.next = 0
         self._tr_s = tr_s
         self._held: dict[int, tuple[float, Item | None]] = {}
         self._lost: set[int] = set()
@@ -55,7 +52,7 @@ class RunOrder(Generic[Item]):
         "held"
             It is handed on in its turn.
         "before"
-            It lies before the start.
+            It lies before the run's first.
         "late"
             Its place was given up.
         "twice"
@@ -63,7 +60,7 @@ class RunOrder(Generic[Item]):
         "far"
             Its place is too far ahead to be one of this run.
         """
-        if place < self._start:
+        if place < 0:
             return "before"
         if place in self._lost:
             self._lost.remove(place)

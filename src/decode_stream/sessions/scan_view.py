@@ -231,8 +231,15 @@ class ScanWatch:
         """Return the figures of the volumes, put together anew only when one was added."""
         quality = self._quality
         if quality is not None and quality.n_volumes != self._figures.n_volumes:
-            n = quality.n_volumes
-            self._figures = _Figures(n, quality.motion, quality.displacement_mm, quality.dvars, quality.tsnr)
+            # A volume may be added meanwhile: all that is told is of as many.
+            n, motion, displacement_mm = quality.n_volumes, quality.motion, quality.displacement_mm
+            self._figures = _Figures(
+                n,
+                None if motion is None else motion[:n],
+                None if displacement_mm is None else displacement_mm[:n],
+                quality.dvars[:n],
+                quality.tsnr,
+            )
         return self._figures
 
     def _track_of(self, pipeline: Pipeline) -> TrialTrack:

@@ -233,26 +233,6 @@ def test_a_lost_slice_loses_its_volume_and_is_told(tmp_path):
     assert scanner.told == [("lost", "Volume 2 is lost: 4 of its 5 slices came.")]
 
 
-def test_a_session_that_goes_on_after_a_restart_has_each_volume_once(tmp_path):
-    before = Scanner(tmp_path)
-    for number in (1, 2, 3):
-        before.at(0.0, f"a{number}", v.mosaic(number))
-    before.run(2.0)
-    assert before.places == [0, 1, 2]
-    after = Scanner(tmp_path, start=3)
-    for number in (4, 6):
-        after.at(number * TR_S, f"a{number}", v.mosaic(number))
-    after.run(12.0)
-    assert after.places == [3, (4, 1), 5]
-    assert (after.watch.n_before, after.watch.n_late) == (3, 0)
-    for name in ("a1", "a2", "a3"):
-        (tmp_path / name).unlink()  # an export that cleans up behind itself
-    assert after.watch.pull(0.0) == []
-    emptied = Scanner(tmp_path, start=3)
-    emptied.run(2.0)
-    assert emptied.places == [3, (4, 1), 5]
-
-
 @pytest.mark.parametrize("first", [0, 1])
 def test_numbers_of_nifti_files_begin_at_0_or_1(tmp_path, first):
     scanner = Scanner(tmp_path)

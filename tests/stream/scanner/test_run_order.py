@@ -9,9 +9,9 @@ from decode_stream.stream.scanner.volume import LostVolumes
 TR_S = 2.0
 
 
-def played(arrivals, start=0, until_s=200.0):
+def played(arrivals, until_s=200.0):
     """Return ``(time, place or LostVolumes)`` of volumes that arrive at ``{place: time}``, looked at every 10 ms."""
-    order = RunOrder(start, TR_S)
+    order = RunOrder(TR_S)
     out, due = [], sorted((time_s, place) for place, time_s in arrivals.items())
     for now_s in np.arange(0.0, until_s, 0.01):
         while due and due[0][0] <= now_s:
@@ -53,23 +53,23 @@ def test_all_that_are_there_at_once_come_in_order_and_gaps_as_one():
 
 
 def test_what_becomes_of_a_volume():
-    order = RunOrder(3, TR_S)
-    assert order.add(2, 0.0, "a") == "before"
-    assert order.add(3, 0.0, "b") == "held"
-    assert order.add(3, 0.0, "b again") == "twice"
-    assert order.take(0.0) == [(3, "b")]
-    assert order.add(3, 0.1, "b again") == "twice"
-    assert order.add(5, 4.0, "d") == "held"
+    order = RunOrder(TR_S)
+    assert order.add(-1, 0.0, "a") == "before"
+    assert order.add(0, 0.0, "b") == "held"
+    assert order.add(0, 0.0, "b again") == "twice"
+    assert order.take(0.0) == [(0, "b")]
+    assert order.add(0, 0.1, "b again") == "twice"
+    assert order.add(2, 4.0, "d") == "held"
     assert order.take(4.1) == []
     assert order.take(4.1, give_up=True) == order.take(5.0, give_up=False) == []
-    assert order.take(5.0) == [LostVolumes(4, 1), (5, "d")]
-    assert order.add(4, 6.0, "c") == "late"
-    assert order.add(4, 6.1, "c again") == "twice"
+    assert order.take(5.0) == [LostVolumes(1, 1), (2, "d")]
+    assert order.add(1, 6.0, "c") == "late"
+    assert order.add(1, 6.1, "c again") == "twice"
     assert order.add(20_000, 7.0, "e") == "far"
 
 
 def test_a_place_known_to_be_of_no_use_is_not_waited_for():
-    order = RunOrder(0, TR_S)
+    order = RunOrder(TR_S)
     order.add(0, 0.0, "a")
     order.add(1, 2.0, None)
     assert order.take(2.0) == [(0, "a"), LostVolumes(1, 1)]
