@@ -175,14 +175,15 @@ def play_into(
 ) -> Iterator[None]:
     """Feed a recording as a stream would, without waiting, and yield after every block.
 
-    The ring must hold at least a trial and a block. Markers are placed exactly on their samples, moved by
-    `marker_offset_s` and corrected by the ingest's onset channel if it has one.
+    The ring must hold at least a trial and a block. Markers are placed exactly on their samples, those of volumes where
+    the onset lies between them, moved by `marker_offset_s` and corrected by the ingest's onset channel if it has one.
     """
-    offset = round(marker_offset_s * recording.sfreq_hz)
+    between = ingest.onsets_between
+    offset = marker_offset_s * recording.sfreq_hz if between else round(marker_offset_s * recording.sfreq_hz)
     block = max(1, round(BLOCK_S * recording.sfreq_hz))
     gaps = deque(sorted(recording.gaps, key=lambda gap: gap.start))
-    markers = deque(recording.markers)
     table = recording.stimuli
+    markers = deque(zip(recording.markers, table.rows_of(recording.markers), strict=True))
     concepts = (
         {} if table.concept is None else dict(zip(table.onset.tolist(), table.concept.tolist(), strict=True))
     )
@@ -196,12 +197,14 @@ def play_into(
             lost += n_lost
         ingest.take([Chunk(start + lost, recording.read(start, stop), 0.0)])
         if trials is not None:
-            while markers and (markers[0][0] < stop or stop == recording.n_samples):
-                sample, label = markers.popleft()
-                trials.add(Marker(float(sample + lost + offset), label, 0.0, concepts.get(sample, "")))
+            while markers and (markers[0][0][0] < stop or stop == recording.n_samples):
+                (sample, label), row = markers.popleft()
+                at = table.onset_at(sample, row) if between else sample
+                concept, duration_s = concepts.get(sample, ""), table.duration_at(row)
+                trials.add(Marker(float(at + lost + offset), label, 0.0, concept, duration_s))
             ingest.ended = stop == recording.n_samples
             # A recording's marker carries its sample in the place of a time.
-            trials.place(lambda time: ingest.place(int(time)), ingest.ring.stop)
+            trials.place(ingest.place, ingest.ring.stop)
         yield
 
 

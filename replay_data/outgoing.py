@@ -109,18 +109,12 @@ def marker_texts(recording: Recording, marker_format: str) -> list[str]:
     if marker_format == "id":
         return [label for _, label in recording.markers]
     table = recording.stimuli
-    # Without ids, a row belongs to whatever marker stands at its onset.
-    labels = None if table.id is None else table.id.tolist()
-    rows = {
-        (at, "" if labels is None else str(labels[row])): row for row, at in enumerate(table.onset.tolist())
-    }
     texts = []
-    for at, label in recording.markers:
-        row = rows.get((at, "" if labels is None else label), -1)
+    for (_, label), row in zip(recording.markers, table.rows_of(recording.markers), strict=True):
         said = {
             name: str(column[row])
             for name in ("concept", "image", "split")
             if row >= 0 and (column := getattr(table, name)) is not None
         }
-        texts.append(write_marker_text(MarkerText(label, **said)))
+        texts.append(write_marker_text(MarkerText(label, **said, duration_s=table.duration_at(row))))
     return texts

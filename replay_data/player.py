@@ -35,8 +35,8 @@ class Player:
 
     The streams can be found as soon as the player exists; nothing is sent before `run`. Sample i of the time
     line is stamped t0 + i / (sfreq_hz * speed), each sample with its own stamp, and a chunk is pushed once
-    the LSL clock has reached its last stamp. A marker has its sample's very stamp and goes out right then. Only the
-    faults that `config` asks for change any of this.
+    the LSL clock has reached its last stamp. A marker has its sample's very stamp, or that of its onset between two
+    volumes, and goes out right then. Only the faults that `config` asks for change any of this.
 
     Parameters
     ----------
@@ -90,6 +90,12 @@ class Player:
         self._runs, self._span = runs_of(recording, self.start_sample, config.loop)
         self._marker_samples = [sample for sample, _ in recording.markers]
         self._marker_texts = marker_texts(recording, config.marker_format)
+        table = recording.stimuli
+        rows = table.rows_of(recording.markers)
+        self._behind_s = [  # how far its sample, in seconds of LSL time
+            (table.onset_at(sample, row) - sample) / self.rate_hz
+            for sample, row in zip(self._marker_samples, rows, strict=True)
+        ]
         self.marker_source_id = f"{config.source_id}-markers" if recording.markers else ""
         self._waiting: list[tuple[float, int, float, str]] = []  # due, number, stamp, text
         self._n_markers = 0
@@ -235,7 +241,8 @@ class Player:
             begin = bisect_left(self._marker_samples, start + first)
             end = bisect_left(self._marker_samples, start + first + len(chunk))
             for place in range(begin, end):
-                self._take_marker(place, float(true_s[self._marker_samples[place] - start - first]))
+                sample_s = float(true_s[self._marker_samples[place] - start - first])
+                self._take_marker(place, sample_s + self._behind_s[place])
             stamps_s, due_s = self.faults.chunk(true_s)
             if not self._send_markers(due_s, stop) or not _wait_until(due_s, stop):
                 return False

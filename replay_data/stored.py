@@ -21,7 +21,7 @@ import numpy.typing as npt
 from decode_stream.replay_data.formats.channels import select_channels
 from decode_stream.stream.errors import RecordingError
 from decode_stream.stream.recording import Epoch, Recording
-from decode_stream.stream.stimuli import StimulusTable
+from decode_stream.stream.stimuli import StimulusTable, column_kind
 from decode_stream.stream.types import Channel, FloatArray, Gap
 
 from .layout import Finding, Inspection, ReadOptions, describe
@@ -31,7 +31,6 @@ __all__ = ["StoredRecording", "inspect", "read", "recognise", "store"]
 
 _SCHEMA = 1
 _HEADER, _SIGNAL, _STIMULI, _MARKERS = "recording.json", "signal.npy", "stimuli.tsv", "markers.tsv"
-_TEXT_COLUMNS = ("concept", "image", "split")
 _BLOCK_BYTES = 32 << 20
 
 
@@ -204,11 +203,9 @@ def _read_table(path: Path) -> dict[str, list[str]]:
 
 
 def _read_stimuli(path: Path) -> StimulusTable:
-    kinds: dict[str, Any] = dict.fromkeys(_TEXT_COLUMNS, np.str_)
     try:
         columns: dict[str, Any] = {
-            name: np.array(values, dtype=kinds.get(name, np.int64))
-            for name, values in _read_table(path).items()
+            name: np.array(values, dtype=column_kind(name)) for name, values in _read_table(path).items()
         }
         return StimulusTable(**columns)
     except (TypeError, ValueError) as error:

@@ -12,7 +12,7 @@ from .filters import CausalChain, ChainSpec
 from .flags import Flags
 from .onsets import OnsetChannel
 from .ring import RingBuffer
-from .types import Chunk, FloatArray, Gap, StreamInfo
+from .types import DECODED_TYPES, Chunk, FloatArray, Gap, StreamInfo
 
 __all__ = ["Ingest"]
 
@@ -49,6 +49,8 @@ class Ingest:
         Whether the stream was flushed: no sample comes any more.
     onset_channel : OnsetChannel or None
         Is shown the samples as they come, to find stimulus onsets in one of their channels.
+    onsets_between : bool
+        Whether onsets may lie between samples: of volumes, which come seconds apart.
     watch : callable or None
         Is shown every piece of the stream, samples or break, once it is in the ring.
 
@@ -77,6 +79,7 @@ class Ingest:
         self.flags = Flags()
         self.next_sample = 0
         self.ended = False
+        self.onsets_between = any(channel.type in DECODED_TYPES["fmri"] for channel in info.channels)
         self.watch: Callable[[Chunk | Gap], None] | None = None
         self.onset_channel = self._onset_channel(onset_channel) if onset_channel is not None else None
         places = {channel.name: place for place, channel in enumerate(info.channels)}
@@ -170,8 +173,8 @@ class Ingest:
         self.ring.write_missing(stop - at)
         self.next_sample = gap.stop
 
-    def onset(self, time_s: float) -> int | None:
-        """Return the sample index at the decoder's rate that lies nearest to a stimulus onset.
+    def onset(self, time_s: float) -> float | None:
+        """Return the sample index at the decoder's rate that lies nearest to a stimulus onset; of volumes its place.
 
         Parameters
         ----------
@@ -186,11 +189,14 @@ class Ingest:
         """
         if not self.continuity.clock.ready:
             return None
-        return self.place(int(np.floor(self.continuity.clock.index_at(time_s) + 0.5)))
+        return self.place(self.continuity.clock.index_at(time_s))
 
-    def place(self, sample: int) -> int | None:
+    def place(self, index: float) -> float | None:
         """Return the onset at the decoder's rate of a marker at an input sample, as `onset` does for a time."""
         channel = self.onset_channel
+        if channel is None and self.onsets_between:
+            return index / self.chain.decimation
+        sample = int(np.floor(index + 0.5))
         if channel is not None:
             last = sample if self.ended else sample + channel.tolerance
             if self.to_decoder(last) >= self.ring.stop:

@@ -208,7 +208,7 @@ class MarkerInlet(Connection):
         markers = []
         for time_s, value in zip(stamps_s, values[:, 0], strict=True):
             said = read_marker_text(_text(value))
-            markers.append(Marker(float(time_s), said.label, arrived_s, said.concept))
+            markers.append(Marker(float(time_s), said.label, arrived_s, said.concept, said.duration_s))
         return markers
 
 

@@ -20,12 +20,15 @@ class MarkerText:
         The picture's file, or empty.
     split : str
         ``train`` or ``test``, or empty.
+    duration_s : float or None
+        How long it is shown, in seconds.
     """
 
     label: str
     concept: str = ""
     image: str = ""
     split: str = ""
+    duration_s: float | None = None
 
 
 def read_marker_text(text: str) -> MarkerText:
@@ -34,9 +37,10 @@ def read_marker_text(text: str) -> MarkerText:
     Parameters
     ----------
     text : str
-        A JSON object with any of the members ``id`` (a whole number or text), ``concept``, ``image`` and ``split``,
-        such as ``{"id": 12, "concept": "aardvark"}``; other members are left alone. The label is the id, else the
-        concept, else the image. Any other text, broken JSON too, is a label as it stands.
+        A JSON object with any of the members ``id`` (a whole number or text), ``concept``, ``image``, ``split`` and
+        ``duration_s`` (a number, 0 or more), such as ``{"id": 12, "concept": "aardvark"}``; other members are left
+        alone. The label is the id, else the concept, else the image. Any other text, broken JSON too, is a label as it
+        stands.
     """
     if not text.lstrip().startswith("{"):
         return MarkerText(text)
@@ -48,11 +52,19 @@ def read_marker_text(text: str) -> MarkerText:
     concept, image, split = (_text(said.get(name)) for name in ("concept", "image", "split"))
     number = isinstance(id_, int) and not isinstance(id_, bool)
     label = (str(id_) if number else _text(id_)) or concept or image
-    return MarkerText(label, concept, image, split) if label else MarkerText(text)
+    if not label:
+        return MarkerText(text)
+    return MarkerText(label, concept, image, split, _duration_s(said.get("duration_s")))
 
 
 def _text(value: object) -> str:
     return value if isinstance(value, str) else ""
+
+
+def _duration_s(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if 0 <= value < 1e9 else None
 
 
 def write_marker_text(marker: MarkerText) -> str:
@@ -62,4 +74,6 @@ def write_marker_text(marker: MarkerText) -> str:
     whole = label.isascii() and label.isdecimal() and str(int(label)) == label
     said: dict[str, object] = {"id": int(label) if whole else label}
     said |= {name: text for name in ("concept", "image", "split") if (text := getattr(marker, name))}
+    if marker.duration_s is not None:
+        said["duration_s"] = marker.duration_s
     return json.dumps(said, ensure_ascii=False)

@@ -3,8 +3,9 @@
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from math import isfinite
+from math import floor, isfinite
 
+from .stimuli import to_hundredths
 from .types import Marker, Trial
 from .windows import WindowSchedule
 
@@ -67,6 +68,9 @@ class Trials:
         Sample index behind the newest sample when markers were placed last: what began before it is known.
     told : callable
         Is told of every new trial when its onset has arrived, of those with a label that the gallery lacks as well.
+    ended : callable
+        How many windows of a trial have ended once the samples before an index have arrived: by the schedule, unless
+        the cutter has another rule.
     """
 
     def __init__(
@@ -89,10 +93,11 @@ class Trials:
         self._next: dict[Trial, int] = {}
         # What other threads may look at: replaced, never changed.
         self._onsets: tuple[int, ...] = ()
-        self._recent: deque[tuple[int, str]] = deque(maxlen=64)
+        self._recent: deque[tuple[float, str]] = deque(maxlen=64)
         self._farthest = round(_FARTHEST_AHEAD_S * speed * schedule.sfreq_hz)
         self.placed_until = 0
         self.told: Callable[[Trial], None] = lambda trial: None
+        self.ended: Callable[[Trial, int], int] = lambda trial, stop: schedule.count(stop - trial.onset)
         self.seen = self.unknown = self.duplicate = self.missed = self.refused = 0
         self.unknown_labels: set[str] = set()
 
@@ -105,13 +110,14 @@ class Trials:
         """Take a marker; safe from any thread."""
         self._waiting.append(marker)
 
-    def place(self, onset: Callable[[float], int | None], stop: int) -> list[Trial]:
+    def place(self, onset: Callable[[float], float | None], stop: int) -> list[Trial]:
         """Turn the markers whose onset has arrived into trials.
 
         Parameters
         ----------
         onset : callable
-            Sample index at the decoder's rate for an LSL time, or None while it cannot be told yet.
+            Sample index at the decoder's rate for an LSL time, with a fraction if the onset lies between samples, or
+            None while it cannot be told yet.
         stop : int
             Sample index behind the newest sample.
 
@@ -128,7 +134,8 @@ class Trials:
             if not isfinite(time_s) or (at is not None and at > stop + self._farthest):
                 self.refused += 1
                 continue
-            if at is None or at >= stop:
+            at = None if at is None else to_hundredths(at)
+            if at is None or floor(at + 0.5) >= stop:
                 self._waiting.append(marker)
                 continue
             if (at, marker.label) in self._recent:
@@ -139,10 +146,10 @@ class Trials:
         self.placed_until = stop
         return placed
 
-    def _open(self, at: int, marker: Marker, time_s: float) -> Trial:
-        label = marker.label
+    def _open(self, at: float, marker: Marker, time_s: float) -> Trial:
+        label, sample = marker.label, floor(at + 0.5)
         stimulus = self._stimuli.get(label, self._stimuli.get(marker.concept, -1))
-        trial = Trial(self.seen, at, stimulus, label, time_s)
+        trial = Trial(self.seen, sample, stimulus, label, time_s, at - sample, marker.duration_s)
         self.seen += 1
         if trial.stimulus < 0:
             self.unknown += 1
@@ -150,7 +157,7 @@ class Trials:
                 self.unknown_labels.add(label)
         else:
             self._next[trial] = 0
-            self._onsets = (*self._onsets, at)
+            self._onsets = (*self._onsets, sample)
         self.told(trial)
         return trial
 
@@ -166,7 +173,7 @@ class Trials:
         """
         due = []
         for trial, first in list(self._next.items()):
-            served = min(self.n_latencies, self._schedule.count(stop - trial.onset))
+            served = min(self.n_latencies, self.ended(trial, stop))
             if served <= first:
                 continue
             windows = [self._window(trial, k) for k in range(first, served)]

@@ -153,12 +153,15 @@ class Marker:
         LSL time at which the marker was in hand.
     concept : str
         Name of what the picture shows, where the marker tells it beside the label; else empty.
+    duration_s : float or None
+        How long the stimulus is shown, in seconds of recording time, where the marker tells it.
     """
 
     time_s: float
     label: str
     arrived_s: float
     concept: str = ""
+    duration_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +180,10 @@ class Trial:
         The marker's text.
     onset_s : float
         LSL time of the onset.
+    fraction : float
+        Of volumes: how far behind the beginning of its sample the onset lies, in samples.
+    duration_s : float or None
+        How long the stimulus is shown, in seconds of recording time, where that is known.
     """
 
     number: int
@@ -184,6 +191,8 @@ class Trial:
     stimulus: int
     label: str
     onset_s: float
+    fraction: float = 0.0
+    duration_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ import numpy as np
 
 from decode_stream.stream.errors import RecordingError, did_you_mean
 from decode_stream.stream.stimuli import StimulusTable
-from decode_stream.stream.types import IntArray
+from decode_stream.stream.types import FloatArray, IntArray
 
 __all__ = ["BidsEvents", "best_fitting", "find_beside", "number_in", "read_events", "read_table"]
 
@@ -108,7 +108,13 @@ def read_table(table: Path) -> list[dict[str, str]]:
 
 
 def read_events(
-    table: Path, recording: Path, sfreq_hz: float, column: str | None, notes: list[str]
+    table: Path,
+    recording: Path,
+    sfreq_hz: float,
+    column: str | None,
+    notes: list[str],
+    *,
+    timed: bool = False,
 ) -> BidsEvents:
     """Return what an events table says was shown.
 
@@ -128,6 +134,9 @@ def read_events(
         Column that holds the labels.
     notes : list of str
         Is added to.
+    timed : bool
+        Whether to tell as well where between samples onsets lie, and how long each stimulus lasts: of volumes, which
+        come seconds apart.
 
     Raises
     ------
@@ -154,9 +163,10 @@ def read_events(
         notes.append(
             f"{n_unknown} of {len(rows)} rows of {table.name} lack an onset or a {label} and are left out."
         )
-    at = np.array([onset or 0 for onset in onsets], dtype=np.int64)
+    at, fraction = np.array([onset or (0, 0.0) for onset in onsets]).reshape(-1, 2).T
+    at = at.astype(np.int64)
     order = np.flatnonzero(known)
-    order = order[np.argsort(at[order], kind="stable")]
+    order = order[np.lexsort((fraction[order], at[order]) if timed else (at[order],))]
     shown = [rows[i] for i in order]
     labels = tuple(_whole(row[label]) for row in shown)
     stimuli = StimulusTable.of_markers(list(zip(at[order].tolist(), labels, strict=True)))
@@ -175,6 +185,8 @@ def read_events(
         image=np.array(images) if any(images) else None,
         session=_numbered(r"ses-[^_\d]*(\d+)", recording, len(shown)),
         run=_numbered(r"run-(\d+)", recording, len(shown)),
+        fraction=fraction[order] if timed else None,
+        duration_s=_durations_s(table, rows)[order] if timed and "duration" in columns else None,
     )
     return BidsEvents(stimuli, labels)
 
@@ -195,15 +207,19 @@ def _label_column(table: Path, rows: Sequence[Mapping[str, str]]) -> str:
 
 def _onsets(
     table: Path, rows: Sequence[Mapping[str, str]], sfreq_hz: float, notes: list[str]
-) -> list[int | None]:
-    """Return the onset of every row in samples, None where it has none."""
-    onsets: list[int | None] = []
+) -> list[tuple[int, float] | None]:
+    """Return the sample of every row's onset and how far behind it that lies, None where it has none."""
+    onsets: list[tuple[int, float] | None] = []
     apart = 0
     for number, row in enumerate(rows, start=2):
         sample = number_in(table, number, row, "sample")
         onset_s = number_in(table, number, row, "onset")
-        nearest = None if onset_s is None else int(np.floor(onset_s * sfreq_hz + 0.5))
-        onsets.append(nearest if sample is None else round(sample))
+        exact = None if onset_s is None else onset_s * sfreq_hz
+        nearest = None if exact is None else int(np.floor(exact + 0.5))
+        if sample is not None:
+            onsets.append((round(sample), sample - round(sample)))
+        else:
+            onsets.append(None if exact is None or nearest is None else (nearest, exact - nearest))
         if sample is not None and nearest is not None:
             apart = max(apart, abs(round(sample) - nearest))
     if apart > 1:
@@ -211,6 +227,12 @@ def _onsets(
             f"Columns sample and onset of {table.name} differ by up to {apart} samples; sample is taken."
         )
     return onsets
+
+
+def _durations_s(table: Path, rows: Sequence[Mapping[str, str]]) -> FloatArray:
+    """Return how long each row lasts, NaN where it does not say; nothing lasts for less than no time."""
+    told = [number_in(table, number, row, "duration") for number, row in enumerate(rows, start=2)]
+    return np.array([np.nan if each is None or each < 0 else each for each in told], np.float64)
 
 
 def number_in(table: Path, row_number: int, row: Mapping[str, str], column: str) -> float | None:

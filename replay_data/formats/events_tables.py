@@ -12,6 +12,8 @@ from .bids import BidsEvents, best_fitting, find_beside, read_events
 __all__ = ["find_events", "read_volume_events"]
 
 _ENDING = "events.tsv"
+#: Onsets that lie closer to the beginning of a volume are at its beginning, written with few digits. Volumes.
+_BETWEEN = 0.005
 
 
 def find_events(path: Path) -> Path | None:
@@ -27,6 +29,8 @@ def read_volume_events(
     table: Path | None, images: Path, tr_s: float, n_volumes: int, column: str | None, notes: list[str]
 ) -> BidsEvents:
     """Return what an events table says was shown, each row on the volume whose beginning is nearest to its onset.
+
+    Where between volumes an onset lies, and how long each stimulus lasts, is told beside that.
 
     Parameters
     ----------
@@ -46,17 +50,18 @@ def read_volume_events(
     """
     if table is None:
         return BidsEvents(StimulusTable(), ())
-    events = read_events(table, images, 1 / tr_s, column, notes)
+    events = read_events(table, images, 1 / tr_s, column, notes, timed=True)
     volumes = events.stimuli.onset
     inside = (volumes >= 0) & (volumes < n_volumes)
     if n_outside := int(np.count_nonzero(~inside)):
         notes.append(
             f"{n_outside} events of {table.name} lie outside the {n_volumes} volumes and are left out."
         )
-    if inside.any():
+    fraction = events.stimuli.fraction
+    if fraction is not None and (n_between := int(np.count_nonzero(np.abs(fraction[inside]) >= _BETWEEN))):
         notes.append(
-            f"Onsets are put on the volume that begins nearest, up to {tr_s / 2:.2g} s away (a volume lasts "
-            f"{tr_s:.4g} s)."
+            f"{n_between} onsets lie between volumes, of {tr_s:.4g} s each: betas are made for the very moment, and "
+            "windows of volumes begin at the nearest."
         )
     labels = tuple(label for label, kept in zip(events.labels, inside, strict=True) if kept)
     return replace(events, stimuli=events.stimuli.rows(inside), labels=labels)

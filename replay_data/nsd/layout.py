@@ -20,7 +20,7 @@ from decode_stream.stream.types import IntArray
 
 from .betas import Hdf5Betas, NiftiBetas, hdf5_shape
 from .design import DESIGN, STIM_INFO, NsdTrials, subject_trials
-from .facts import N_PICTURES, SUBJECTS, TR_S, TRIAL_S, NsdFile, core_run, download, nsd_file
+from .facts import N_PICTURES, STIMULUS_S, SUBJECTS, TR_S, TRIAL_S, NsdFile, core_run, download, nsd_file
 from .folders import folder_words, inspect_file, inspect_folder, recordings_in
 from .regions import find_mask
 
@@ -206,6 +206,7 @@ def _series_stimuli(file: NsdFile, n_volumes: int, volumes_per_slot: int, notes:
             f"Nothing says when pictures were shown. {design.name} does: {download(file.root, design.absolute())}."
         )
         return StimulusTable()
+    rows = replace(rows, duration_s=np.full(len(rows), STIMULUS_S))
     inside = rows.onset < n_volumes
     if n_late := int(np.count_nonzero(~inside)):
         notes.append(

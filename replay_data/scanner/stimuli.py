@@ -66,7 +66,7 @@ def stimuli_of_events(
     RecordingError
         If it is no such table.
     """
-    events = read_events(table, images, _RATE_HZ, column, notes)
+    events = read_events(table, images, _RATE_HZ, column, notes, timed=True)
     markers = events.stimuli.markers()
     if events.stimuli.id is None:
         markers = tuple(zip(events.stimuli.onset.tolist(), events.labels, strict=True))

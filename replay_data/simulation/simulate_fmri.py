@@ -39,8 +39,10 @@ _AR = 0.4
 _BETA_NOISE = 0.7
 
 
-def response_course(tr_s: float, shown_s: float = 3.0, length_s: float = 28.0) -> npt.NDArray[np.float64]:
-    """Return the answer of the blood to a picture, in volumes from its onset on, with a peak of 1.
+def response_course(
+    tr_s: float, shown_s: float = 3.0, length_s: float = 28.0, fraction: float = 0.0
+) -> npt.NDArray[np.float64]:
+    """Return the answer of the blood to a picture, in volumes from that of its onset on, with a peak of 1.
 
     The response of auditory cortex by Glover (1999), NeuroImage 9:416, equation 3, to which those of visual cortex are
     alike: a difference of two gamma functions, t^6 exp(-t / 0.9 s) and 0.35 times t^12 exp(-t / 0.9 s), each of unit
@@ -54,6 +56,8 @@ def response_course(tr_s: float, shown_s: float = 3.0, length_s: float = 28.0) -
         How long the picture is shown, seconds.
     length_s : float
         What comes later is left out.
+    fraction : float
+        How far behind the beginning of its volume the onset lies, in volumes.
 
     Returns
     -------
@@ -66,7 +70,7 @@ def response_course(tr_s: float, shown_s: float = 3.0, length_s: float = 28.0) -
     impulse = early / early.max() - 0.35 * late / late.max()
     course = np.convolve(impulse, np.ones(round(shown_s / step_s)))[: len(t)]
     volumes = np.arange(0.0, length_s - tr_s / 2, tr_s)
-    at_volumes: npt.NDArray[np.float64] = np.interp(volumes, t, course) / course.max()
+    at_volumes: npt.NDArray[np.float64] = np.interp(volumes - fraction * tr_s, t, course) / course.max()
     return at_volumes
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from decode_stream.replay_data.nsd.design import NsdDesign, NsdTrials, design_trials
-from decode_stream.replay_data.nsd.facts import CORE_RUNS, TR_S, TRIAL_S
+from decode_stream.replay_data.nsd.facts import CORE_RUNS, STIMULUS_S, TR_S, TRIAL_S
 from decode_stream.stream.stimuli import StimulusTable
 from decode_stream.stream.types import FloatArray, IntArray
 
@@ -123,7 +123,11 @@ class SimulatedNsd:
         assert trials.slot is not None
         assert self.design.stimpattern is not None
         volumes_a_slot = round(TRIAL_S / tr_s)
-        table = replace(trials.table, onset=volumes_a_slot * trials.slot)
+        table = replace(
+            trials.table,
+            onset=volumes_a_slot * trials.slot,
+            duration_s=np.full(len(trials.slot), STIMULUS_S),
+        )
         return SimulatedVolumes(
             subject=self.subject,
             shown=self.shown(table),

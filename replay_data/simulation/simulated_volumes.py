@@ -30,7 +30,7 @@ class SimulatedVolumes:
     shown : array of shape (n_trials, n_dims)
         Embedding of the picture in each row of `stimuli`.
     stimuli : StimulusTable
-        Onsets are volumes.
+        Onsets are volumes; where fractions are told, the answers come as much later.
     n_samples : int
         Volumes.
     tr_s : float
@@ -89,8 +89,9 @@ def _volumes(run: SimulatedVolumes) -> npt.NDArray[np.float32]:
     subject = run.subject
     rng = np.random.default_rng([*run.seed, 1])
     percent = _noise(run, rng)
-    course = response_course(run.tr_s).astype(np.float32)
-    for onset, answer in zip(run.stimuli.onset, subject.answers(run.shown), strict=True):
+    fractions = np.zeros(len(run.shown)) if run.stimuli.fraction is None else run.stimuli.fraction
+    for onset, fraction, answer in zip(run.stimuli.onset, fractions, subject.answers(run.shown), strict=True):
+        course = response_course(run.tr_s, fraction=float(fraction)).astype(np.float32)
         n = min(len(course), run.n_samples - int(onset))
         percent[onset : onset + n] += course[:n, None] * answer
     if run.artefacts:

@@ -10,7 +10,7 @@ from decode_stream.replay_data.formats.channels import select_channels
 from decode_stream.replay_data.layout import Finding, Inspection, ReadOptions, describe
 from decode_stream.replay_data.whole import written_whole
 from decode_stream.stream.errors import RecordingError
-from decode_stream.stream.stimuli import StimulusTable
+from decode_stream.stream.stimuli import StimulusTable, column_kind
 from decode_stream.stream.types import FloatArray
 
 from .simulate_fmri import SIGNAL_PCT, FmriSubject, fmri_subject
@@ -36,7 +36,7 @@ class _File(msgspec.Struct, frozen=True):
     subject_seed: int
     levels: int
     shown: list[int]
-    stimuli: dict[str, list[int | str]]
+    stimuli: dict[str, list[int | float | str]]
     markers: list[tuple[int, str]]
     n_volumes: int
     tr_s: float
@@ -128,8 +128,7 @@ def read(path: Path, options: ReadOptions) -> SimulatedVolumes:
     file = _load(path)
     try:
         columns: dict[str, Any] = {
-            name: np.array(values, np.str_ if name in ("concept", "image", "split") else np.int64)
-            for name, values in file.stimuli.items()
+            name: np.array(values, column_kind(name)) for name, values in file.stimuli.items()
         }
         subject = _subject(file)
         run = SimulatedVolumes(

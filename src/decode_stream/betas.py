@@ -104,7 +104,10 @@ def bundle_glm(manifest: Manifest, config: Reading, names: Iterable[str]) -> Glm
         return replace(config.glm_spec(), confounds=_confounds(config.confounds, [set(names)]))
     _check_onset_channel(config)
     for name, value in given.items():
-        if (own := getattr(manifest.glm, name)) != value:
+        own = getattr(manifest.glm, name)
+        if name == "stimulus_s" and manifest.glm.own_durations:
+            own = "the duration of each stimulus"
+        if own != value:
             raise UsageError(
                 f"{_flag(name)} is {value}, and the betas that {manifest.name!r} was trained on were made with {own}. "
                 "Leave the flag out, or train with it."
@@ -185,8 +188,9 @@ def glm_words(spec: GlmSpec) -> str:
     noise = {"ar1": "autoregressive noise", "ols": "white noise"}[spec.noise]
     drift = "no drifts" if spec.high_pass_s is None else f"drifts slower than {spec.high_pass_s:g} s"
     penalty = f" with a penalty of {spec.nuisance_penalty:g}" if spec.nuisance_penalty else ""
+    shown = f"{'each own duration, or ' if spec.own_durations else ''}{spec.stimulus_s:g} s"
     return (
-        f"response {spec.hrf} to {spec.stimulus_s:g} s, {drift}, confounds {', '.join(spec.confounds) or 'none'}"
+        f"response {spec.hrf} to {shown}, {drift}, confounds {', '.join(spec.confounds) or 'none'}"
         f"{penalty}, {noise}; decided {spec.decide_s:g} s after the onset"
     )
 

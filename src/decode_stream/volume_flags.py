@@ -29,7 +29,7 @@ class BetaFlags:
     """fmri: make a beta of each trial from volumes by a model of the run so far, with this response; library is a
     response for each voxel, chosen by all runs of a training. Where there is a bundle, by default as it was trained."""
     stimulus_s: Annotated[float | None, Parameter(group=VOLUMES)] = None
-    """--hrf: how long a stimulus is shown, 3 s by default; of blocks their length [s]."""
+    """--hrf: how long every stimulus is shown; by default as the events say of each, 3 s where they do not [s]."""
     decide_s: Annotated[float | None, Parameter(group=VOLUMES)] = None
     """--hrf: a trial is decided so long after its onset, 8 s by default [s]."""
     high_pass_s: Annotated[float | None, Parameter(group=VOLUMES)] = None
@@ -65,7 +65,7 @@ class BetaFlags:
 
     def glm_spec(self) -> GlmSpec:
         """Return the model that the flags ask for, its confounds left open."""
-        return GlmSpec(**self.glm_flags())  # type: ignore[arg-type]
+        return GlmSpec(**self.glm_flags(), own_durations=self.stimulus_s is None)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, kw_only=True)

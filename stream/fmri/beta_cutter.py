@@ -25,7 +25,7 @@ __all__ = ["BetaCutter", "decision_schedule", "volume_chain"]
 
 
 def decision_schedule(spec: GlmSpec, sfreq_hz: float) -> WindowSchedule:
-    """Return when a trial is decided after its onset, as the schedule of one window: its last volume.
+    """Return when a trial is decided after a whole onset, as the schedule of one window: its last volume.
 
     Parameters
     ----------
@@ -120,6 +120,7 @@ class BetaCutter:
         self._decided: dict[int, CutWindow] = {}
         self._revised: dict[int, CutWindow] = {}
         trials.told = self._see
+        trials.ended = lambda trial, stop: int(stop >= self._decided_at(trial))
 
     @property
     def longer(self) -> bool:
@@ -146,7 +147,7 @@ class BetaCutter:
             number = place.trial.number
             outside = "its marker shows nothing, or came before the run"
             window = self._decided.pop(number, None) or CutWindow(place.stop, place, None, outside)
-            window = replace(window, stop=place.stop)
+            window = replace(window, stop=self._decided_at(place.trial))
             if window.data is None:
                 self.withheld_for[window.reason] += 1
             windows.append(window)
@@ -163,12 +164,20 @@ class BetaCutter:
         final = [self._window_of(beta) for beta in self.betas.finish() if beta.trial in self._seen]
         return [replace(window, revises="final") for window in final if window.data is not None]
 
+    def _onset(self, trial: Trial) -> float:
+        """Return where the onset of a trial lies in the run, in volumes."""
+        return trial.onset + trial.fraction - self._first
+
+    def _decided_at(self, trial: Trial) -> int:
+        """Return behind which sample a trial is decided."""
+        return self._first + self.betas.decided_at(self._onset(trial))
+
     def _see(self, trial: Trial) -> None:
         if trial.stimulus >= 0:
             self._seen[trial.number] = trial
         # A recording tells nothing of what was shown before its first volume, so a session does not either.
         if shows_something(trial.label) and trial.onset >= self._first:
-            late = self.betas.add_trial(trial.number, trial.onset - self._first)
+            late = self.betas.add_trial(trial.number, self._onset(trial), trial.duration_s)
             if late is not None:
                 self._take(late)
 

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from math import floor
 from tempfile import TemporaryFile
 from typing import IO
 
@@ -12,7 +13,7 @@ import numpy.typing as npt
 
 from decode_stream.stream.errors import RecordingError, did_you_mean
 from decode_stream.stream.recording import Epoch, Recording, n_missing
-from decode_stream.stream.stimuli import StimulusTable
+from decode_stream.stream.stimuli import StimulusTable, to_hundredths
 from decode_stream.stream.types import DECODED_TYPES, Channel, FloatArray, Gap
 
 from .glm_spec import GlmSpec
@@ -34,8 +35,8 @@ class BetaRecording:
         What they were made from.
     spec : GlmSpec
         How.
-    onsets : tuple of int
-        Volume of each beta's onset.
+    onsets : tuple of float
+        Of each beta's trial, in volumes.
     sfreq_hz : float
         Nominal, as betas have no times between them.
     values : array of shape (n_trials, n_voxels), float32
@@ -44,7 +45,7 @@ class BetaRecording:
 
     volumes: Recording
     spec: GlmSpec
-    onsets: tuple[int, ...]
+    onsets: tuple[float, ...]
     values: npt.NDArray[np.float32]
     channels: tuple[Channel, ...]
     stimuli: StimulusTable
@@ -115,15 +116,10 @@ def beta_recording(
     lost_before = _lost_before(recording)
     n_volumes = recording.n_samples + sum(n_missing(gap, recording.sfreq_hz) for gap in recording.gaps)
     glm = TrialBetas(spec, len(columns), 1 / recording.sfreq_hz, n_volumes)
-    offset = round(marker_offset_s * recording.sfreq_hz)
-    trials = [
-        (sample + lost_before(sample) + offset, label)
-        for sample, label in dict.fromkeys(recording.markers)
-        if shows_something(label)
-    ]
-    inside = [number for number, (onset, _) in enumerate(trials) if 0 <= onset < n_volumes]
+    trials = _shown(recording, lost_before, marker_offset_s)
+    inside = [number for number, trial in enumerate(trials) if 0 <= floor(trial.onset + 0.5) < n_volumes]
     for number in inside:
-        glm.add_trial(number, trials[number][0])
+        glm.add_trial(number, trials[number].onset, trials[number].duration_s)
     left_out: Counter[str] = Counter({"outside the run": len(trials) - len(inside)})
     numbers = list[int]()
     with TemporaryFile() as file:
@@ -152,16 +148,15 @@ def beta_recording(
         notes.append(f"{glm.n_lost} of {n_volumes} volumes are missing or hold values that are not numbers.")
     if report is not None:
         report(f"{recording.name}: {len(numbers)} betas of {n_volumes} volumes")
-    onsets = tuple(trials[number][0] for number in numbers)
-    samples = dict(_samples(recording, lost_before, offset))
+    told_of = [trials[number] for number in numbers]
     return BetaRecording(
         recording,
         spec,
-        onsets,
+        tuple(trial.onset for trial in told_of),
         values,
         tuple(replace(recording.channels[i], unit=_unit(spec, recording.channels[i])) for i in columns),
-        _renumbered(recording.stimuli, [samples[onset] for onset in onsets]),
-        tuple((i, trials[number][1]) for i, number in enumerate(numbers)),
+        _renumbered(recording.stimuli, [trial.row for trial in told_of]),
+        tuple((i, trial.label) for i, trial in enumerate(told_of)),
         tuple(notes),
         sfreq_hz or recording.sfreq_hz,
     )
@@ -192,15 +187,10 @@ def whole_run(recording: Recording, spec: GlmSpec, marker_offset_s: float = 0.0)
     volumes = np.full((n_volumes, len(columns)), np.nan, np.float32)
     beside = np.full((n_volumes, len(confounds)), np.nan, np.float32)
     volumes[places], beside[places] = values[:, columns], values[:, confounds]
-    offset = round(marker_offset_s * recording.sfreq_hz)
-    onsets = [
-        onset
-        for (onset, _), (_, label) in zip(
-            _samples(recording, lost_before, offset), recording.markers, strict=True
-        )
-        if shows_something(label) and 0 <= onset < n_volumes
-    ]
-    return WholeRun(volumes, beside, list(dict.fromkeys(onsets)))
+    shown = _shown(recording, lost_before, marker_offset_s)
+    lasting_s = {trial.onset: spec.lasting_s(trial.duration_s) for trial in shown}
+    inside = [onset for onset in lasting_s if 0 <= floor(onset + 0.5) < n_volumes]
+    return WholeRun(volumes, beside, inside, [lasting_s[onset] for onset in inside])
 
 
 def _columns(
@@ -242,12 +232,25 @@ def _lost_before(recording: Recording) -> Callable[[int], int]:
     return lambda sample: sum(n for start, n in zip(starts, lost, strict=True) if start <= sample)
 
 
-def _samples(
-    recording: Recording, lost_before: Callable[[int], int], offset: int
-) -> Iterator[tuple[int, int]]:
-    """Yield the volume of each marker's onset in the run, and the marker's own sample."""
-    for sample, _ in recording.markers:
-        yield sample + lost_before(sample) + offset, sample
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """A stimulus: its onset in volumes of the run, and its row in the table of stimuli, -1 where it has none."""
+
+    onset: float
+    label: str
+    duration_s: float | None
+    row: int
+
+
+def _shown(recording: Recording, lost_before: Callable[[int], int], marker_offset_s: float) -> list[_Shown]:
+    """Return each marker that stands for a stimulus, of those at the same moment with the same label the first."""
+    table, offset = recording.stimuli, marker_offset_s * recording.sfreq_hz
+    found: dict[tuple[float, str], _Shown] = {}
+    for (sample, label), row in zip(recording.markers, table.rows_of(recording.markers), strict=True):
+        if shows_something(label):
+            onset = to_hundredths(table.onset_at(sample, row) + lost_before(sample) + offset)
+            found.setdefault((onset, label), _Shown(onset, label, table.duration_at(row), row))
+    return list(found.values())
 
 
 def _decided(
@@ -278,10 +281,9 @@ def _decided(
         )
 
 
-def _renumbered(table: StimulusTable, samples: Sequence[int]) -> StimulusTable:
-    """Return the rows of a table for betas whose markers stood on these samples, by the number of the beta."""
-    rows = {int(onset): row for row, onset in reversed(list(enumerate(table.onset.tolist())))}
-    found = [(i, rows[sample]) for i, sample in enumerate(samples) if sample in rows]
+def _renumbered(table: StimulusTable, rows: Sequence[int]) -> StimulusTable:
+    """Return the rows of a table that belong to betas, by the number of the beta."""
+    found = [(i, row) for i, row in enumerate(rows) if row >= 0]
     if not found:
         return StimulusTable()
     places = np.array([row for _, row in found], np.int64)

@@ -22,7 +22,8 @@ class GlmSpec:
     stimulus_s : float
         How long a stimulus lasts that does not say so itself; 0 is an impulse.
     decide_s : float
-        A trial is decided so long after its onset, in whole volumes (half rounds up, at least one).
+        A trial is decided with the first volume that ends so long after its onset or later, and not before the one
+        behind that which lies nearest to the onset.
     support_s : float
         A beta is refined until so long after its stimulus's end.
     high_pass_s : float or None
@@ -42,6 +43,8 @@ class GlmSpec:
         Of ``library`` alone: the number of each voxel's shape.
     planned_volumes : int
         Length of a run where nothing else tells it; 0 where something must.
+    own_durations : bool
+        Whether a stimulus that says how long it lasts is taken at its word; else all last for `stimulus_s`.
 
     Raises
     ------
@@ -61,6 +64,7 @@ class GlmSpec:
     percent: bool = True
     hrf_of_voxel: tuple[int, ...] = ()
     planned_volumes: int = 0
+    own_durations: bool = False
 
     def __post_init__(self) -> None:
         if self.hrf not in _HRFS:
@@ -85,3 +89,13 @@ class GlmSpec:
             raise ValueError(f"Shapes of single voxels are of the library, not of the response {self.hrf!r}.")
         if any(shape < 0 for shape in self.hrf_of_voxel):
             raise ValueError("The number of a voxel's shape is 0 or more.")
+
+    def lasting_s(self, told_s: float | None) -> float:
+        """Return how long a stimulus lasts in the model, in seconds.
+
+        Parameters
+        ----------
+        told_s : float or None
+            What is said of it.
+        """
+        return self.stimulus_s if told_s is None or not self.own_durations else told_s

@@ -29,11 +29,14 @@ class WholeRun:
         In the order of the spec.
     onsets : sequence of float
         Of the trials, in volumes from the run's start.
+    lasting_s : sequence of float or None
+        How long the stimulus of each lasts; None for that of the spec.
     """
 
     volumes: FloatArray
     confounds: FloatArray
     onsets: Sequence[float]
+    lasting_s: Sequence[float] | None = None
 
 
 def chosen_shapes(runs: Iterable[WholeRun], spec: GlmSpec, tr_s: float) -> tuple[int, ...]:
@@ -82,9 +85,13 @@ def _explained(run: WholeRun, spec: GlmSpec, tr_s: float) -> FloatArray:
     drift = Drift(n_volumes, spec.high_pass_s, tr_s).cosines(volumes)
     nuisance = _span(np.column_stack([drift, run.confounds])[finite])
     spans = list[FloatArray]()
+    lasting_s = [spec.stimulus_s] * len(run.onsets) if run.lasting_s is None else run.lasting_s
     for shape in LIBRARY:
         responses = Responses(shape, tr_s, n_volumes)
-        boxcars = [responses.boxcar(onset * tr_s, spec.stimulus_s) for onset in run.onsets]
+        boxcars = [
+            responses.boxcar(onset * tr_s, each_s)
+            for onset, each_s in zip(run.onsets, lasting_s, strict=True)
+        ]
         columns = responses.values(boxcars, volumes)[finite]
         spans.append(_span(columns - nuisance @ (nuisance.T @ columns)))
     if max(span.shape[1] for span in spans) + nuisance.shape[1] >= finite.sum():

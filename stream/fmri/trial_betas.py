@@ -18,6 +18,8 @@ __all__ = ["BetaState", "TrialBeta", "TrialBetas", "decision_volumes", "shows_so
 
 BetaState = Literal["decided", "refined", "final", "withheld"]
 
+#: Moments that lie closer together are the same: repetition times are written with few digits. Volumes.
+_SAME_MOMENT = 1e-3
 #: Markers that say that nothing is shown: with a column of their own they would take that of all the others.
 _NOTHING_SHOWN = ("rest", "baseline", "fixation", "blank", "null", "iti", "n/a")
 
@@ -54,6 +56,7 @@ class _Course:
     """A trial on its way: when it is decided and refined no more, and its place in the model once it is in there."""
 
     onset: float
+    lasting_s: float
     decided_at: int
     refined_until: int
     place: int = -1
@@ -65,9 +68,13 @@ def shows_something(label: str) -> bool:
     return label.strip().lower() not in _NOTHING_SHOWN
 
 
-def decision_volumes(spec: GlmSpec, tr_s: float) -> int:
-    """Return after how many volumes from its onset on a trial is decided."""
-    return max(1, floor(spec.decide_s / tr_s + 0.5))
+def decision_volumes(spec: GlmSpec, tr_s: float, onset: float = 0.0) -> int:
+    """Return with how many volumes of the run a trial is decided whose onset is given in volumes.
+
+    With the first that ends `decide_s` after the onset or later, and not before one has come behind the volume that
+    lies nearest to the onset: only then is a trial known for certain.
+    """
+    return max(floor(onset + 0.5) + 1, ceil(onset + spec.decide_s / tr_s - _SAME_MOMENT))
 
 
 class TrialBetas:
@@ -90,9 +97,8 @@ class TrialBetas:
     def __init__(self, spec: GlmSpec, n_voxels: int, tr_s: float, planned_volumes: int) -> None:
         self.spec = spec
         self.planned_volumes = planned_volumes
+        self._tr_s = tr_s
         self._glm = RunGlm(spec, n_voxels, tr_s, planned_volumes)
-        self._after = decision_volumes(spec, tr_s)
-        self._support = ceil((spec.stimulus_s + spec.support_s) / tr_s)
         # The model holds as many volumes as a response lasts; that of the onset and the newest are among them.
         self._held = ceil((spec.stimulus_s + RESPONSE_S) / tr_s) - 1
         self._waiting: dict[int, _Course] = {}
@@ -109,7 +115,11 @@ class TrialBetas:
         """Volumes of these that never came or held values that are not numbers."""
         return self._glm.n_lost
 
-    def add_trial(self, number: int, onset: float) -> TrialBeta | None:
+    def decided_at(self, onset: float) -> int:
+        """Return with how many volumes a trial is decided; see `decision_volumes`."""
+        return decision_volumes(self.spec, self._tr_s, onset)
+
+    def add_trial(self, number: int, onset: float, duration_s: float | None = None) -> TrialBeta | None:
         """Take a trial.
 
         Parameters
@@ -117,7 +127,9 @@ class TrialBetas:
         number : int
             One that no trial had before.
         onset : float
-            In volumes from the beginning of the run; it may have passed.
+            In volumes from the beginning of the run, whole or not; it may have passed.
+        duration_s : float or None
+            How long the stimulus lasts, where that is known.
 
         Returns
         -------
@@ -125,8 +137,9 @@ class TrialBetas:
             The trial withheld, where its moment has passed already. It is refined and final all the same, unless its
             response is over: the volumes that hold it are then no longer kept.
         """
-        at = floor(onset + 0.5) + self._after
-        course = _Course(onset, at, max(at, ceil(onset) + self._support))
+        at, lasting_s = self.decided_at(onset), self.spec.lasting_s(duration_s)
+        support = ceil((lasting_s + self.spec.support_s) / self._tr_s)
+        course = _Course(onset, lasting_s, at, max(at, ceil(onset) + support))
         if onset >= self.n_volumes - 1:
             self._waiting[number] = course
         elif self.n_volumes < min(course.refined_until, onset + self._held):
@@ -172,7 +185,7 @@ class TrialBetas:
             self._enter(number, self._waiting.pop(number))
 
     def _enter(self, number: int, course: _Course) -> None:
-        course.place = self._glm.add_trial(course.onset)
+        course.place = self._glm.add_trial(course.onset, course.lasting_s)
         self._open[number] = course
 
     def _told(self, refine: bool) -> list[TrialBeta]:

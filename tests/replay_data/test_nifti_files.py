@@ -91,9 +91,11 @@ def test_channels_and_events(tmp_path: Path) -> None:
     assert [channel.name for channel in recording.channels[:4]] == ["1,0,0", "1,0,1", "1,0,2", "1,1,0"]
     # 9.4 s lies nearer to the volume at 10 s, 16.1 s to that at 16 s.
     assert recording.markers == ((1, "face"), (5, "house"), (8, "cat"))
-    assert recording.stimuli.columns == ("onset", "concept", "session", "run")
+    assert recording.stimuli.columns == ("onset", "concept", "session", "run", "fraction", "duration_s")
     assert (np.asarray(recording.stimuli.session)[0], np.asarray(recording.stimuli.run)[0]) == (2, 3)
-    assert any("up to 1 s away" in note for note in recording.notes)
+    np.testing.assert_allclose(recording.stimuli.fraction, [0, -0.3, 0.05])
+    np.testing.assert_array_equal(recording.stimuli.duration_s, [4, 4, 4])
+    assert any("2 onsets lie between volumes, of 2 s each" in note for note in recording.notes)
     found = inspect(path)
     assert dict(found.facts)["shape"] == "(5, 4, 3, 12)"
     assert dict(found.facts)["events"] == "sub-01_ses-02_task-see_run-3_events.tsv"

@@ -1,14 +1,20 @@
 """Volumes out of the ring: the same betas however they come, and what of a stream is no volume."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from decode_stream.decoders.epochs import play_into
+from decode_stream.replay_data.arrays import ArrayRecording
 from decode_stream.stream.cutter import CutWindow
 from decode_stream.stream.filters import ChainSpec
 from decode_stream.stream.fmri.beta_cutter import BetaCutter, decision_schedule, volume_chain
+from decode_stream.stream.fmri.beta_recording import beta_recording
 from decode_stream.stream.fmri.glm_spec import GlmSpec
 from decode_stream.stream.fmri.running_scale import RunningScale
 from decode_stream.stream.ingest import Ingest
+from decode_stream.stream.stimuli import StimulusTable
 from decode_stream.stream.trials import Trials
 from decode_stream.stream.types import Channel, Chunk, Gap, Marker, StreamInfo
 from decode_stream.stream.window_chain import WindowSpec
@@ -28,11 +34,11 @@ def values() -> np.ndarray:
     return np.hstack([rng.standard_normal((N, 1)), voxels[:, ::-1]]).astype(np.float32)
 
 
-def cutter(running: RunningScale | None = None) -> BetaCutter:
+def cutter(running: RunningScale | None = None, spec: GlmSpec = SPEC) -> BetaCutter:
     info = StreamInfo("scanner", "FMRI", "", "", CHANNELS, RATE_HZ)
-    trials = Trials(decision_schedule(SPEC, RATE_HZ), 1, {"a": 0, "b": 1, "rest": 2})
-    ingest = Ingest(info, volume_chain(SPEC, NAMES, info))
-    return BetaCutter(ingest, SPEC, CHAIN, WindowSpec(clamp=5.0), trials, N, running)
+    trials = Trials(decision_schedule(spec, RATE_HZ), 1, {"a": 0, "b": 1, "rest": 2})
+    ingest = Ingest(info, volume_chain(spec, NAMES, info))
+    return BetaCutter(ingest, spec, CHAIN, WindowSpec(clamp=5.0), trials, N, running)
 
 
 def play(
@@ -79,6 +85,28 @@ def test_betas_do_not_depend_on_how_volumes_come(scale: int | None) -> None:
             assert theirs.data is not None
             assert mine.revises == "refined"
             np.testing.assert_array_equal(mine.data, theirs.data)
+
+
+@pytest.mark.parametrize("fraction", [-0.5, -0.3, 0.3, 0.49])
+def test_betas_of_onsets_between_volumes_are_those_of_a_recording(fraction: float) -> None:
+    shown = [(at, label) for at, label in MARKERS if label != "rest"]
+    table = StimulusTable(
+        np.array([at for at, _ in shown]),
+        fraction=np.full(len(shown), fraction),
+        duration_s=np.full(len(shown), 4.0),
+    )
+    recording = ArrayRecording(values(), CHANNELS, RATE_HZ, tuple(shown), stimuli=table)
+    for decide_s in (7.0, 8.0):  # whole volumes, and a half
+        spec = replace(SPEC, decide_s=decide_s, own_durations=True)
+        expected = beta_recording(recording, spec, voxels=NAMES)
+        made = cutter(spec=spec)
+        decided = [w for _ in play_into(made.ingest, recording, made.trials) for w in made.locked()]
+        after = int(np.ceil(fraction + decide_s * RATE_HZ))
+        assert [w.stop for w in decided] == [at + after for at, label in shown if label != "other"]
+        places = [i for i, (_, label) in enumerate(expected.markers) if label != "other"]
+        for window, beta in zip(decided, expected.values[places], strict=True):
+            assert window.data is not None
+            np.testing.assert_allclose(window.data[:, 0], np.clip((beta - 1) / 2, -5, 5), rtol=1e-6)
 
 
 def test_a_beta_goes_through_the_chain_in_the_order_of_the_decoder() -> None:

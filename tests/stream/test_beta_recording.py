@@ -7,7 +7,7 @@ import pytest
 
 from decode_stream.replay_data.arrays import ArrayRecording
 from decode_stream.stream.errors import RecordingError
-from decode_stream.stream.fmri.beta_recording import beta_recording, holds_betas
+from decode_stream.stream.fmri.beta_recording import beta_recording, holds_betas, whole_run
 from decode_stream.stream.fmri.glm_spec import GlmSpec
 from decode_stream.stream.fmri.trial_betas import TrialBetas
 from decode_stream.stream.recording import Epoch
@@ -60,12 +60,56 @@ def test_betas_are_those_of_the_live_session() -> None:
     np.testing.assert_array_equal(beta_recording(recording, SPEC).values, decided)
 
 
+def test_onsets_between_volumes_and_durations_go_into_the_model() -> None:
+    whole = run()
+    fraction, lasting_s = np.array([0.35, -0.4, 0, 0.204, 0, 0, 0, 0]), np.full(len(ONSETS), 5.0)
+    lasting_s[3] = np.nan
+    timed = replace(whole, stimuli=replace(whole.stimuli, fraction=fraction, duration_s=lasting_s))
+    spec = replace(SPEC, own_durations=True)
+    made = beta_recording(timed, spec)
+    assert made.onsets == (10.35, 15.6, 30.2, 38, 46, 54)
+    assert made.stimuli.fraction is None
+    glm, decided = TrialBetas(spec, 4, TR_S, N), []
+    for number, (onset, label) in enumerate(zip((10.35, 15.6, 0, 30.2, *ONSETS[4:]), LABELS, strict=True)):
+        if label != "rest":
+            glm.add_trial(number, onset, None if number == 3 else 5.0)
+    for row in whole.data:
+        decided += [beta.value for beta in glm.add(row[:4], row[4:]) if beta.state == "decided"]
+    np.testing.assert_array_equal(made.values, decided)
+    assert np.abs(made.values - beta_recording(whole, SPEC).values).max() > 0.01
+    # All last for the spec's time where that is asked for.
+    short = beta_recording(timed, SPEC).values
+    assert np.abs(made.values - short).max() > 0.01
+    untold = replace(timed, stimuli=replace(timed.stimuli, duration_s=None))
+    np.testing.assert_array_equal(beta_recording(untold, spec).values, short)
+    chosen_for = whole_run(timed, spec)
+    assert list(chosen_for.onsets) == [10.35, 15.6, 30.2, 38, 46, 54, 78]
+    assert chosen_for.lasting_s == [5, 5, 2, 5, 5, 5, 5]
+
+
+def test_two_of_a_kind_in_one_volume_are_two_trials() -> None:
+    whole = run()
+    markers = ((10, "a"), (10, "a"), (30, "b"))
+    table = StimulusTable(np.array([10, 10, 30]), fraction=np.array([-0.4, 0.4, 0.0]))
+    assert beta_recording(replace(whole, markers=markers, stimuli=table), SPEC).onsets == (9.6, 10.4, 30)
+    plain = replace(whole, markers=markers, stimuli=StimulusTable(table.onset))
+    assert beta_recording(plain, SPEC).onsets == (10, 30)
+
+
 def test_gaps_and_offsets_move_onsets_in_time() -> None:
     gap = Gap(20, 3, "loss", 0.0)
     made = beta_recording(run((gap,)), SPEC)
     assert made.onsets == (10, 16, 33, 41, 49, 57)
     assert "3 of 83 volumes are missing or hold values that are not numbers." in made.notes
     np.testing.assert_array_equal(made.values[:2], beta_recording(run((gap,)), SPEC).values[:2])
+    assert beta_recording(run(), SPEC, marker_offset_s=0.5).onsets == (
+        10.25,
+        16.25,
+        30.25,
+        38.25,
+        46.25,
+        54.25,
+    )
     later = beta_recording(run(), SPEC, marker_offset_s=4.0)
     assert later.onsets == (12, 18, 32, 40, 48, 56)
     np.testing.assert_array_equal(later.stimuli.onset, np.arange(6))

@@ -15,6 +15,11 @@ from decode_stream.stream.marker_text import MarkerText, read_marker_text, write
         ('{"id": -1, "concept": "aardvark"}', MarkerText("-1", "aardvark")),
         ('{"id": "a7", "image": "x/y.jpg", "split": "test"}', MarkerText("a7", "", "x/y.jpg", "test")),
         ('{"concept": "aardvark", "onset": 3.5}', MarkerText("aardvark", "aardvark")),
+        ('{"id": 12, "duration_s": 3.5}', MarkerText("12", duration_s=3.5)),
+        ('{"id": 12, "duration_s": 0}', MarkerText("12", duration_s=0.0)),
+        ('{"id": 12, "duration_s": -1}', MarkerText("12")),
+        ('{"id": 12, "duration_s": NaN}', MarkerText("12")),
+        ('{"id": 12, "duration_s": "long"}', MarkerText("12")),
         ('{"image": "x.jpg"}', MarkerText("x.jpg", "", "x.jpg")),
         # What tells of no stimulus is a label as it stands.
         ('{"id": true}', MarkerText('{"id": true}')),
@@ -37,6 +42,7 @@ def test_what_is_written_is_json_with_numbers_for_ids() -> None:
         '{"id": 12, "concept": "aardvark", "image": "00001_aardvark/aardvark_01b.jpg", "split": "train"}'
     )
     assert write_marker_text(MarkerText("007")) == '{"id": "007"}'
+    assert write_marker_text(MarkerText("7", duration_s=2.5)) == '{"id": 7, "duration_s": 2.5}'
 
 
 texts = st.text(max_size=20)

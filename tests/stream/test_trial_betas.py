@@ -129,7 +129,37 @@ def test_a_marker_that_comes_late_is_withheld_then_refined() -> None:
 
 def test_moments_are_whole_volumes() -> None:
     spec = replace(SPEC, decide_s=7.0)
-    assert [decision_volumes(spec, tr_s) for tr_s in (2.0, 2.9, 100.0)] == [4, 2, 1]
+    assert [decision_volumes(spec, tr_s) for tr_s in (2.0, 2.9, 100.0)] == [4, 3, 1]
+    # With the first volume that ends 7 s after the onset or later: 3.5 volumes of 2 s.
+    assert [decision_volumes(spec, 2.0, onset) for onset in (10, 10.4, 10.5, 10.51)] == [14, 14, 14, 15]
+    # A repetition time of 4/3 s, written with few digits, makes no volume more of 8 s.
+    assert [decision_volumes(replace(SPEC, decide_s=8.0), tr_s, 9) for tr_s in (1.3333, 4 / 3)] == [15, 15]
+    # Not before a volume has come behind the nearest to the onset.
+    assert [decision_volumes(replace(SPEC, decide_s=0.2), 2.0, onset) for onset in (3.4, 3.6)] == [4, 5]
+
+
+def test_onsets_between_volumes_and_durations_are_those_of_the_model() -> None:
+    volumes, confounds = run()
+    spec = replace(SPEC, own_durations=True)
+    for asked, lasting_s in ((spec, 6.0), (SPEC, SPEC.stimulus_s)):
+        betas, told = TrialBetas(asked, N_VOXELS, TR_S, N), list[TrialBeta]()
+        glm = RunGlm(asked, N_VOXELS, TR_S, N)
+        for number, (onset, duration_s) in enumerate([(20.35, 6.0), (30.6, None)]):
+            betas.add_trial(number, onset, duration_s)
+        glm.add_trial(20.35, lasting_s)
+        for volume, beside in zip(volumes[:25], confounds, strict=False):
+            told += betas.add(volume, beside)
+            glm.add(volume, beside)
+        # 8 s behind 20.35 volumes of 2 s: within the volume that ends at 25.
+        (decided,) = of_state(told, "decided").values()
+        assert decided.stop == 25
+        np.testing.assert_allclose(decided.value, glm.betas([0]).value[0], rtol=1e-5)
+        assert np.abs(decided.value - so_far(25, [20], 20)).max() > 1e-2
+    # A response that goes on for longer is refined for longer.
+    longer = TrialBetas(spec, N_VOXELS, TR_S, N)
+    longer.add_trial(0, 20.35, 6.0)
+    refined = [beta.stop for beta in play(longer, []) if beta.state == "refined"]
+    assert refined == list(range(26, 21 + 11 + 1))  # (6 s + 16 s) / 2 s
 
 
 @pytest.mark.parametrize(

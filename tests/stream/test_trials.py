@@ -35,6 +35,23 @@ def test_windows_of_a_trial_end_at_their_latencies() -> None:
     assert t.next_stop(226) is None
 
 
+def test_an_onset_between_volumes_is_kept_to_a_hundredth_on_the_nearest() -> None:
+    t = trials()
+    # The clock of a live session is off by less than half a hundredth.
+    for place in (10.3002, 19.4996, 29.5003):
+        t.add(Marker(place, "face", 1.0, duration_s=2.0))
+    assert [trial.onset for trial in t.place(lambda time: time, 20)] == [10]
+    (late,) = t.place(lambda time: time, 21)
+    assert (late.onset, late.fraction, late.duration_s) == (20, -0.5, 2.0)
+    assert t.place(lambda time: time, 30) == []
+    t.add(Marker(29.5, "face", 1.0))
+    (once,) = t.place(lambda time: time, 31)
+    assert (once.onset, t.duplicate) == (30, 1)
+    # Another rule may say when windows end.
+    t.ended = lambda trial, stop: int(stop >= trial.onset + trial.fraction + 20)
+    assert [(w.trial.onset, w.k) for w in t.due(0, 40)] == [(10, 0), (20, 0)]
+
+
 def test_an_early_marker_waits_for_its_sample() -> None:
     t = trials()
     t.add(Marker(1.0, "1", 0.5))
