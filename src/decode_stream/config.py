@@ -245,6 +245,11 @@ class TrainConfig(Reading):
             raise UsageError(
                 "--hrf library chooses a response for every voxel; take fewer by --mask, not --channels."
             )
+        if self.hrf == "library" and self.nsd_split is not None:
+            raise UsageError(
+                "--hrf library chooses each voxel's response by all volumes that are given, and with --nsd-split those "
+                "of trials to be tested on are among them. Give --hrf glover."
+            )
         if self.hrf is not None and (self.lag_s is not None or self.width_s is not None):
             raise UsageError(
                 "--lag-s and --width-s read volumes as they are; --hrf makes betas. Give one or the other."

@@ -16,7 +16,7 @@ from decode_stream.replay_data.arrays import ArrayRecording
 from decode_stream.replay_data.simulation.simulate_fmri import FmriSubject
 from decode_stream.replay_data.stored import store
 from decode_stream.sessions.beta_pipeline import beta_cutter
-from decode_stream.sessions.live import run_live
+from decode_stream.sessions.live import result_lines, run_live
 from decode_stream.sessions.session_summary import session_summary
 from decode_stream.sessions.source import Source
 from decode_stream.stream.errors import RecordingError, StreamError, UsageError
@@ -115,6 +115,11 @@ def test_betas_are_decided_live_as_offline_then_refined_and_final(
     assert told["final"]["accuracy"]["top1"] > 2 / len(NAMES)
     assert told["refined"]["accuracy"]["n"] == N_TRIALS
     assert not np.array_equal(rows(told["final"])[n_withheld:], got)
+    decided, refined, final = result_lines(live)
+    assert decided.startswith(f"{N_TRIALS - n_withheld} trials, top-1 ")
+    assert decided.endswith(f"; {n_withheld} more withheld")
+    assert refined.startswith(f"refined, while the response went on: {N_TRIALS} trials")
+    assert final.startswith(f"final, with the whole run: {N_TRIALS} trials")
     kinds = {event.kind for event in live.events}
     assert kinds == {"connected", "note", "withheld"}
     notes = " ".join(event.text for event in live.events)
@@ -231,6 +236,34 @@ def test_each_voxel_may_have_a_response_of_its_own(runs: list[Path], tmp_path: P
     assert evaluated(runs[0], out, tmp_path)["accuracy"]["n"] > N_TRIALS / 2
     with pytest.raises(UsageError, match="not --channels"):
         TrainConfig(modality="fmri", hrf="library", channels="0,0,0", out=out)
+    with pytest.raises(UsageError, match="trials to be tested on are among them"):
+        TrainConfig(modality="fmri", hrf="library", nsd_split="mindeye", out=out)
+
+
+@pytest.mark.lsl
+def test_onsets_between_volumes_and_durations_are_live_as_offline(
+    subject: FmriSubject, tmp_path: Path
+) -> None:
+    paths = [tmp_path / f"between-{number}.recording" for number in range(3)]
+    rng = np.random.default_rng(0)
+    for number, path in enumerate(paths):
+        run = moving(subject, number)
+        n = len(run.stimuli)
+        timed = replace(run.stimuli, fraction=rng.uniform(-0.5, 0.5, n), duration_s=rng.uniform(0.5, 4.0, n))
+        store(replace(run, stimuli=timed), path)
+    flags = GLM | {"stimulus_s": None}
+    assert train_bundle(paths[1:], TrainConfig(modality="fmri", out=tmp_path / "b.bundle", **flags)) == 0
+    bundle = load_bundle(tmp_path / "b.bundle")
+    assert bundle.manifest.glm is not None
+    assert bundle.manifest.glm.own_durations
+    offline = evaluated(paths[0], tmp_path / "b.bundle", tmp_path)
+    live = play_live(paths[0], bundle, speed=20.0)
+    expected, got = rows(offline), rows(session_summary(live, 0))
+    assert got.shape == expected.shape
+    assert len(got) > N_TRIALS / 2
+    assert np.abs(got - expected).max() < 1e-6
+    with pytest.raises(UsageError, match="--stimulus-s is 3.0, and .* with the duration of each stimulus"):
+        evaluated(paths[0], tmp_path / "b.bundle", tmp_path, stimulus_s=3.0)
 
 
 @pytest.mark.lsl

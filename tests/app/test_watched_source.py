@@ -110,6 +110,37 @@ def test_a_folder_is_decoded_as_the_recording_is(
     assert f"{len(recording.channels)} voxels every 1.333 s" in told(session, "connected")
 
 
+def test_a_table_of_onsets_between_volumes_gives_the_betas_of_the_recording(
+    of_betas: tuple[Path, SimulatedVolumes], tmp_path: Path
+) -> None:
+    bundle, recording = load_bundle(of_betas[0]), of_betas[1]
+    spec = bundle.manifest.glm
+    assert spec is not None
+    spec = replace(spec, own_durations=True)
+    bundle = replace(bundle, manifest=replace(bundle.manifest, glm=spec))
+    rng = np.random.default_rng(0)
+    fraction, lasting_s = rng.uniform(-0.5, 0.5, 12), rng.uniform(0.5, 3.0, 12)
+    timed = replace(recording, stimuli=replace(recording.stimuli, fraction=fraction, duration_s=lasting_s))
+    made = beta_recording(timed, spec, voxels=bundle.manifest.chain.channels)
+    offline = decode_recording(bundle, Encoder(bundle), made, bundle.manifest.stimuli())
+    expected = np.array([trial.log_evidence for trial in offline.scores.trials])
+    write(tmp_path / "scan", numbered(timed))
+    rows = [
+        f"{(at + behind) * TR_S:.6f}\t{lasts:.17g}\t{label}"
+        for (at, label), behind, lasts in zip(recording.markers, fraction, lasting_s, strict=True)
+    ]
+    table = tmp_path / "events.tsv"
+    table.write_text("\n".join(["onset\tduration\ttrial_type", *rows]) + "\n")
+    session = watch(tmp_path / "scan", bundle, onsets=table, run_volumes=N, motion_correction=False)
+    got = evidence(session)
+    assert got.shape == expected.shape
+    assert len(got) > 6
+    np.testing.assert_allclose(got, expected, atol=1e-6)
+    # Whole volumes would have told otherwise.
+    whole = beta_recording(recording, spec, voxels=bundle.manifest.chain.channels).values
+    assert np.abs(whole - made.values).max() > 0.01
+
+
 def test_lost_volumes_are_gaps_at_their_places(
     decoder: tuple[Path, SimulatedVolumes], tmp_path: Path
 ) -> None:
@@ -138,9 +169,13 @@ def test_volumes_that_wait_are_taken_before_a_loss_ends_the_run(
 ) -> None:
     volumes = [one for one in numbered(decoder[1])[:9] if one[0] != 7]
     write(tmp_path / "scan", volumes)
-    session = watch(tmp_path / "scan", load_bundle(decoder[0]), run_volumes=8, motion_correction=False)
+    (tmp_path / "scan" / "diary_0001.nii").write_bytes((tmp_path / "scan" / "run_0000.nii").read_bytes())
+    session = watch(
+        tmp_path / "scan", load_bundle(decoder[0]), run_volumes=8, series="run_", motion_correction=False
+    )
     assert session.pipeline is not None
     assert session.pipeline.ingest.next_sample >= 7
+    assert told(session, "left out") == "1 files of other series"
 
 
 def test_the_head_is_followed_and_its_movement_is_shown(

@@ -20,7 +20,7 @@ from .session import Session
 from .session_summary import session_summary
 from .source import Source
 
-__all__ = ["run_live"]
+__all__ = ["result_lines", "run_live"]
 
 
 def run_live(config: SessionConfig, bundle_path: Path | None, source: Source) -> int:
@@ -79,7 +79,8 @@ def run_live(config: SessionConfig, bundle_path: Path | None, source: Source) ->
     finally:
         if config.json is not None:
             write_json(session_summary(session, code), config.json)
-    _print_result(session, console)
+    for line in result_lines(session):
+        console.print(line, highlight=False, soft_wrap=True)
     return code
 
 
@@ -144,16 +145,17 @@ def _show(session: Session, console: Console, no_screen: Future[str | None] | No
     run_terminal(session, console)
 
 
-def _print_result(session: Session, console: Console) -> None:
-    accuracy = session.snapshot().accuracy
+def result_lines(session: Session) -> tuple[str, ...]:
+    """Return in sentences how right a session was, with the trials that its accuracy leaves out."""
+    decoder = session.pipeline.decoder if session.pipeline else None
+    if decoder is None:
+        return ()
+    lines, accuracy = list[str](), session.snapshot().accuracy
     if accuracy.n:
         auc = f", AUC {accuracy.auc:.3f}" if accuracy.auc is not None else ""
-        console.print(
+        withheld = f"; {decoder.withheld} more withheld" if decoder.withheld else ""
+        lines.append(
             f"{accuracy.n} trials, top-1 {accuracy.top1[-1]:.3f} (95 % {accuracy.low[-1]:.3f} to "
-            f"{accuracy.high[-1]:.3f}, {accuracy.interval}; chance {accuracy.chance:.3f}){auc}",
-            highlight=False,
-            soft_wrap=True,
+            f"{accuracy.high[-1]:.3f}, {accuracy.interval}; chance {accuracy.chance:.3f}){auc}{withheld}"
         )
-    decoder = session.pipeline.decoder if session.pipeline else None
-    for line in revised_words(decoder) if decoder else ():
-        console.print(line, highlight=False, soft_wrap=True)
+    return (*lines, *revised_words(decoder))

@@ -178,11 +178,19 @@ class WatchedSource(Source):
                 table, table, self._tr_s, _LONGEST_RUN, self._config.marker_column, notes
             )
             self.notes += tuple(notes)
-            markers = events.stimuli.markers()
-            if events.stimuli.id is None:
-                markers = tuple(zip(events.stimuli.onset.tolist(), events.labels, strict=True))
-            now_s = lsl_now()
-            return [Marker(self._began_s + at * self._tr_s, label, now_s) for at, label in markers]
+            shown, now_s = events.stimuli, lsl_now()
+            markers = shown.markers()
+            if shown.id is None:
+                markers = tuple(zip(shown.onset.tolist(), events.labels, strict=True))
+            return [
+                Marker(
+                    self._began_s + shown.onset_at(at, row) * self._tr_s,
+                    label,
+                    now_s,
+                    duration_s=shown.duration_at(row),
+                )
+                for (at, label), row in zip(markers, shown.rows_of(markers), strict=True)
+            ]
         early = self._kept_markers(self._early)
         # LSL's clock may have begun anew since.
         moved_s = 0.0 if kept is None else self._began_s - kept.header.began_s
@@ -310,9 +318,23 @@ class WatchedSource(Source):
         return not stop.is_set()
 
     def close(self) -> None:
-        """Release the marker stream and the journal, and tell how long the motion correction took."""
+        """Release the marker stream and the journal, and tell what was left out and how long the correction took."""
         super().close()
         self._journal.close()
+        if self._watch is not None and (left_out := _left_out(self._watch)):
+            self.tell("left out", left_out)
+            self._watch = None
         if times := self.registration.summary_ms():
             self.tell("registration", f"{times['p50']:.0f} ms a volume, p99 {times['p99']:.0f} ms")
             self.registration = StageTimes()
+
+
+def _left_out(watch: FolderWatch) -> str:
+    """Return in words how much of a folder was not handed on, though each cause was told once; empty for nothing."""
+    counts = {
+        "volumes that did not fit the run": watch.n_refused,
+        "volumes that came after their place was given up": watch.n_late,
+        "files that are no whole volume": watch.n_unreadable,
+        "files of other series": watch.n_ignored,
+    }
+    return ", ".join(f"{n} {what}" for what, n in counts.items() if n)
