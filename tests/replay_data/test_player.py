@@ -123,6 +123,27 @@ def test_speed_compresses_the_stamps_and_says_so(ramp: Callable[..., Any]) -> No
 
 
 @lsl
+def test_markers_between_volumes_have_stamps_of_their_own_and_say_how_long() -> None:
+    onsets, fraction = np.array([2, 5, 9]), np.array([-0.3, 0.254, 0.45])
+    recording = ArrayRecording(
+        np.arange(12.0)[:, None],
+        (Channel("0,0,0", "voxel"),),
+        0.5,
+        ((2, "a"), (5, "b"), (9, "last")),
+        stimuli=StimulusTable(onsets, fraction=fraction, duration_s=np.array([3.0, np.nan, 0.5])),
+    )
+    player = Player(recording, PlayerConfig(speed=40.0, wait_for_consumer=True, marker_format="json"))
+    thread = threading.Thread(target=player.run, args=(threading.Event(),))
+    with consumer(player) as (inlet, markers):
+        thread.start()
+        got = receive(inlet, markers, 12, "last")
+    thread.join()
+    places = (np.array([marker.time_s for marker in got.markers]) - got.stamps_s[0]) * player.rate_hz
+    np.testing.assert_allclose(places, [1.7, 5.25, 9.45], atol=1e-4)
+    assert [marker.duration_s for marker in got.markers] == [3.0, None, 0.5]
+
+
+@lsl
 def test_gaps_of_the_recording_are_gaps_in_the_stamps(ramp: Callable[..., Any]) -> None:
     config = {"wait_for_consumer": True, "loop": True}
     child = ramp(markers=[[40, "behind"]], gaps=[[40, 25], [70, 3]], config=config)

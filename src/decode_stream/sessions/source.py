@@ -160,6 +160,8 @@ class Source:
                 wait_for_consumer=True,
                 linger_s=_LONGEST_READ_S,
                 type=self.modality.upper() if self.modality else "",
+                # The model of a run asks how long each stimulus lasts, which an id does not say.
+                marker_format="json" if self.modality == "fmri" else "id",
             ),
             marker_column=config.marker_column,
             mask=config.mask,
