@@ -22,9 +22,10 @@ from .brain.config import (
     WeightsConfig,
     WhatIfConfig,
 )
-from .config import EvaluateConfig, GalleryConfig, Modality, SessionConfig, SimulateConfig, TrainConfig
+from .config import EvaluateConfig, GalleryConfig, Modality, SessionConfig, TrainConfig
 from .replay_config import ReplayConfig
 from .scan_config import ScanConfig
+from .simulate_config import SimulateConfig
 
 __all__ = ["app", "main"]
 

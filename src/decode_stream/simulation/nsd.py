@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 
-from decode_stream.config import SimulateConfig
 from decode_stream.replay_data.nsd.facts import LABELS, file_run
 from decode_stream.replay_data.nsd.write import write_betas, write_pictures, write_regions, write_timeseries
 from decode_stream.replay_data.nsd.write_design import write_design, write_responses
@@ -14,6 +13,7 @@ from decode_stream.replay_data.pictures.picture_space import picture_space, scen
 from decode_stream.replay_data.pictures.scenes import compose, draw_scenes
 from decode_stream.replay_data.simulation.simulate_fmri import fmri_subject
 from decode_stream.replay_data.simulation.simulate_nsd import SimulatedNsd, simulate_nsd_design
+from decode_stream.simulate_config import SimulateConfig
 from decode_stream.stream.errors import UsageError
 
 __all__ = ["FORMS", "write_subject"]

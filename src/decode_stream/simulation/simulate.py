@@ -2,7 +2,7 @@
 
 from rich.console import Console
 
-from decode_stream.config import SimulateConfig
+from decode_stream.simulate_config import SimulateConfig
 from decode_stream.stream.errors import UsageError
 
 from . import nsd, things_eeg, things_meg

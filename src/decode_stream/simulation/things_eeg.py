@@ -5,7 +5,6 @@ from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
-from decode_stream.config import SimulateConfig
 from decode_stream.replay_data.open import open_recording
 from decode_stream.replay_data.simulation.schedules import PictureSet
 from decode_stream.replay_data.simulation.simulate_things import (
@@ -23,6 +22,7 @@ from decode_stream.replay_data.things_eeg.write_trials import (
     trials_path,
     write_trials,
 )
+from decode_stream.simulate_config import SimulateConfig
 from decode_stream.stream.types import FloatArray
 
 from .simulated_pictures import as_scenes, concept_names, meaning_geometry, save_simulations, write_scenes

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 
-from decode_stream.config import SimulateConfig
 from decode_stream.replay_data.simulation.simulate_things import (
     MEG_SCALES,
     simulate_things_meg,
@@ -12,6 +11,7 @@ from decode_stream.replay_data.simulation.simulated import SimulatedRecording
 from decode_stream.replay_data.things_meg.cut_trials import EPOCH, SFREQ_HZ, cut_things_meg
 from decode_stream.replay_data.things_meg.write import write_attributes, write_runs
 from decode_stream.replay_data.things_meg.write_trials import write_preprocessed
+from decode_stream.simulate_config import SimulateConfig
 from decode_stream.stream.stimuli import StimulusTable
 
 from .simulated_pictures import as_scenes, concept_names, meaning_geometry, save_simulations, write_scenes
