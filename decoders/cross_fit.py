@@ -15,7 +15,7 @@ from decode_stream.stream.types import FloatArray, IntArray
 
 from .calibration import fit_calibration, fit_repeat_correlation
 from .decoded import similarity_rows
-from .epochs import TrialSet, grown, sharing
+from .epochs import TrialSet, grown, shared_beyond, sharing
 from .evidence import Calibration
 from .fit_options import FitOptions
 from .novelty import Familiar, fit_familiar
@@ -273,7 +273,7 @@ def _by_part(recipe: Recipe, recording: Recording, parts: Parts) -> Iterator[_Fo
         trials = cut(fold, [recording], parts)
         assert trials.onsets is not None
         own = trials.runs == part
-        shared = ~own & sharing(trials.onsets, trials.onsets[own], lead + tail)
+        shared = ~own & sharing(trials.onsets, trials.onsets[own], lead + tail + shared_beyond(recording))
         trial = "1 trial that shares" if shared.sum() == 1 else f"{shared.sum()} trials that share"
         note = f"leaving out {trial} samples with part {part + 1}" if shared.any() else ""
         name = f"part {part + 1} of {parts.n} of {recording.name}"

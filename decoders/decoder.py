@@ -18,7 +18,7 @@ from decode_stream.stream.types import Trial
 
 from .bundle import Bundle
 from .candidates import Candidates
-from .epochs import overlap, play_into, stream_info
+from .epochs import overlap, play_into, shared_beyond, stream_info
 from .evidence import Evidence
 from .revisions import Revisions
 from .runtime import UNKNOWN_LATENCY, Encoder
@@ -349,4 +349,6 @@ def decode_recording(
     decoder = Decoder(bundle, encoder, cutter, run, keep=keep)
     for _ in play_into(ingest, recording, trials, marker_offset_s):
         decoder.step(free_running=False)
+    onsets = [trial.onset for trial in decoder.scores.trials]
+    decoder.scores.overlapping |= overlap(sorted(onsets), 1 + shared_beyond(recording))
     return decoder

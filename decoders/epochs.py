@@ -28,6 +28,7 @@ __all__ = [
     "grown",
     "overlap",
     "play_into",
+    "shared_beyond",
     "sharing",
     "stream_info",
     "whole_windows",
@@ -145,6 +146,11 @@ def overlap(onsets: Sequence[int], n_samples: int) -> bool:
         Samples that a trial rests on.
     """
     return any(after - before < n_samples for before, after in pairwise(onsets))
+
+
+def shared_beyond(recording: Recording) -> int:
+    """Return by how many trials farther than the samples of a trial reach others rest on the same signal."""
+    return 0 if recording.epoch is None else recording.epoch.shared - 1
 
 
 def sharing(onsets: IntArray, others: IntArray, n_samples: int) -> npt.NDArray[np.bool_]:
@@ -275,7 +281,9 @@ def cut_trials(
             left_out["before the recording"] += trials.missed
             left_out["marked twice"] += trials.duplicate
             left_out["cut off by the end"] += len(trials.open) + trials.waiting
-            overlapping |= overlap(onsets[first:], cutter.trial_samples(n_latencies))
+            overlapping |= overlap(
+                onsets[first:], cutter.trial_samples(n_latencies) + shared_beyond(recording)
+            )
             if parts is not None:
                 runs = parts.number(np.array(onsets, np.int64) * ingest.chain.decimation).tolist()
         shape = (len(labels), n_latencies, chain.n_out, schedule.n_times)

@@ -34,11 +34,14 @@ class Epoch:
         Sample of the stimulus onset within each trial; may be negative where the cut begins behind it.
     in_order : bool
         Whether the trials stand in the order in which they were shown.
+    shared : int
+        So many trials in a row rest on parts of the signal in common: 1, but for betas of responses that overlap.
     """
 
     n_times: int
     onset: int
     in_order: bool
+    shared: int = 1
 
 
 def epoch_gaps(n_trials: int, epoch: Epoch, sfreq_hz: float) -> tuple[Gap, ...]:

@@ -128,8 +128,8 @@ class BetaCutter:
         return self.betas.n_volumes > self.betas.planned_volumes
 
     def trial_samples(self, n_latencies: int) -> int:
-        """Return 1: a beta is a sample of its own."""
-        return 1
+        """Return how many volumes a beta rests on: those from its onset to its decision."""
+        return self.schedule.stop(0)
 
     def next_stop(self, after: int) -> int:
         """Return the next volume: each is worked on when it comes."""

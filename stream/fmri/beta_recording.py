@@ -18,7 +18,7 @@ from decode_stream.stream.types import DECODED_TYPES, Channel, FloatArray, Gap
 
 from .glm_spec import GlmSpec
 from .hrf_choice import WholeRun
-from .trial_betas import TrialBeta, TrialBetas, shows_something
+from .trial_betas import TrialBeta, TrialBetas, decision_volumes, shows_something
 
 __all__ = ["BetaRecording", "beta_recording", "holds_betas", "whole_run"]
 
@@ -61,8 +61,11 @@ class BetaRecording:
 
     @property
     def epoch(self) -> Epoch:
-        """One sample a trial."""
-        return Epoch(1, 0, in_order=True)
+        """One sample a trial; those rest on common volumes of which one begins before the other is decided."""
+        tr_s = 1 / self.volumes.sfreq_hz
+        ends = [decision_volumes(self.spec, tr_s, onset) for onset in self.onsets]
+        begun = np.searchsorted(self.onsets, ends) - np.arange(len(ends))
+        return Epoch(1, 0, in_order=True, shared=int(begun.max(initial=1)))
 
     @property
     def n_samples(self) -> int:

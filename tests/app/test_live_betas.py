@@ -108,6 +108,10 @@ def test_betas_are_decided_live_as_offline_then_refined_and_final(
     assert got.shape == expected.shape == (N_TRIALS - n_withheld, len(NAMES))
     assert np.abs(got - expected).max() < 1e-6
     assert np.abs(expected).max() > 0.1
+    # Responses overlap, so the interval knows that trials are not independent, live as offline.
+    for key in ("interval", "top1_interval"):
+        assert summary["accuracy"][key] == offline["accuracy"][key]
+    assert "block bootstrap" in summary["accuracy"]["interval"]
     assert offline["accuracy"]["top1"] > 2 / len(NAMES)
     told = summary["betas"]
     assert (told["volumes"], told["lost"], told["planned_volumes"]) == (81, 1, 81)

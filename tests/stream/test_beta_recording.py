@@ -47,6 +47,13 @@ def test_betas_stand_in_the_order_of_their_decisions_with_what_was_shown() -> No
     assert (signal.channels[0].unit, signal.sfreq_hz) == ("", 0.25)
 
 
+def test_betas_of_responses_that_overlap_say_so() -> None:
+    apart, shared = (beta_recording(run(), replace(SPEC, decide_s=at_s)).epoch for at_s in (8.0, 16.0))
+    assert apart == Epoch(1, 0, in_order=True)
+    # The trials at volumes 10 and 16 are decided by volumes up to 18 and 24.
+    assert shared == Epoch(1, 0, in_order=True, shared=2)
+
+
 def test_betas_are_those_of_the_live_session() -> None:
     recording = run()
     glm = TrialBetas(SPEC, 4, TR_S, N)
