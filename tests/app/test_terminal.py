@@ -126,6 +126,15 @@ def test_plain_output_is_one_line_every_five_seconds():
     assert len(text.splitlines()) == 4  # at 0, 5 and 10 s, and the end
 
 
+def test_plain_output_tells_every_event_that_a_later_one_has_pushed_away():
+    first, second, third = (Event(float(n), "note", f"word {n}") for n in (1, 2, 3))
+    some = replace(SEARCHING, events=(first, second))
+    more = replace(DECODING, events=(first, second, third))
+    text = run(some, more, replace(more, state="ended"))
+    assert [text.count(event.text) for event in (first, second, third)] == [1, 1, 2]
+    assert text.splitlines()[0] == "0:01 note: word 1"
+
+
 def test_a_line_holds_counts_accuracy_and_the_latest_event():
     assert progress_line(DECODING) == (
         "◆ decoding | 2:05 | 4986 of 4990 windows decoded, 0 of 0 trials scored | lost 12 | withheld 4"

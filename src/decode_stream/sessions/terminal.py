@@ -22,7 +22,7 @@ from decode_stream.gui.scan_words import (
     two_way_text,
     volume_time_text,
 )
-from decode_stream.gui.snapshot import Puller, Snapshot
+from decode_stream.gui.snapshot import Event, Puller, Snapshot
 from decode_stream.gui.words import (
     STATE_MARKS,
     TRACE,
@@ -60,7 +60,8 @@ def run_terminal(
     """Show a session on a terminal until it has ended.
 
     A terminal with colour gets a picture that is redrawn in place; a file, a pipe, a dumb terminal or one
-    with ``NO_COLOR`` gets one line every 5 s, and one at each change of state.
+    with ``NO_COLOR`` gets one line every 5 s, and one at each change of state, which ends with the latest event; the
+    events before it that no line has told yet stand above.
 
     Parameters
     ----------
@@ -127,12 +128,15 @@ def _run_picture(puller: Puller, console: Console, wait: Callable[[float], None]
 
 
 def _run_lines(puller: Puller, console: Console, wait: Callable[[float], None]) -> None:
-    state, silent_s = "", 0.0
+    state, silent_s, told = "", 0.0, tuple[Event, ...]()
     while True:
         snapshot = puller.snapshot()
         if snapshot.state != state or silent_s >= _LINE_EVERY_S:
+            for event in snapshot.events[:-1]:
+                if event not in told:
+                    console.print(event_text(event), markup=False, highlight=False, soft_wrap=True)
             console.print(progress_line(snapshot), markup=False, highlight=False, soft_wrap=True)
-            state, silent_s = snapshot.state, 0.0
+            state, silent_s, told = snapshot.state, 0.0, snapshot.events
         if snapshot.state == "ended":
             return
         wait(_PULL_S)
