@@ -99,6 +99,8 @@ def test_time_series_have_pictures_on_their_volumes(sample: Sample) -> None:
     np.testing.assert_array_equal(recording.stimuli.onset, trials.slot * 3)
     np.testing.assert_array_equal(recording.stimuli.id, trials.table.id)
     assert recording.stimuli.split is not None
+    np.testing.assert_array_equal(recording.stimuli.duration_s, np.full(len(trials.slot), 3.0))
+    assert recording.stimuli.fraction is None
     design = sample.series_file().parent.parent / "design/design_session01_run01.tsv"
     assert len(design.read_text().split()) == 24
     # Without the run's own file, the slots of the experiment's design say the same.

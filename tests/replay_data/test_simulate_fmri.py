@@ -123,6 +123,23 @@ def test_the_mean_over_many_showings_is_the_answer(subject: FmriSubject) -> None
     assert np.corrcoef(mean.ravel(), expected.ravel())[0, 1] > 0.95
 
 
+def test_answers_begin_between_volumes_where_the_table_says_so(subject: FmriSubject, tmp_path: Path) -> None:
+    fine = response_course(TR_S / 4)
+    np.testing.assert_allclose(response_course(TR_S, fraction=0.25)[1:], fine[3::4][:20], rtol=1e-6)
+    np.testing.assert_allclose(response_course(TR_S, fraction=-0.25)[:20], fine[1::4][:20], rtol=1e-6)
+    whole = run_of(subject)
+    timed = replace(
+        whole.stimuli, fraction=np.full(len(whole.shown), 0.25), duration_s=np.full(len(whole.shown), 3.0)
+    )
+    run = replace(whole, stimuli=timed)
+    assert not np.array_equal(run.read(0, 60), whole.read(0, 60))
+    path = tmp_path / "between.simulation.json"
+    save_volumes(run, pictures(), N_LAYOUT, 0.1, 3, path)
+    back = open_recording(path)
+    np.testing.assert_array_equal(back.stimuli.fraction, timed.fraction)
+    np.testing.assert_array_equal(back.read(0, 60), run.read(0, 60))
+
+
 def test_artefacts_are_slow_drifts_and_movements(subject: FmriSubject) -> None:
     run = run_of(subject, 220)
     difference = run.read(0, 220) - replace(run, artefacts=False).read(0, 220)
