@@ -76,7 +76,7 @@ class RunFlags:
     """Betas: standardised by the bundle's level and spread of each voxel (frozen, the default), or by those of all
     betas of the session so far (running), as real-time MindEye does."""
     warm_up: Annotated[int | None, Parameter(group=VOLUMES)] = None
-    """--statistics running: so many betas, 20 by default, come before the first that is decoded."""
+    """--statistics running: with so many betas, 20 by default, the first is decoded."""
     run_volumes: Annotated[int | None, Parameter(group=VOLUMES)] = None
     """Betas: how many volumes the run will have, for which the model of drifts is made; by default as many as the
     replay, or as the longest run of the training. --watch: the session ends with the last of them."""
@@ -90,7 +90,8 @@ class RunFlags:
     onsets: Annotated[Path | None, Parameter(group=SCANNER)] = None
     """--watch: BIDS's table of events (.tsv), onsets counted from the first volume; by default markers over LSL."""
     first_volume: Annotated[str | None, Parameter(group=SCANNER)] = None
-    """--watch: marker that tells when the first volume begins; by default one repetition time before it comes."""
+    """--watch: marker that tells when the first volume begins, such as a scanner's pulse; by default one repetition
+    time before it comes."""
     reference: Annotated[Path | None, Parameter(group=SCANNER)] = None
     """--watch: NIfTI volume that the others are brought to; by default the bundle's, else the first of the run."""
     motion_correction: Annotated[bool, Parameter(group=SCANNER)] = True

@@ -23,6 +23,8 @@ from .trial_betas import TrialBeta, TrialBetas, decision_volumes, shows_somethin
 __all__ = ["BetaRecording", "beta_recording", "holds_betas", "whole_run"]
 
 _BLOCK_BYTES = 16 << 20
+#: Magnitudes are not negative: where the mean of more voxels than this part is, it was taken off.
+_CENTRED = 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,8 +114,8 @@ def beta_recording(
     Raises
     ------
     RecordingError
-        If it holds no volumes, lacks a confound of the model, holds values that are not numbers in most volumes, or
-        there is no beta of any trial.
+        If it holds no volumes, lacks a confound of the model, holds values that are not numbers in most volumes, there
+        is no beta of any trial, or its mean was taken off, of which betas are told in percent.
     """
     columns, confounds = _columns(recording, spec, voxels)
     lost_before = _lost_before(recording)
@@ -143,6 +145,11 @@ def beta_recording(
         raise RecordingError(
             f"{recording.name}: no trial of {len(trials)} has a beta{': ' + told if told else ''}. "
             "Is it a run of volumes with its events, long enough for them?"
+        )
+    if spec.percent and (centred := float((glm.mean() < 0).mean())) > _CENTRED:
+        raise RecordingError(
+            f"{recording.name}: {100 * centred:.0f} % of the voxels have a mean below 0, and betas are told in percent "
+            "of it. The volumes were centred or standardised; give them as they were before, with their level."
         )
     notes = [*recording.notes, f"{len(numbers)} betas, each as it stood {spec.decide_s:g} s after its onset."]
     if told:

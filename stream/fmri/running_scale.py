@@ -18,7 +18,7 @@ class RunningScale:
     ----------
     n_voxels : int
     warm_up : int
-        Betas before the statistic is told, at least 2.
+        Betas with which the statistic is told, the newest among them; at least 2.
 
     Attributes
     ----------

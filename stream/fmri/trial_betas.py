@@ -115,6 +115,10 @@ class TrialBetas:
         """Volumes of these that never came or held values that are not numbers."""
         return self._glm.n_lost
 
+    def mean(self) -> FloatArray:
+        """Return the mean of the volumes so far, of which betas are told in percent; see `RunGlm.mean`."""
+        return self._glm.mean()
+
     def decided_at(self, onset: float) -> int:
         """Return with how many volumes a trial is decided; see `decision_volumes`."""
         return decision_volumes(self.spec, self._tr_s, onset)

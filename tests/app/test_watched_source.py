@@ -1,6 +1,5 @@
 """A scanner's folder as a session's signal: decoded as offline, through losses, bad input and restarts."""
 
-import json
 import os
 import signal
 import subprocess
@@ -21,6 +20,7 @@ from decode_stream.decoders.recipe import Gallery
 from decode_stream.decoders.runtime import Encoder
 from decode_stream.decoders.volume_space import VolumeSpace
 from decode_stream.replay_data.simulation.simulated_volumes import SimulatedVolumes
+from decode_stream.sessions.run import run_session
 from decode_stream.sessions.session import Session
 from decode_stream.stream.errors import StreamError, UsageError
 from decode_stream.stream.fmri.beta_recording import beta_recording
@@ -416,4 +416,5 @@ def test_flags_of_a_folder_are_refused_without_one(tmp_path: Path) -> None:
             SessionConfig(watch=tmp_path, **flags)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="one or the other"):
         SessionConfig(watch=tmp_path, onsets=tmp_path / "e.tsv", first_volume="start")
-    assert json.dumps(str(SessionConfig(watch=tmp_path).watch))
+    with pytest.raises(UsageError, match="leave out --counter-channel"):
+        run_session(SessionConfig(watch=tmp_path, counter_channel="count"))

@@ -47,6 +47,15 @@ def test_betas_stand_in_the_order_of_their_decisions_with_what_was_shown() -> No
     assert (signal.channels[0].unit, signal.sfreq_hz) == ("", 0.25)
 
 
+def test_volumes_whose_level_was_taken_off_make_no_betas_in_percent() -> None:
+    whole = run()
+    voxels = whole.data[:, :4]
+    centred = replace(whole, data=np.hstack([voxels - voxels.mean(axis=0) - 0.1, whole.data[:, 4:]]))
+    with pytest.raises(RecordingError, match="run: 100 % of the voxels have a mean below 0"):
+        beta_recording(centred, SPEC)
+    assert beta_recording(centred, replace(SPEC, percent=False)).n_samples == 6
+
+
 def test_betas_of_responses_that_overlap_say_so() -> None:
     apart, shared = (beta_recording(run(), replace(SPEC, decide_s=at_s)).epoch for at_s in (8.0, 16.0))
     assert apart == Epoch(1, 0, in_order=True)

@@ -42,6 +42,10 @@ def run_session(config: SessionConfig) -> int:
     if recording is not None and not recording.exists():
         raise UsageError(f"There is no recording at {recording}.")
     if (folder := config.watch) is not None:
+        if config.counter_channel is not None:
+            raise UsageError(
+                "--watch counts volumes by the scanner's own numbers; leave out --counter-channel."
+            )
         from .watched_run import VOLUME_NUMBER
         from .watched_source import WatchedSource
 
