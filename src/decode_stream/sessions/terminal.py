@@ -22,7 +22,7 @@ from decode_stream.gui.scan_words import (
     two_way_text,
     volume_time_text,
 )
-from decode_stream.gui.snapshot import Event, Puller, Snapshot
+from decode_stream.gui.snapshot import Puller, Snapshot
 from decode_stream.gui.words import (
     STATE_MARKS,
     TRACE,
@@ -43,6 +43,7 @@ from decode_stream.gui.words import (
     stimulus_note,
     stimulus_text,
 )
+from decode_stream.stream.types import Event
 
 __all__ = ["picture", "progress_line", "run_terminal"]
 
