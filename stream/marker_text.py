@@ -3,6 +3,8 @@
 import json
 from dataclasses import dataclass
 
+from .stimuli import LONGEST_S
+
 __all__ = ["MarkerText", "read_marker_text", "write_marker_text"]
 
 
@@ -64,7 +66,7 @@ def _text(value: object) -> str:
 def _duration_s(value: object) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return float(value) if 0 <= value < 1e9 else None
+    return float(value) if 0 <= value < LONGEST_S else None
 
 
 def write_marker_text(marker: MarkerText) -> str:

@@ -12,10 +12,12 @@ import numpy.typing as npt
 
 from .types import FloatArray, IntArray
 
-__all__ = ["StimulusTable", "TextArray", "column_kind", "to_hundredths"]
+__all__ = ["LONGEST_S", "StimulusTable", "TextArray", "column_kind", "to_hundredths"]
 
 TextArray: TypeAlias = npt.NDArray[np.str_]
 
+#: What is said to be shown for longer, or for less than no time, does not say how long.
+LONGEST_S = 1e6
 _WHOLE_NUMBER = re.compile(r"-?\d{1,18}")
 
 
@@ -175,4 +177,4 @@ class StimulusTable:
     def duration_at(self, row: int) -> float | None:
         """Return how long the stimulus of a row was shown, in seconds; None where nobody knows, or the row is -1."""
         duration_s = float("nan") if self.duration_s is None or row < 0 else float(self.duration_s[row])
-        return duration_s if isfinite(duration_s) else None
+        return duration_s if 0 <= duration_s < LONGEST_S else None

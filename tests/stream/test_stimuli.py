@@ -21,6 +21,8 @@ def test_onsets_and_durations_are_as_the_table_says_and_nothing_is_invented() ->
     )
     assert [table.onset_at(3, 0), table.onset_at(8, 1), table.onset_at(8, -1)] == [2.67, 8, 8]
     assert [table.duration_at(row) for row in (0, 1, -1)] == [None, 2.5, None]
+    wrong = StimulusTable(table.onset, duration_s=np.array([-1.0, 1e300]))
+    assert [wrong.duration_at(row) for row in (0, 1)] == [None, None]
     plain = StimulusTable(table.onset)
     assert (plain.onset_at(3, 0), plain.duration_at(0)) == (3, None)
     assert table.at(np.array([0, 1])).columns == ("onset", "duration_s")
