@@ -1,9 +1,5 @@
-"""A scanner's folder as a session's signal: decoded as offline, through losses, bad input and restarts."""
+"""A scanner's folder as a session's signal: decoded as offline, through losses and bad input."""
 
-import os
-import signal
-import subprocess
-import sys
 import threading
 import time
 from dataclasses import replace
@@ -269,36 +265,6 @@ def test_what_only_lies_elsewhere_or_is_thin_goes_on_with_a_note(
     assert session.snapshot().scan is not None
 
 
-def test_a_journal_of_another_run_is_set_aside(
-    decoder: tuple[Path, SimulatedVolumes], tmp_path: Path
-) -> None:
-    bundle, volumes = load_bundle(decoder[0]), numbered(decoder[1])[:3]
-    for name in ("first", "second"):
-        write(tmp_path / name, volumes, name=name)
-        session = watch(
-            tmp_path / name, bundle, journal=tmp_path / "kept", run_volumes=3, motion_correction=False
-        )
-    assert "another series; it is kept as kept.1" in told(session, "note")
-    for path in (tmp_path / "kept", tmp_path / "kept.1"):
-        kept = read_journal(path)
-        assert kept is not None
-        assert len(kept.volumes) == 3
-
-
-def test_a_journal_of_an_earlier_run_with_the_same_names_is_set_aside(
-    decoder: tuple[Path, SimulatedVolumes], tmp_path: Path
-) -> None:
-    bundle, volumes = load_bundle(decoder[0]), numbered(decoder[1])
-    watched = {"run_volumes": 3, "motion_correction": False}
-    for some in (volumes[:3], [(n, volumes[n + 3][1]) for n in range(3)]):
-        write(tmp_path / "scan", some)
-        session = watch(tmp_path / "scan", bundle, **watched)
-    assert "another run of this name; it is kept as scan.journal.1" in told(session, "note")
-    kept = read_journal(tmp_path / "scan.journal")
-    assert kept is not None
-    assert len(kept.volumes) == 3
-
-
 def test_betas_of_a_folder_are_those_of_the_recording(
     of_betas: tuple[Path, SimulatedVolumes], tmp_path: Path
 ) -> None:
@@ -362,47 +328,6 @@ def test_markers_over_lsl_are_placed_from_the_one_that_says_that_the_scan_begins
     kept = read_journal(tmp_path / "scan.journal")
     assert kept is not None
     assert [marker.label for marker in kept.markers] == ["tree"]
-
-
-def test_a_session_that_is_killed_goes_on_to_the_same_bits(
-    of_betas: tuple[Path, SimulatedVolumes], tmp_path: Path
-) -> None:
-    bundle, recording, n = load_bundle(of_betas[0]), of_betas[1], 27
-    volumes, onsets = numbered(recording)[:n], write_onsets(tmp_path / "events.tsv", recording)
-    write(tmp_path / "whole", volumes, name="run")
-    whole = watch(tmp_path / "whole", bundle, onsets=onsets, run_volumes=n)
-
-    folder, journal = tmp_path / "scan", tmp_path / "scan.journal"
-    write(folder, volumes[:12])
-    command = [sys.executable, "-m", "decode_stream", "--watch", str(folder), "--bundle", str(of_betas[0])]
-    child = subprocess.Popen(
-        [*command, "--onsets", str(onsets), "--run-volumes", str(n), "--headless"],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        env={**os.environ, "PYTHONWARNINGS": "ignore"},
-    )
-    try:
-        while (kept := read_journal(journal)) is None or len(kept.volumes) < 12:
-            assert child.poll() is None, child.communicate()[1]
-            time.sleep(0.02)
-    finally:
-        child.send_signal(signal.SIGKILL)
-        child.communicate()
-    with journal.open("ab") as file:
-        file.write(b"V\x07")  # what was being written
-    write(folder, volumes[12:])
-    resumed = watch(folder, bundle, onsets=onsets, run_volumes=n)
-    assert "12 volumes of this run were kept" in told(resumed, "note")
-    np.testing.assert_allclose(evidence(resumed), evidence(whole), atol=1e-9)
-    assert len(evidence(whole)) > 3
-    both = read_journal(journal), read_journal(tmp_path / "whole.journal")
-    assert both[0] is not None
-    assert both[1] is not None
-    for one, other in zip(both[0].volumes, both[1].volumes, strict=True):
-        assert one.number == other.number
-        np.testing.assert_array_equal(one.row, other.row)
-        np.testing.assert_array_equal(one.state, other.state)
-    assert len(both[0].volumes) == n
 
 
 def test_flags_of_a_folder_are_refused_without_one(tmp_path: Path) -> None:
