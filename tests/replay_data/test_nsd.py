@@ -10,13 +10,7 @@ import pytest
 
 from decode_stream.replay_data.formats.nifti_volumes import open_nifti
 from decode_stream.replay_data.formats.voxels import VoxelRecording
-from decode_stream.replay_data.nsd.design import (
-    DESIGN,
-    RESPONSES,
-    STIM_INFO,
-    design_trials,
-    subject_trials,
-)
+from decode_stream.replay_data.nsd.design import DESIGN, RESPONSES, STIM_INFO, design_trials, subject_trials
 from decode_stream.replay_data.nsd.pictures import PICTURES
 from decode_stream.replay_data.nsd.regions import regions
 from decode_stream.replay_data.nsd.write import write_betas
