@@ -9,6 +9,7 @@ from uuid import uuid4
 import numpy as np
 import pytest
 
+from decode_stream.config import SessionConfig
 from decode_stream.decoders.bundle import Bundle, load_bundle, save_bundle
 from decode_stream.decoders.decoder import decode_recording
 from decode_stream.decoders.manifest import EmbeddingSpace
@@ -18,6 +19,7 @@ from decode_stream.decoders.volume_space import VolumeSpace
 from decode_stream.replay_data.simulation.simulated_volumes import SimulatedVolumes
 from decode_stream.sessions.run import run_session
 from decode_stream.sessions.session import Session
+from decode_stream.sessions.watched_source import WatchedSource
 from decode_stream.stream.errors import StreamError, UsageError
 from decode_stream.stream.fmri.beta_recording import beta_recording
 from decode_stream.stream.fmri.glm_spec import GlmSpec
@@ -263,6 +265,18 @@ def test_what_only_lies_elsewhere_or_is_thin_goes_on_with_a_note(
     session = watch(tmp_path / "thin", None, run_volumes=2)
     assert "goes on without motion correction" in told(session, "note")
     assert session.snapshot().scan is not None
+
+
+def test_betas_without_onsets_are_refused_before_the_scan(
+    of_betas: tuple[Path, SimulatedVolumes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Other programs' markers may be on this machine's network.
+    monkeypatch.setattr("decode_stream.sessions.watched_source.find_streams", lambda query, wait_s: [])
+    bundle = load_bundle(of_betas[0])
+    source = WatchedSource(SessionConfig(modality="fmri", watch=tmp_path), tmp_path)
+    source.bundle = bundle
+    with pytest.raises(StreamError, match="no marker stream.*--onsets"):
+        source.connect(threading.Event())
 
 
 def test_betas_of_a_folder_are_those_of_the_recording(

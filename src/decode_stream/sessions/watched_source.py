@@ -109,6 +109,11 @@ class WatchedSource(Source):
                 raise StreamError(
                     f"{error} With --watch, name the marker stream by --markers NAME, or give a table of --onsets."
                 ) from error
+        if self._marker_inlet is None and self.bundle is not None and self.bundle.manifest.of_betas:
+            raise StreamError(
+                f"There is no marker stream, and {self.bundle.manifest.name!r} decodes what is shown at an onset: "
+                "nothing would be decoded. Start what sends the markers first, or give a table of --onsets."
+            )
 
     def _first_volume(self, stop: threading.Event) -> Volume | None:
         """Wait for the folder and for the first volume in it; return None if `stop` was set meanwhile."""
