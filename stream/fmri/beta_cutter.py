@@ -49,7 +49,8 @@ def volume_chain(spec: GlmSpec, voxels: Sequence[str], info: StreamInfo) -> Chai
         raise StreamError(
             f"{info.name!r} lacks {len(missing)} confounds of the model that makes its betas: {', '.join(missing)}."
             f"{did_you_mean(missing[0], channels)} Let the stream send them as channels of type misc; give a recording "
-            "that has its motion estimates beside it, or --watch, which estimates them; or train with --confounds none."
+            "that has its motion estimates beside it; or train with --confounds none. --watch estimates motion, but "
+            "not of thin volumes, nor with --no-motion-correction."
         )
     names = (*voxels, *spec.confounds)
     # Voxels that the stream lacks are named by the chain.

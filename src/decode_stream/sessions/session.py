@@ -32,6 +32,9 @@ from .what_if import LiveWhatIf
 
 __all__ = ["Session"]
 
+#: Stamps farther ahead of the clock tell no age: those of a scan that is played faster than it was measured. Seconds.
+_FARTHEST_AHEAD_S = 1.0
+
 
 class Session:
     """Decodes a stream until it ends, is stopped, or fails.
@@ -291,9 +294,11 @@ class Session:
         stamp_s, arrived_s = arrival
         times = (stamp_s, arrived_s, batch.began_s, batch.encoded_s, batch.believed_s)
         names = ("arrive", "window", "decode", "belief")
-        for name, (begin_s, end_s) in zip(names, pairwise(times), strict=True):
+        told = dict(zip(names, pairwise(times), strict=True)) | {"total": (stamp_s, batch.believed_s)}
+        if stamp_s - arrived_s > _FARTHEST_AHEAD_S:
+            del told["arrive"], told["total"]
+        for name, (begin_s, end_s) in told.items():
             self.stages[name].add(end_s - begin_s)
-        self.stages["total"].add(batch.believed_s - stamp_s)
         if self._scan is not None:
             self._scan.took(batch.believed_s - arrived_s)
 
@@ -333,7 +338,7 @@ class Session:
             modality=self.config.modality or "",
             speed=info.speed,
             duration_s=self.pipeline.duration_s if self.pipeline else 0.0,
-            age_ms=None if stamp_s is None or state == "ended" else 1e3 * (now_s - stamp_s),
+            age_ms=_age_ms(stamp_s, now_s) if state != "ended" else None,
             latency_ms=tuple((name, *times) for name, times in recent if times),
             progress=progress(self.pipeline, self.n_gaps),
             accuracy=self._trace.of(decoder),
@@ -352,3 +357,10 @@ class Session:
             what_if=self._what_if.answer if self._what_if else None,
             scan=self._scan.view(self.pipeline, self._intake.gaps) if self._scan and self.pipeline else None,
         )
+
+
+def _age_ms(stamp_s: float | None, now_s: float) -> float | None:
+    """Return how old a sample is by its stamp; None where that tells nothing."""
+    if stamp_s is None or stamp_s - now_s > _FARTHEST_AHEAD_S:
+        return None
+    return 1e3 * (now_s - stamp_s)

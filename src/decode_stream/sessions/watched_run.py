@@ -109,7 +109,7 @@ def open_run(
         If the reference cannot be read or is of another matrix.
     """
     notes = list[str]()
-    voxels = _bright(first.data) if bundle is None else _decoded(bundle, first, notes)
+    voxels = _bright(first.data) if bundle is None else _decoded(bundle, first, notes, correct=correct)
     channels = voxel_channels(voxels, first.affine_mm)
     motion, used = None, None
     if correct:
@@ -133,7 +133,7 @@ def _bright(volume: npt.NDArray[np.float32]) -> IntArray:
     return found[:: -(-len(found) // _MOST_WATCHED)]
 
 
-def _decoded(bundle: Bundle, first: Volume, notes: list[str]) -> IntArray:
+def _decoded(bundle: Bundle, first: Volume, notes: list[str], *, correct: bool) -> IntArray:
     """Return the voxels of a decoder, having compared its grid with the volumes'."""
     manifest = bundle.manifest
     try:
@@ -156,9 +156,13 @@ def _decoded(bundle: Bundle, first: Volume, notes: list[str]) -> IntArray:
             f"{manifest.name!r} does not say in which grid its voxels lie; they are taken by their indices."
         )
     elif (apart_mm := _apart_mm(manifest.volume.affine, first)) > _APART_MM:
+        what_then = (
+            "motion correction takes that up."
+            if correct
+            else "other places are decoded from. Leave out --no-motion-correction."
+        )
         notes.append(
-            f"By their headers the volumes lie up to {apart_mm:.1f} mm from those of the training; motion correction "
-            "takes that up, and without it other places are decoded from."
+            f"By their headers the volumes lie up to {apart_mm:.1f} mm from those of the training; {what_then}"
         )
     return voxels
 
