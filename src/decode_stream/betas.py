@@ -12,7 +12,15 @@ from decode_stream.stream.fmri.hrf_choice import chosen_shapes
 from decode_stream.stream.recording import Recording, n_missing
 from decode_stream.stream.types import MOTION
 
-__all__ = ["bundle_glm", "check_same_glm", "decoded_recording", "glm_words", "tr_told", "training_betas"]
+__all__ = [
+    "bundle_glm",
+    "check_same_glm",
+    "decoded_recording",
+    "glm_words",
+    "same_tr",
+    "tr_told",
+    "training_betas",
+]
 
 #: Repetition times that differ by less are the same, written with fewer digits.
 _SAME_TR = 1e-3
@@ -195,10 +203,15 @@ def glm_words(spec: GlmSpec) -> str:
     )
 
 
+def same_tr(tr_s: float, own_s: float) -> bool:
+    """Return whether a repetition time is that of a decoder, though it may be written with fewer digits."""
+    return abs(tr_s - own_s) <= _SAME_TR * own_s
+
+
 def tr_told(manifest: Manifest, tr_s: float, what: str) -> str:
     """Return in words what is wrong with volumes at another repetition time than that of a bundle's betas; else ""."""
     own_s = 1 / manifest.chain.sfreq_hz
-    if manifest.glm is None or abs(tr_s - own_s) <= _SAME_TR * own_s:
+    if manifest.glm is None or same_tr(tr_s, own_s):
         return ""
     return (
         f"{what} has a volume every {tr_s:.4g} s, and the betas of {manifest.name!r} were made from volumes every "

@@ -120,7 +120,7 @@ def beta_recording(
     columns, confounds = _columns(recording, spec, voxels)
     lost_before = _lost_before(recording)
     n_volumes = recording.n_samples + sum(n_missing(gap, recording.sfreq_hz) for gap in recording.gaps)
-    glm = TrialBetas(spec, len(columns), 1 / recording.sfreq_hz, n_volumes)
+    glm = TrialBetas(spec, len(columns), 1 / recording.sfreq_hz, n_volumes, refines=False)
     trials = _shown(recording, lost_before, marker_offset_s)
     inside = [number for number, trial in enumerate(trials) if 0 <= floor(trial.onset + 0.5) < n_volumes]
     for number in inside:
@@ -129,8 +129,6 @@ def beta_recording(
     numbers = list[int]()
     with TemporaryFile() as file:
         for beta in _decided(glm, recording, columns, confounds):
-            if beta.state == "refined":
-                continue
             if beta.state == "withheld":
                 left_out[beta.reason] += 1
                 continue
@@ -274,14 +272,14 @@ def _decided(
     for start, stop in pairwise(edges):
         while gaps and gaps[0].start <= start:
             for _ in range(n_missing(gaps.pop(0), recording.sfreq_hz)):
-                yield from glm.skip(refine=False)
+                yield from glm.skip()
         for row in recording.read(start, stop):
             volume, beside = row[voxels], row[confounds]
             if np.isfinite(volume).all() and np.isfinite(beside).all():
-                yield from glm.add(volume, beside, refine=False)
+                yield from glm.add(volume, beside)
             else:
                 bad += ~np.isfinite(volume)
-                yield from glm.skip(refine=False)
+                yield from glm.skip()
     if 2 * glm.n_lost > glm.n_volumes:
         worst = [recording.channels[voxels[i]].name for i in np.flatnonzero(bad > glm.n_volumes / 4)[:5]]
         raise RecordingError(

@@ -92,10 +92,15 @@ class TrialBetas:
         Time from one volume to the next, seconds.
     planned_volumes : int
         Length of the run as planned; the drift basis is made for it. A longer run goes on.
+    refines : bool
+        Whether anybody asks for what is said after a decision.
     """
 
-    def __init__(self, spec: GlmSpec, n_voxels: int, tr_s: float, planned_volumes: int) -> None:
+    def __init__(
+        self, spec: GlmSpec, n_voxels: int, tr_s: float, planned_volumes: int, *, refines: bool = True
+    ) -> None:
         self.spec = spec
+        self._refines = refines
         self.planned_volumes = planned_volumes
         self._tr_s = tr_s
         self._glm = RunGlm(spec, n_voxels, tr_s, planned_volumes)
@@ -200,9 +205,10 @@ class TrialBetas:
         for number in decided:
             self._all[number].decided = True
         told = self._betas(decided, "decided")
-        again = [n for n, c in self._open.items() if c.decided and (refine or c.refined_until <= now)]
-        refined = self._betas([n for n in again if n not in decided], "refined")
-        told += [beta for beta in refined if beta.state == "refined"]
+        if self._refines:
+            again = [n for n, c in self._open.items() if c.decided and (refine or c.refined_until <= now)]
+            refined = self._betas([n for n in again if n not in decided], "refined")
+            told += [beta for beta in refined if beta.state == "refined"]
         for number in [number for number, c in self._open.items() if c.refined_until <= now]:
             del self._open[number]
         return told

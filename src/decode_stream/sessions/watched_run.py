@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from decode_stream.betas import same_tr
 from decode_stream.decoders.bundle import Bundle
 from decode_stream.replay_data.formats.motion_tables import MOTION_CHANNELS
 from decode_stream.replay_data.formats.nifti_volumes import open_nifti, read_volume
@@ -25,7 +26,6 @@ VOLUME_NUMBER = "volume"
 _BRIGHT, _MOST_WATCHED = 0.2, 4096
 #: Volumes that lie farther from those of the training by their headers are told of.
 _APART_MM = 0.5
-_SAME_TR = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,7 +145,7 @@ def _decoded(bundle: Bundle, first: Volume, notes: list[str], *, correct: bool) 
         ) from error
     _check_grid(bundle, voxels, first)
     tr_s = 1 / manifest.chain.sfreq_hz
-    if not manifest.of_betas and abs(first.tr_s - tr_s) > _SAME_TR * tr_s:
+    if not manifest.of_betas and not same_tr(first.tr_s, tr_s):
         raise StreamError(
             f"The volumes of {first.path.parent} come every {first.tr_s:g} s, and {manifest.name!r} was trained on "
             f"volumes every {tr_s:g} s. Scan with that repetition time, or train a decoder on this one. If the files "
