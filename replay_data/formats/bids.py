@@ -43,6 +43,13 @@ class BidsEvents:
     stimuli: StimulusTable
     labels: tuple[str, ...]
 
+    @property
+    def markers(self) -> tuple[tuple[int, str], ...]:
+        """Sample and label of every stimulus; its id where the table gives ids."""
+        if self.stimuli.id is None:
+            return tuple(zip(self.stimuli.onset.tolist(), self.labels, strict=True))
+        return self.stimuli.markers()
+
 
 def find_beside(path: Path, ending: str) -> Path | None:
     """Return the table that belongs to a recording: the nearest, then the one with most entities in common.

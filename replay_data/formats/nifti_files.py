@@ -72,9 +72,6 @@ def read(path: Path, options: ReadOptions) -> VoxelRecording:
             )
         notes.append("No events.tsv lies beside it, so nothing says what was shown.")
     events = read_volume_events(table, path, tr_s, image.n_volumes, options.marker_column, notes)
-    markers = events.stimuli.markers()
-    if events.stimuli.id is None:
-        markers = tuple(zip(events.stimuli.onset.tolist(), events.labels, strict=True))
     source: VoxelSource = NiftiVoxels(image, voxels)
     if (motion := find_motion(path)) is not None:
         source = WithMotion(source, read_motion(motion, image.n_volumes))
@@ -89,7 +86,7 @@ def read(path: Path, options: ReadOptions) -> VoxelRecording:
         grid=image.shape,
         affine_mm=image.affine_mm,
         stimuli=events.stimuli,
-        markers=markers,
+        markers=events.markers,
         notes=tuple(notes),
     )
 

@@ -67,16 +67,13 @@ def stimuli_of_events(
         If it is no such table.
     """
     events = read_events(table, images, _RATE_HZ, column, notes, timed=True)
-    markers = events.stimuli.markers()
-    if events.stimuli.id is None:
-        markers = tuple(zip(events.stimuli.onset.tolist(), events.labels, strict=True))
     rows = []
     for number, row in enumerate(read_table(table), start=2):
         onset_s = number_in(table, number, row, "onset")
         if onset_s is not None and isfinite(onset_s):
             told = {name: cell or "n/a" for name, cell in row.items() if name not in ("onset", "sample")}
             rows.append({"onset": f"{onset_s:.3f}", "duration": "n/a"} | told)
-    return ScanStimuli(_due(events.stimuli, markers, marker_format), tuple(rows))
+    return ScanStimuli(_due(events.stimuli, events.markers, marker_format), tuple(rows))
 
 
 def stimuli_of_volumes(

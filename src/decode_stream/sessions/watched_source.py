@@ -184,9 +184,6 @@ class WatchedSource(Source):
             )
             self.notes += tuple(notes)
             shown, now_s = events.stimuli, lsl_now()
-            markers = shown.markers()
-            if shown.id is None:
-                markers = tuple(zip(shown.onset.tolist(), events.labels, strict=True))
             return [
                 Marker(
                     self._began_s + shown.onset_at(at, row) * self._tr_s,
@@ -194,7 +191,7 @@ class WatchedSource(Source):
                     now_s,
                     duration_s=shown.duration_at(row),
                 )
-                for (at, label), row in zip(markers, shown.rows_of(markers), strict=True)
+                for (at, label), row in zip(events.markers, shown.rows_of(events.markers), strict=True)
             ]
         early = self._kept_markers(self._early)
         # LSL's clock may have begun anew since.
