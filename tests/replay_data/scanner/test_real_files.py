@@ -1,16 +1,20 @@
 """The simulated scanner beside real files of one, and on a real run."""
 
+import warnings
 from pathlib import Path
 
 import nibabel
 import numpy as np
 import pydicom
-from nibabel.nicom import csareader
 
 from decode_stream.replay_data.scanner.csa import write_csa
 from decode_stream.replay_data.scanner.scanner import ScanSettings
 
 from .scans import TR_S, in_order_of, integers, played, volume_of, write_recording
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", UserWarning)  # nibabel calls its readers of DICOM experimental
+    from nibabel.nicom import csareader
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
