@@ -20,6 +20,7 @@ __all__ = [
     "BundleError",
     "DecodeStreamError",
     "ExportError",
+    "GeneratorError",
     "RecordingError",
     "SessionError",
     "StreamError",
@@ -50,6 +51,10 @@ class BundleError(UsageError):
 
 class ExportError(DecodeStreamError):
     """An exported encoder does not give what the trained one gives."""
+
+
+class GeneratorError(DecodeStreamError):
+    """A generator could not draw: what came out is no picture, or its device failed."""
 
 
 class SessionError(DecodeStreamError):

@@ -36,6 +36,7 @@ ROOMS = {
         "brain": {"evaluation", "pictures"},
         "demos": {"pictures", "training"},
         "evaluation": set(),
+        "generation": {"pictures", "training"},
         "pictures": set(),
         "sessions": {"demos", "evaluation"},
         "simulation": set(),
@@ -43,7 +44,9 @@ ROOMS = {
     },
     "decoders": {
         "brain": {"scoring"},
+        "distillation": {"generation", "training"},
         "encoders": set(),
+        "generation": set(),
         "ideal": set(),
         "scoring": set(),
         "targets": set(),

@@ -1,0 +1,1 @@
+"""Training of generators: a teacher by flow matching, and students of few steps of any teacher."""

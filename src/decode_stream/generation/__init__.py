@@ -1,0 +1,1 @@
+"""The commands that make generators, and that refine what was drawn."""
