@@ -1,7 +1,7 @@
 """What a picture is drawn from: an embedding, where which colours are, and how much of either is open.
 
-A belief is a Gaussian over the embeddings of pictures. A generator gets its mean, which is nearer to that of all pictures
-the less is known, and the share of the pictures' variance that is open: 0 is a picture that is known, 1 says nothing.
+A belief is a Gaussian over the embeddings of pictures. A generator gets its mean, nearer to that of all pictures
+the less is known, and the share of the variance over pictures that is open: 0 is a known picture, 1 says nothing.
 """
 
 from dataclasses import dataclass
