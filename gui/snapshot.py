@@ -17,6 +17,7 @@ __all__ = [
     "PastTrial",
     "Progress",
     "Puller",
+    "Reconstruction",
     "ScanView",
     "SignalView",
     "Snapshot",
@@ -226,6 +227,52 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Reconstruction:
+    """The newest picture that was drawn of what was decoded.
+
+    Attributes
+    ----------
+    number : int
+        Counts the pictures that were made, from 1: a view draws anew when it changes.
+    picture : array of shape (side, side, 3), uint8
+        RGB, faded towards `prior` as far as the belief is open.
+    prior : array of shape (side, side, 3), uint8
+        What is drawn of no evidence: the mean of pictures drawn from nothing.
+    variance : array of shape (side, side), uint8, or None
+        Spread over several noises of the last trial that was decided, 0 to 255; None where there was no time for it.
+    of : str
+        What it is drawn from: ``"trial 12, up to 350 ms after onset"``, ``"trial 12, decided"``.
+    confidence : float
+        Share of the variance over pictures that the belief settles, 0 to 1.
+    age_ms : float
+        Of the newest sample that the belief rests on, now.
+    held : str
+        Why an older picture is still shown: ``"generator failed: ..."``, ``"unlike the training"``; else empty.
+    n_steps : int
+        Steps of the generator.
+    draw_ms : float
+        How long the drawing took.
+    nearest : bytes or None
+        Image file of the training picture nearest to what was decoded; None where none is known.
+    nearest_distance : float
+        Its cosine distance in the embedding space; NaN where none is known.
+    """
+
+    number: int
+    picture: npt.NDArray[np.uint8]
+    prior: npt.NDArray[np.uint8]
+    variance: npt.NDArray[np.uint8] | None
+    of: str
+    confidence: float
+    age_ms: float
+    held: str
+    n_steps: int
+    draw_ms: float
+    nearest: bytes | None
+    nearest_distance: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Snapshot:
     """A session at one moment.
 
@@ -274,6 +321,8 @@ class Snapshot:
         To the last question that was answered.
     scan : ScanView or None
         The run of fMRI; None of other signals, and before the first volume.
+    reconstruction : Reconstruction or None
+        None without a generator, and before the first picture.
     """
 
     state: str
@@ -299,6 +348,7 @@ class Snapshot:
     past: tuple[PastTrial, ...] = ()
     what_if: WhatIfAnswer | None = None
     scan: ScanView | None = None
+    reconstruction: Reconstruction | None = None
 
 
 class Puller(Protocol):
