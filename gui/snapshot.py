@@ -12,6 +12,7 @@ from .scan import ScanView, TrialLine, TwoWay
 
 __all__ = [
     "STATES",
+    "UNLIKE_TRAINING",
     "Accuracy",
     "Match",
     "PastTrial",
@@ -28,6 +29,8 @@ __all__ = [
     "WhatIfQuestion",
 ]
 
+#: What `Reconstruction.held` says where a signal is so unlike the training that no picture is drawn of it.
+UNLIKE_TRAINING = "unlike the training"
 #: Every state a session can be in, in the order of a session's life.
 STATES = ("idle", "searching", "connected", "decoding", "stalled", "lost", "ended")
 
@@ -321,6 +324,8 @@ class Snapshot:
         To the last question that was answered.
     scan : ScanView or None
         The run of fMRI; None of other signals, and before the first volume.
+    generator : str
+        Name of what draws pictures of what is decoded; empty where nothing does.
     reconstruction : Reconstruction or None
         None without a generator, and before the first picture.
     """
@@ -348,6 +353,7 @@ class Snapshot:
     past: tuple[PastTrial, ...] = ()
     what_if: WhatIfAnswer | None = None
     scan: ScanView | None = None
+    generator: str = ""
     reconstruction: Reconstruction | None = None
 
 
