@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import numpy.typing as npt
 
-from decode_stream.decoders.targets.efficientnet import N_FEATURES, efficientnet_features
+from decode_stream.decoders.efficientnet import N_FEATURES, efficientnet_features
 from decode_stream.replay_data.pictures.picture_space import (
     LAYOUT_SIZE,
     SPACE_FILE,

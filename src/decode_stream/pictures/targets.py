@@ -51,7 +51,7 @@ def _objects(name: str) -> Target:
         if part == "layout":  # needs no network
             features = np.zeros((len(pictures), len(space.feature_mean)), np.float32)
         else:
-            from decode_stream.decoders.targets.efficientnet import efficientnet_features
+            from decode_stream.decoders.efficientnet import efficientnet_features
 
             features = efficientnet_features(pictures)
         return embed(layouts, features, space)[:, numbers]

