@@ -64,9 +64,9 @@ def structural_similarity(
     Wang, Bovik, Sheikh and Simoncelli 2004, IEEE Transactions on Image Processing 13:600. On grey pictures (0.2125 red,
     0.7154 green, 0.0721 blue, of sRGB as it is stored) from 0 to 1,
 
-    .. math:: \frac{2 \mu_x \mu_y + C_1}{\mu_x^2 + \mu_y^2 + C_1} \frac{2 \sigma_{xy} + C_2}{\sigma_x^2 + \sigma_y^2 + C_2}
+    .. math:: \frac{(2 m_x m_y + C_1) (2 s_{xy} + C_2)}{(m_x^2 + m_y^2 + C_1) (s_x^2 + s_y^2 + C_2)}
 
-    with means and covariances under a Gaussian of 1.5 pixels in a window of 11 by 11, C1 = .01^2 and C2 = .03^2,
+    with means m and covariances s under a Gaussian of 1.5 pixels in a window of 11 by 11, C1 = .01^2 and C2 = .03^2,
     averaged over all windows that lie in the picture.
 
     Parameters
