@@ -18,6 +18,8 @@ and, where training made them::
     regions.safetensors   by atlas, the region of each voxel; their names are in the manifest
     prior.onnx            decoded embedding and noise in, a sample of what pictures' embeddings are like out
     prior.safetensors     `center`, `decoded_center`: `decode_stream.decoders.prior_part.PriorPart`
+    readout.safetensors   `gain`, `offset`, `variance`, `precision`: what the encoder's outputs tell of a picture's
+                          embedding, where they are no likelihoods: `decode_stream.decoders.picture_readout`
     reference.safetensors `volume`: one of the training, whole, that live volumes are brought to
     weights.safetensors   the network as PyTorch trained it, to train on from; a session does not read it
 
@@ -45,6 +47,7 @@ from .gallery_projector import GalleryProjector, load_projector, save_projector
 from .manifest import MANIFEST_FILE, Manifest
 from .novelty import Novelty
 from .onnx_model import DATA_FILE
+from .picture_readout import PictureReadout
 from .prior_part import PriorPart
 from .regions import Atlas, Regions
 
@@ -55,6 +58,7 @@ _GALLERY = "gallery.safetensors"
 _NOVELTY, _PROJECTOR = "novelty.safetensors", "projector.safetensors"
 _FEATURES, _WEIGHTS = "features.safetensors", "weights.safetensors"
 _REGIONS, _REFERENCE = "regions.safetensors", "reference.safetensors"
+_READOUT = "readout.safetensors"
 _PRIOR, _PRIOR_MEANS = "prior.onnx", "prior.safetensors"
 _Part = TypeVar("_Part")
 
@@ -91,6 +95,9 @@ class Bundle:
         Draws embeddings as pictures have them, of a decoded one.
     reference : array of shape (x, y, z), float32, or None
         Of fMRI, a volume of the training in the grid of ``manifest.volume``; None where only voxels were given.
+    readout : PictureReadout or None
+        What the encoder's outputs tell of a picture's embedding, for pictures to be drawn of them; None where they are
+        likelihoods and say so themselves, where entries are categories, and where it was not measured.
     """
 
     manifest: Manifest
@@ -106,6 +113,7 @@ class Bundle:
     encoder_data: bytes = b""
     prior: PriorPart | None = None
     reference: npt.NDArray[np.float32] | None = None
+    readout: PictureReadout | None = None
 
     @property
     def dimension(self) -> int:
@@ -155,6 +163,9 @@ class Bundle:
         if manifest.prior is not None or self.prior is not None:
             of_manifest = 0 if manifest.prior is None else manifest.prior.n_steps
             parts.append(("prior", 0 if self.prior is None else self.prior.n_steps, of_manifest))
+        if self.readout is not None:
+            parts.append(("readout", self.readout.dimension, self.dimension))
+            parts.append(("readout", self.readout.n_latencies, manifest.n_latencies))
         if self.reference is not None:
             grid = (0, 0, 0) if manifest.volume is None else manifest.volume.grid
             parts += [("reference", there, n) for there, n in zip(self.reference.shape, grid, strict=True)]
@@ -227,6 +238,8 @@ def _parts(bundle: Bundle) -> dict[str, bytes]:
         files[_REGIONS] = _saved(labels)
     if bundle.encoder_data:
         files[DATA_FILE] = bundle.encoder_data
+    if bundle.readout is not None:
+        files[_READOUT] = _saved(bundle.readout.tensors())
     if bundle.reference is not None:
         files[_REFERENCE] = _saved({"volume": bundle.reference})
     if (prior := bundle.prior) is not None:
@@ -290,6 +303,7 @@ def load_bundle(path: str | Path, *, weights: bool = False) -> Bundle:
         files.get(DATA_FILE, b""),
         _prior(files, manifest, path),
         _tensors(_REFERENCE, files, path, lambda t: t["volume"].astype(np.float32)),
+        _tensors(_READOUT, files, path, lambda t: PictureReadout(**t)),
     )
 
 
