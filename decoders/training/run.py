@@ -89,8 +89,14 @@ class TrainingRun:
         """Where the module is trained."""
         return next(self.module.parameters()).device
 
-    def step(self, loss: Tensor) -> None:
+    def step(self, loss: Tensor, most_norm: float | None = None) -> None:
         """Follow the gradient of a loss.
+
+        Parameters
+        ----------
+        loss : Tensor of shape ()
+        most_norm : float, optional
+            A longer gradient is cut to this norm.
 
         Raises
         ------
@@ -104,11 +110,15 @@ class TrainingRun:
             self.first_loss = value
         self.learning_rate = float(self.optimizer.param_groups[0]["lr"])
         self.optimizer.zero_grad()
+        (loss if self.scaler is None else self.scaler.scale(loss)).backward()  # type: ignore[no-untyped-call]
+        if most_norm is not None:
+            if self.scaler is not None:
+                self.scaler.unscale_(self.optimizer)
+            learnt = [value for group in self.optimizer.param_groups for value in group["params"]]
+            torch.nn.utils.clip_grad_norm_(learnt, most_norm)
         if self.scaler is None:
-            loss.backward()  # type: ignore[no-untyped-call]
             self.optimizer.step()
         else:
-            self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
             self.scaler.step(self.optimizer)
             self.scaler.update()
         self.schedule.step()
