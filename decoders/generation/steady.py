@@ -30,7 +30,7 @@ _DEAD_BAND = 1.5
 #: To what beliefs that are off have to add up, in standard deviations times window lengths, and what one adds at most.
 _CHANGE, _AT_MOST = 2.0, 1.25
 #: How far a belief moves before it is drawn again: of the spread of pictures, and of an open share.
-_MOVED = 0.01
+_MOVED = 0.02
 
 
 @dataclass(frozen=True, slots=True, eq=False)
