@@ -26,8 +26,6 @@ and, where training made them::
 Nothing in it is unpickled, and a file whose hash differs is refused. Hashes guard against damage, not forgery.
 """
 
-import shutil
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
@@ -42,7 +40,7 @@ from safetensors.numpy import save as save_tensors
 from decode_stream.stream.errors import BundleError
 from decode_stream.stream.types import FloatArray
 
-from .bundle_files import MANIFEST_HASH_FILE, check, is_bundle, read_manifest, reader, sha256, write_files
+from .bundle_files import MANIFEST_HASH_FILE, check, is_bundle, read_manifest, reader, sha256, write_whole
 from .gallery_projector import GalleryProjector, load_projector, save_projector
 from .manifest import MANIFEST_FILE, Manifest
 from .novelty import Novelty
@@ -211,14 +209,7 @@ def save_bundle(bundle: Bundle, path: str | Path, *, overwrite: bool = False) ->
         regions={name: atlas.names for name, atlas in atlases.items()},
     )
     text = msgspec.json.format(msgspec.json.encode(manifest), indent=1)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as part:
-        whole = Path(part) / "whole"
-        files |= {MANIFEST_FILE: text, MANIFEST_HASH_FILE: sha256(text).encode()}
-        write_files(files, whole, zipped=path.suffix == ".zip")
-        if path.exists():
-            path.unlink() if path.is_file() else shutil.rmtree(path)
-        whole.rename(path)
+    write_whole(files | {MANIFEST_FILE: text, MANIFEST_HASH_FILE: sha256(text).encode()}, path)
     return replace(bundle, manifest=manifest, sha256=sha256(text))
 
 

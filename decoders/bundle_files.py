@@ -1,6 +1,8 @@
 """The files of a bundle: written to a folder or one .zip, read from it, and compared with their hashes."""
 
 import hashlib
+import shutil
+import tempfile
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
@@ -14,10 +16,12 @@ __all__ = [
     "check",
     "is_bundle",
     "load_manifest",
+    "member_reader",
     "read_manifest",
     "reader",
     "sha256",
     "write_files",
+    "write_whole",
 ]
 
 #: Holds the hash of the manifest, which holds those of all other files.
@@ -47,6 +51,20 @@ def write_files(files: Mapping[str, bytes], path: Path, *, zipped: bool) -> None
     for name, data in files.items():
         (path / name).parent.mkdir(parents=True, exist_ok=True)
         (path / name).write_bytes(data)
+
+
+def write_whole(files: Mapping[str, bytes], path: Path) -> None:
+    """Write files to a folder, or into one file where the path ends in ``.zip``; it is there as a whole or not at all.
+
+    What stands at the path is replaced.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as part:
+        whole = Path(part) / "whole"
+        write_files(files, whole, zipped=path.suffix == ".zip")
+        if path.exists():
+            path.unlink() if path.is_file() else shutil.rmtree(path)
+        whole.rename(path)
 
 
 def load_manifest(path: str | Path) -> Manifest:
@@ -84,7 +102,7 @@ def check(name: str, data: bytes, expected: str, path: Path) -> None:
     if sha256(data) != expected:
         raise BundleError(
             f"{name} in {path} is not the file that was saved: its SHA-256 is {sha256(data)} instead of {expected}. "
-            "Copy the bundle again from where it was trained."
+            "Copy it again from where it was made."
         )
 
 
@@ -101,13 +119,20 @@ def reader(path: Path) -> Callable[[str], bytes]:
             raise BundleError(
                 f"{path} is a folder without {MANIFEST_FILE}; it is not a bundle. Train one with decode-stream train."
             )
-        return lambda name: _read_member(path, name, lambda: (path / name).read_bytes())
+        return member_reader(path)
     if not path.exists():
         raise BundleError(
             f"There is no bundle at {path}. Train one with: decode-stream train RECORDING... --out {path}"
         )
     if not zipfile.is_zipfile(path):
         raise BundleError(f"{path} is neither a bundle's folder nor a .zip of one.")
+    return member_reader(path)
+
+
+def member_reader(path: Path) -> Callable[[str], bytes]:
+    """Return a function that reads one file of a folder or a .zip, and raises BundleError where that cannot be."""
+    if path.is_dir():
+        return lambda name: _read_member(path, name, lambda: (path / name).read_bytes())
 
     def read(name: str) -> bytes:
         with zipfile.ZipFile(path) as archive:
@@ -121,10 +146,10 @@ def reader(path: Path) -> Callable[[str], bytes]:
 def _read_member(path: Path, name: str, read: Callable[[], bytes]) -> bytes:
     inside = PurePosixPath(name)
     if inside.is_absolute() or ".." in inside.parts or "\\" in name or ":" in name:
-        raise BundleError(f"{path} lists the file {name!r}, which lies outside the bundle; it is refused.")
+        raise BundleError(f"{path} lists the file {name!r}, which lies outside; it is refused.")
     try:
         return read()
     except (OSError, KeyError, zipfile.BadZipFile, ValueError) as error:
         raise BundleError(
-            f"{name} in {path} is missing or cannot be read: {error}. Copy the bundle again."
+            f"{name} in {path} is missing or cannot be read: {error}. Copy it again from where it was made."
         ) from error

@@ -153,7 +153,7 @@ def test_a_bundle_with_a_changed_byte_is_refused(run: Run, bundle: Path) -> None
     data[len(data) // 2] ^= 1
     encoder.write_bytes(data)
     recording = write_csv(bundle.parent / "run.csv")
-    tells = ("encoder.onnx", "small.bundle", "SHA-256", "Copy the bundle again")
+    tells = ("encoder.onnx", "small.bundle", "SHA-256", "Copy it again")
     refused(run, "--bundle", bundle, "--replay", recording, "--headless", tells=tells)
     refused(run, "evaluate", recording, "--bundle", bundle, tells=tells)
 

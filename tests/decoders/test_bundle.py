@@ -50,7 +50,7 @@ def test_a_changed_byte_is_found(saved: Path, name: str) -> None:
     (saved / name).write_bytes(data)
     with pytest.raises(
         BundleError,
-        match=f"{'bundle.json' if name == 'bundle.sha256' else name}.*SHA-256.*Copy the bundle again",
+        match=f"{'bundle.json' if name == 'bundle.sha256' else name}.*SHA-256.*Copy it again",
     ):
         load_bundle(saved)
 
