@@ -147,13 +147,20 @@ class TrialReader:
         self._open: dict[int, npt.NDArray[np.float32]] = {}
 
     def keep(self, window: CutWindow, embedding: npt.NDArray[np.float32]) -> TrialEvidence:
-        """Take a window of a trial with its embedding, and return what the trial says so far."""
+        """Take a window of a trial with its embedding, and return what the trial says so far.
+
+        An embedding with numbers that are not finite makes evidence that is not; later windows go on without it.
+        """
         assert window.locked is not None
         trial, k = window.locked.trial, window.locked.k
         rows = self._open.setdefault(trial.number, np.full(self._shape, np.nan, np.float32))
-        rows[k] = embedding
+        finite = bool(np.isfinite(embedding).all())
+        rows[k] = embedding if finite else np.nan
         decided = k + 1 == len(rows)
         if decided or len(self._open) > _MOST_OPEN:
             # The oldest is one whose last window was withheld.
             del self._open[trial.number if decided else next(iter(self._open))]
-        return TrialEvidence(trial, k, window.stop, decided, self._reader.read(rows, k))
+        evidence = self._reader.read(rows, k)
+        if not finite:
+            evidence = PictureEvidence(np.full_like(evidence.vector, np.nan), np.nan)
+        return TrialEvidence(trial, k, window.stop, decided, evidence)

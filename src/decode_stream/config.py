@@ -11,7 +11,7 @@ from decode_stream.decoders.training.schedules import Schedule
 from decode_stream.stream.errors import UsageError
 from decode_stream.stream.types import Modality
 
-from .flag_groups import DECODER, MARKERS, OUTPUT, PROTOCOL, REPLAY, SOURCE
+from .flag_groups import DECODER, GENERATOR, MARKERS, OUTPUT, PROTOCOL, REPLAY, SOURCE
 from .volume_flags import BetaFlags, RunFlags, check_run
 
 __all__ = [
@@ -118,6 +118,14 @@ class SessionConfig(RunFlags, Reading):
     provider: Annotated[Provider, Parameter(group=DECODER)] = "cpu"
     """What runs the decoder."""
 
+    generator: Annotated[Path | None, Parameter(group=GENERATOR)] = None
+    """What draws pictures of what is decoded: a generator's folder or .zip, or none; by default the one that comes with
+    the program, where it draws the bundle's embeddings."""
+    steps: Annotated[Literal[1, 2, 4] | None, Parameter(group=GENERATOR)] = None
+    """Steps of each picture; by default the fewest that the generator can."""
+    generator_seed: Annotated[int, Parameter(group=GENERATOR)] = 0
+    """Of the noise that all pictures of the session are drawn from."""
+
     replay: Annotated[Path | None, Parameter(group=REPLAY)] = None
     """Play this recording over LSL and decode it."""
     demo: Annotated[bool, Parameter(group=REPLAY, negative=())] = False
@@ -146,12 +154,28 @@ class SessionConfig(RunFlags, Reading):
         if self.duration_s is not None and not self.duration_s > 0:
             raise UsageError(f"--duration-s is {self.duration_s:g}; it must be above 0.")
         check_run(self)
+        self._check_generator()
         if self.demo and self.replay:
             raise UsageError("--demo plays the recording that comes with the program; leave out --replay.")
         if not (self.replay or self.demo) and (self.loop or self.start_s or self.speed != 1.0):
             raise UsageError(
                 "--loop, --start-s and --speed belong to --replay RECORDING; a live stream has none."
             )
+
+    @property
+    def draws(self) -> bool:
+        """Whether pictures are drawn where a generator fits the bundle."""
+        return self.generator != Path("none")
+
+    def _check_generator(self) -> None:
+        if self.generator_seed < 0:
+            raise UsageError(f"--generator-seed is {self.generator_seed}; seeds count from 0.")
+        if not self.draws and (self.steps is not None or self.generator_seed):
+            raise UsageError(
+                "--steps and --generator-seed are of pictures, and --generator none draws none; leave them out."
+            )
+        if self.generator is not None and self.draws and not (self.bundle or self.demo):
+            raise UsageError("--generator draws what a bundle decodes: give --bundle PATH as well.")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,6 +4,7 @@ from cyclopts import Group
 
 __all__ = [
     "DECODER",
+    "GENERATOR",
     "MARKERS",
     "OUTPUT",
     "PROTOCOL",
@@ -18,6 +19,7 @@ VOLUMES = Group.create_ordered("Volumes")
 SCANNER = Group.create_ordered("Scanner")
 MARKERS = Group.create_ordered("Markers")
 DECODER = Group.create_ordered("Decoder")
+GENERATOR = Group.create_ordered("Generator")
 REPLAY = Group.create_ordered("Replay")
 PROTOCOL = Group.create_ordered("Protocol")
 OUTPUT = Group.create_ordered("Output")

@@ -18,7 +18,7 @@ _KEYS: dict[str, set[str]] = {
     "trials": {"seen", "scored"},
     "accuracy": {"protocol", "k", "chance", "n", "top1", "top1_interval", "top5"},
     "latency_ms": {"arrive", "window", "decode", "belief", "generate", "display"},
-    "reconstructions": {"made", "superseded", "steps", "images_per_s"},
+    "reconstructions": {"made", "superseded", "skipped", "held", "failed", "steps", "images_per_s"},
     "scan": {
         "volumes",
         "tr_s",

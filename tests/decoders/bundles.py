@@ -17,7 +17,7 @@ from decode_stream.stream.filters import ChainSpec
 from decode_stream.stream.window_chain import WindowSpec
 
 
-def linear_onnx(weights: np.ndarray) -> bytes:
+def linear_onnx(weights: np.ndarray, bias: np.ndarray | None = None) -> bytes:
     """Return a graph that flattens the window and multiplies it with `weights`, (n_channels * n_times, dimension)."""
     nodes = [
         helper.make_node("Flatten", ["window"], ["flat"]),
@@ -25,7 +25,8 @@ def linear_onnx(weights: np.ndarray) -> bytes:
         # The latency is taken, and has no influence.
         helper.make_node("Unsqueeze", ["latency_s", "one"], ["column"]),
         helper.make_node("Mul", ["column", "zero"], ["nothing"]),
-        helper.make_node("Add", ["product", "nothing"], ["embedding"]),
+        helper.make_node("Add", ["nothing", "bias"], ["constant"]),
+        helper.make_node("Add", ["product", "constant"], ["embedding"]),
     ]
     graph = helper.make_graph(
         nodes,
@@ -39,6 +40,7 @@ def linear_onnx(weights: np.ndarray) -> bytes:
             numpy_helper.from_array(weights.astype(np.float32), "weights"),
             numpy_helper.from_array(np.array([1], np.int64), "one"),
             numpy_helper.from_array(np.zeros(1, np.float32), "zero"),
+            numpy_helper.from_array(np.zeros(1, np.float32) if bias is None else bias, "bias"),
         ],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)])

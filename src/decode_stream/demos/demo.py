@@ -7,7 +7,7 @@ from typing import NamedTuple
 from decode_stream.stream.errors import UsageError
 from decode_stream.stream.types import Modality
 
-__all__ = ["DEMOS", "Demo", "demo_bundles", "demo_files"]
+__all__ = ["DEMOS", "GENERATOR", "Demo", "demo_bundles", "demo_files", "demo_generator"]
 
 
 class Demo(NamedTuple):
@@ -22,6 +22,9 @@ DEMOS: dict[Modality, Demo] = {
     "meg": Demo("meg.bundle.zip", "meg.simulation.json"),
     "fmri": Demo("fmri.bundle.zip", "fmri.simulation.json"),
 }
+
+#: Beside the demos' files.
+GENERATOR = "generator.zip"
 
 
 def _folder() -> Path:
@@ -51,6 +54,12 @@ def demo_files(modality: Modality) -> tuple[Path, Path]:
             f"{'is' if len(missing) == 1 else 'are'} not in {folder}. {there}"
         )
     return paths[0], paths[1]
+
+
+def demo_generator() -> Path | None:
+    """Return the generator that draws what the demos decode, or None where this installation holds none."""
+    path = _folder() / GENERATOR
+    return path if path.exists() else None
 
 
 def demo_bundles() -> dict[Modality, Path]:

@@ -16,6 +16,7 @@ from decode_stream.stream.errors import DecodeStreamError, UsageError
 from decode_stream.summary import check_writable, write_json
 
 from .beta_pipeline import revised_words
+from .generators import painter_of
 from .session import Session
 from .session_summary import session_summary
 from .source import Source
@@ -57,7 +58,10 @@ def run_live(config: SessionConfig, bundle_path: Path | None, source: Source) ->
     # Asked in good time, since the answer takes a process of its own; but not before the one that plays the demo is up.
     no_screen = None if config.headless else _in_background(window_available)
     caveat = _caveat_of_replay(bundle, config.replay, config) if bundle and config.replay else ""
-    session = Session(config, source, bundle, lambda info: watch_chain(info, config.modality), caveat)
+    painter, undrawn = painter_of(config, bundle)
+    session = Session(
+        config, source, bundle, lambda info: watch_chain(info, config.modality), caveat, painter, undrawn
+    )
     session.start()
     code = 0
     try:

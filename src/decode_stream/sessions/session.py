@@ -5,6 +5,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from itertools import pairwise
+from math import nan
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from decode_stream.stream.types import Event, StreamInfo, Trial
 
 from .beta_pipeline import BetaEvents, beta_notes
 from .intake import PULL_S, Intake
+from .painter import Painter, nothing_drawn
 from .picture import AccuracyTrace, best_matches, chain_notes, progress, shown_now, signal_view, trial_name
 from .pipeline import Pipeline, build_pipeline
 from .scan_view import ScanWatch
@@ -51,6 +53,10 @@ class Session:
         Gives the chain to watch a stream with when there is no bundle.
     caveat : str
         What keeps its scores from being held-out ones; told wherever they are.
+    painter : Painter or None
+        Draws what is decoded; not started yet.
+    undrawn : str
+        Why nothing is drawn, where there is no painter.
 
     Attributes
     ----------
@@ -69,8 +75,11 @@ class Session:
         bundle: Bundle | None,
         watch_chain: Callable[[StreamInfo], ChainSpec],
         caveat: str = "",
+        painter: Painter | None = None,
+        undrawn: str = "",
     ) -> None:
         self.config = config
+        self.painter, self._undrawn = painter, undrawn
         self.bundle = bundle
         self.pipeline: Pipeline | None = None
         self.error: BaseException | None = None
@@ -86,6 +95,8 @@ class Session:
         self._source = source
         self._status = Status()
         source.tell = self._status.tell
+        if painter is not None:
+            painter.tell = self._status.tell
         self._watch_chain = watch_chain
         self._caveat = caveat
         if caveat:
@@ -153,6 +164,8 @@ class Session:
         self._ended.wait()
         for thread in self._threads:
             thread.join()
+        if self.painter is not None:
+            self.painter.stop()
         self._source.close()
         if self.error is not None:
             raise self.error
@@ -189,6 +202,8 @@ class Session:
         self.tell("connected", self._source.words)
         for note in (*self._source.notes, *chain_notes(pipeline.ingest), *beta_notes(pipeline.cutter)):
             self.tell("note", note)
+        if self.painter is not None:
+            self.painter.start()
         self._spawn(lambda: self._decode(pipeline), "decoding")
         self._spawn(lambda: self._take_markers(pipeline), "markers")
         try:
@@ -212,7 +227,7 @@ class Session:
 
     def _keep(self, window: CutWindow, embedding: npt.NDArray[np.float32]) -> None:
         """Hand a window that was decoded to those who look at windows."""
-        for watcher in (self._what_if, self._scan):
+        for watcher in (self._what_if, self._scan, self.painter):
             if watcher is not None:
                 watcher.keep(window, embedding)
 
@@ -263,6 +278,8 @@ class Session:
             self._time(decoder)
             if decoder.decided_belief is not None:
                 self.startup.reach("first_trial_decoded")
+            if self.painter is not None:
+                self.painter.look(decoder, self._stamp_of)
         if trials.missed > before[0]:
             self.tell(
                 "missed", "a marker came when its samples were no longer held; the trial is not decoded"
@@ -302,9 +319,18 @@ class Session:
         if self._scan is not None:
             self._scan.took(batch.believed_s - arrived_s)
 
+    def _stamp_of(self, stop: int) -> float:
+        """Return the LSL time of the sample before `stop`; NaN where that is not known."""
+        arrival = self._intake.arrivals.of(stop)
+        return nan if arrival is None else arrival[0]
+
     def scan_summary(self) -> dict[str, Any] | None:
         """Return what the session's summary tells of a run of fMRI; None of other signals."""
         return self._scan.summary(self.pipeline, self._intake.gaps) if self._scan else None
+
+    def reconstructions(self) -> dict[str, Any]:
+        """Return what the session's summary tells of the pictures that were drawn."""
+        return self.painter.summary() if self.painter else nothing_drawn(self._undrawn)
 
     # What views pull
 
@@ -329,7 +355,9 @@ class Session:
         decoder = self.pipeline.decoder if self.pipeline else None
         info = self._source.info
         matches, of, truth = best_matches(decoder)
-        recent = [(name, stage.recent_ms()) for name, stage in self.stages.items()]
+        painter = self.painter
+        stages = self.stages | ({"generate": painter.times} if painter else {})
+        recent = [(name, stage.recent_ms()) for name, stage in stages.items()]
         return Snapshot(
             state=state,
             state_for_s=now_s - since_s,
@@ -356,6 +384,8 @@ class Session:
             past=self._what_if.past if self._what_if else (),
             what_if=self._what_if.answer if self._what_if else None,
             scan=self._scan.view(self.pipeline, self._intake.gaps) if self._scan and self.pipeline else None,
+            generator=painter.generator if painter else "",
+            reconstruction=painter.reconstruction() if painter else None,
         )
 
 

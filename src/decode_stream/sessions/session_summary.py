@@ -76,8 +76,12 @@ def session_summary(session: Session, exit_code: int) -> dict[str, Any]:
         "onsets": onsets.summary() if onsets else None,
         "accuracy": accuracy_summary(decoder.scores) if decoder else None,
         "betas": beta_summary(decoder) if decoder else None,
-        "latency_ms": {**latency, "generate": None, "display": None},
-        "reconstructions": {"made": 0, "superseded": 0, "steps": None, "images_per_s": None},
+        "latency_ms": {
+            **latency,
+            "generate": session.painter.times.summary_ms() if session.painter else None,
+            "display": None,
+        },
+        "reconstructions": session.reconstructions(),
         "scan": session.scan_summary(),
         "per_trial": trial_rows(decoder.scores) if decoder else [],
     }
