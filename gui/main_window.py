@@ -2,17 +2,20 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
 
 from PySide6.QtCore import Qt, QTimer, Slot
 from PySide6.QtGui import QAction, QCloseEvent, QKeySequence, QResizeEvent
-from PySide6.QtWidgets import QMessageBox, QSplitter, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QMessageBox, QVBoxLayout, QWidget
 
 from .accuracy_panel import AccuracyPanel
 from .actions import ACTIONS, help_text
 from .matches_panel import MatchesPanel
 from .panel import set_text
+from .picture_row import PictureRow, split
 from .pictures import Pictures
 from .quality_panel import QualityPanel
+from .reconstruction_panel import EXTRAS, ReconstructionPanel
 from .regions_panel import RegionsPanel
 from .scan_words import compared_text
 from .signal_panel import SignalPanel
@@ -29,6 +32,8 @@ __all__ = ["REFRESH_MS", "MainWindow"]
 REFRESH_MS = 33
 #: What is shown and decoded, the time line of a run of fMRI, and signal with accuracy.
 _ROWS, _ROWS_OF_SCAN = (1, 1, 2), (19, 17, 38)
+#: With a reconstruction the time line is below the matches.
+_ROWS_WITH_PICTURE, _BESIDE_PICTURE = (1, 1), (10, 9)
 _LEAST_PX, _LEAST_PX_OF_SCAN = (900, 560), (900, 700)
 _NO_LIMIT_PX = (1 << 24) - 1  # Qt's own
 
@@ -67,10 +72,12 @@ class MainWindow(QWidget):
         self._close_at_end = close_at_end
         self._shown: Callable[[], None] | None = shown
         self._scale = 0.0
+        self._wants_reconstruction: bool | None = None
         self.setWindowTitle(title)
         self.setAccessibleName(title)
         pictures = Pictures(puller.picture)
         self.stimulus_panel = StimulusPanel(pictures)
+        self.reconstruction_panel = ReconstructionPanel()
         self.matches_panel = MatchesPanel(pictures)
         self.signal_panel = SignalPanel()
         self.accuracy_panel = AccuracyPanel()
@@ -92,9 +99,11 @@ class MainWindow(QWidget):
     def refresh(self) -> None:
         """Pull once and draw what changed."""
         snapshot, now_s = self._puller.snapshot(), time.monotonic()
-        self._set_band(with_pictures=snapshot.has_pictures)
+        self._set_band(snapshot)
         self.status_bar.show_snapshot(snapshot, now_s)
         self.stimulus_panel.show_snapshot(snapshot)
+        if self._band.with_reconstruction:
+            self.reconstruction_panel.show_snapshot(snapshot, now_s)
         self.matches_panel.show_snapshot(snapshot, now_s)
         self.signal_panel.show_signal(self._puller.signal(self.signal_panel.span_s))
         self.accuracy_panel.show_accuracy(snapshot.accuracy)
@@ -112,6 +121,7 @@ class MainWindow(QWidget):
             self.setStyleSheet(style_sheet(scale))
             # The window of what ifs is one of its own, and inherits the sheet.
             for panel in (
+                self.reconstruction_panel,
                 self.matches_panel,
                 self.signal_panel,
                 self.accuracy_panel,
@@ -121,6 +131,7 @@ class MainWindow(QWidget):
             ):
                 panel.ensurePolished()
                 panel.set_fonts()
+            self._band.share()
 
     def closeEvent(self, event: QCloseEvent) -> None:
         """Stop drawing and ask the session to end."""
@@ -143,11 +154,11 @@ class MainWindow(QWidget):
 
     def _lay_out(self) -> None:
         across, down = Qt.Orientation.Horizontal, Qt.Orientation.Vertical
-        self._band = _split(across, (self.stimulus_panel, self.matches_panel), (2, 9))
-        volumes = _split(down, (self.signal_panel, self.quality_panel), (1, 1))
-        scores = _split(down, (self.accuracy_panel, self.two_way_panel), (1, 1))
-        below = _split(across, (volumes, scores, self.regions_panel), (15, 9, 5))
-        self._rows = _split(down, (self._band, self.time_line_panel, below), _ROWS)
+        self._band = PictureRow(self.stimulus_panel, self.reconstruction_panel, self.matches_panel)
+        volumes = split(down, (self.signal_panel, self.quality_panel), (1, 1))
+        scores = split(down, (self.accuracy_panel, self.two_way_panel), (1, 1))
+        below = split(across, (volumes, scores, self.regions_panel), (15, 9, 5))
+        self._rows = split(down, (self._band, self.time_line_panel, below), _ROWS)
         # What only a run of fMRI has is hidden until there is one.
         self._scan_panels = (
             self.time_line_panel,
@@ -182,18 +193,38 @@ class MainWindow(QWidget):
         self.accuracy_panel.since.setVisible(bool(since))
         self.accuracy_panel.set_by_latency(shown=len(snapshot.accuracy.latency_s) > 1)
 
-    def _set_band(self, *, with_pictures: bool) -> None:
-        """Give the upper row the height of its text alone where there are no pictures."""
-        height = _NO_LIMIT_PX if with_pictures else self._band.minimumSizeHint().height()
-        if self._band.maximumHeight() != height:
+    def _set_band(self, snapshot: Snapshot) -> None:
+        """Show a reconstruction if there is one; give the row the height of its text alone without pictures."""
+        wanted = self._wants_reconstruction
+        shown = bool(snapshot.generator or snapshot.reconstruction) if wanted is None else wanted
+        changed = self._band.show_reconstruction(shown=shown)
+        pictures = snapshot.has_pictures or shown
+        height = _NO_LIMIT_PX if pictures else self._band.minimumSizeHint().height()
+        if changed or self._band.maximumHeight() != height:
             self._band.setMaximumHeight(height)
             self._share_rows()
 
     def _share_rows(self) -> None:
-        shares = _ROWS if self.time_line_panel.isHidden() else _ROWS_OF_SCAN
+        """Give every row its height, and the time line its place."""
+        time_line, beside = self.time_line_panel, self._band.beside
+        shares = _ROWS if time_line.isHidden() else _ROWS_OF_SCAN
+        if self._band.with_reconstruction:
+            shares = _ROWS_WITH_PICTURE
+            beside.addWidget(time_line)
+            beside.setSizes([1000 * share for share in _BESIDE_PICTURE])
+        else:
+            self._rows.insertWidget(1, time_line)
         for k, share in enumerate(shares):
             self._rows.setStretchFactor(k, share)
         self._rows.setSizes([1000 * share for share in shares])
+
+    def _toggle_reconstruction(self) -> None:
+        self._wants_reconstruction = not self._band.with_reconstruction
+        self.refresh()
+
+    def _toggle_extra(self, name: str) -> None:
+        self.reconstruction_panel.toggle(name)
+        self._band.share()
 
     def _add_actions(self) -> None:
         signal = self.signal_panel
@@ -205,6 +236,9 @@ class MainWindow(QWidget):
             "autoscale": signal.autoscale,
             "hold": signal.toggle_held,
             "what_if": self._show_what_if,
+            "reconstruction": self._toggle_reconstruction,
+            **{name: partial(self._toggle_extra, name) for name in EXTRAS},
+            "motion": self.reconstruction_panel.toggle_motion,
             "full_screen": self._toggle_full_screen,
             "help": self._show_help,
             "close": self.close,
@@ -233,15 +267,3 @@ class MainWindow(QWidget):
         sheet = QMessageBox(QMessageBox.Icon.NoIcon, "Keys", help_text(), parent=self)
         sheet.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         sheet.open()
-
-
-def _split(direction: Qt.Orientation, parts: tuple[QWidget, ...], shares: tuple[int, ...]) -> QSplitter:
-    """Return the parts side by side or one above the other, parted in these shares until they are dragged."""
-    splitter = QSplitter(direction)
-    splitter.setHandleWidth(8)
-    splitter.setChildrenCollapsible(False)
-    for k, (part, share) in enumerate(zip(parts, shares, strict=True)):
-        splitter.addWidget(part)
-        splitter.setStretchFactor(k, share)
-    splitter.setSizes([1000 * share for share in shares])
-    return splitter

@@ -1,8 +1,10 @@
 """The most probable entries of the gallery side by side: picture, name, bar and per cent, best first."""
 
+from typing import Any
+
 from PySide6.QtCore import QRectF, Qt
 from PySide6.QtGui import QColor, QPainter, QPaintEvent
-from PySide6.QtWidgets import QHBoxLayout, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QBoxLayout, QHBoxLayout, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from .panel import Panel, label, set_text
 from .pictures import Pictures, Thumbnail
@@ -14,6 +16,9 @@ __all__ = ["HOLD_S", "N_MATCHES", "Bar", "MatchCard", "MatchesPanel"]
 N_MATCHES = 5
 #: Pictures that change more often than three times a second cannot be read, and may harm (WCAG 2.2, 2.3.1).
 HOLD_S = 0.34
+#: A panel of at least this height, in widths and in lines of text, has the matches one below the other.
+_HIGH, _HIGH_LINES = 0.42, 15
+_LEAST_PICTURE_PX, _NO_LIMIT_PX = 40, (1 << 24) - 1  # Qt's own
 
 
 class Bar(QWidget):
@@ -58,17 +63,46 @@ class MatchCard(QWidget):
         self.share = label("value")
         self.share.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         self._bar = Bar()
+        policy = self._bar.sizePolicy()
+        policy.setRetainSizeWhenHidden(True)
+        self._bar.setSizePolicy(policy)
         row = QHBoxLayout()
         row.setContentsMargins(3, 0, 0, 0)
         row.setSpacing(8)
         row.addWidget(self._bar, 1)
         row.addWidget(self.share)
-        rows = QVBoxLayout(self)
-        rows.setContentsMargins(0, 0, 0, 0)
-        rows.setSpacing(2)
-        rows.addWidget(self.picture, 1)
-        rows.addWidget(self.name)
-        rows.addLayout(row)
+        words = QVBoxLayout()
+        words.setSpacing(2)
+        words.addStretch()
+        words.addWidget(self.name)
+        words.addLayout(row)
+        words.addStretch()
+        self._parts = QBoxLayout(QBoxLayout.Direction.TopToBottom, self)
+        self._parts.setContentsMargins(0, 0, 0, 0)
+        self._parts.setSpacing(2)
+        self._parts.addWidget(self.picture, 1)
+        self._parts.addLayout(words)
+
+    def set_flat(self, flat: bool) -> None:
+        """Put the words beside the picture, or below it."""
+        directions = QBoxLayout.Direction
+        self._parts.setDirection(directions.LeftToRight if flat else directions.TopToBottom)
+        self._parts.setStretch(0, int(not flat))
+        self._parts.setStretch(1, int(flat))
+        self._parts.setSpacing(10 if flat else 2)
+        self._set_picture_width()
+
+    def resizeEvent(self, event: Any) -> None:
+        """Keep the place of a picture beside the words square."""
+        super().resizeEvent(event)
+        self._set_picture_width()
+
+    def _set_picture_width(self) -> None:
+        if self._parts.direction() == QBoxLayout.Direction.LeftToRight:
+            self.picture.setFixedWidth(max(_LEAST_PICTURE_PX, self.height()))
+        else:
+            self.picture.setMinimumWidth(_LEAST_PICTURE_PX)
+            self.picture.setMaximumWidth(_NO_LIMIT_PX)
 
     def show_match(self, match: Match | None, truth: str, *, with_picture: bool) -> None:
         """Draw a match; nothing for None, in the same room."""
@@ -96,11 +130,11 @@ class MatchesPanel(Panel):
         super().__init__("Best matches")
         self._drawn_s = float("-inf")
         self._cards = tuple(MatchCard(pictures) for _ in range(N_MATCHES))
-        row = QHBoxLayout()
-        row.setSpacing(14)
+        self._row = QBoxLayout(QBoxLayout.Direction.LeftToRight)
+        self._row.setSpacing(14)
         for card in self._cards:
-            row.addWidget(card, 1)
-        self.content.addLayout(row, 1)
+            self._row.addWidget(card, 1)
+        self.content.addLayout(self._row, 1)
         self.truth = label("truth")
         self.top.addWidget(self.truth)
         self.what_if = QPushButton("What if…")
@@ -150,6 +184,20 @@ class MatchesPanel(Panel):
     def set_fonts(self) -> None:
         """Take over the type size of the window."""
         self._set_widths()
+
+    def resizeEvent(self, event: Any) -> None:
+        """List the matches one below the other where the panel is high: their bars then compare best."""
+        super().resizeEvent(event)
+        lines = self.height() / self.fontMetrics().height()
+        flat = self.height() > _HIGH * self.width() and lines > _HIGH_LINES
+        directions = QBoxLayout.Direction
+        direction = directions.TopToBottom if flat else directions.LeftToRight
+        if self._row.direction() == direction:
+            return
+        self._row.setDirection(direction)
+        self._row.setSpacing(6 if flat else 14)
+        for card in self._cards:
+            card.set_flat(flat)
 
     def _set_widths(self) -> None:
         for card in self._cards:

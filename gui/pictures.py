@@ -12,9 +12,9 @@ from .words import GRID, MUTED
 __all__ = ["Pictures", "Thumbnail"]
 
 #: Pictures held decoded; the ones longest unseen go first.
-_N_HELD = 512
-#: A larger picture is kept at this size: none is drawn larger, and 512 of them stay below 150 MB.
-_LARGEST_PX = 256
+_N_HELD = 128
+#: A larger picture is kept at this size, at which a stimulus is drawn on a large screen; 128 stay below 150 MB.
+_LARGEST_PX = 512
 
 
 class Pictures:
