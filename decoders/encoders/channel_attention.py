@@ -194,23 +194,50 @@ class ChannelAttention(nn.Module):
         components = window @ self.cosines.T
         known = (latency_s >= 0)[:, None]
         embedding = self._read_linearly(components, latency_s, known)
+        return embedding + self._attend(components, latency_s, subject) if self.layers else embedding
+
+    def of_trials(
+        self,
+        windows: Tensor,
+        hidden: Tensor,
+        subject: Tensor | None = None,
+        attended: Tensor | None = None,
+    ) -> Tensor:
+        """Return the embedding of every window of whole trials: what `forward` gives, in a fraction of its time.
+
+        The linear path is one product a latency here, with the matrix of that latency alone.
+
+        Parameters
+        ----------
+        windows : Tensor of shape (n, n_latencies, n_channels, n_times), float32
+            A window for every latency of the grid.
+        hidden : Tensor of shape (n, n_latencies), bool
+            Whether a window is decoded without its latency.
+        subject : Tensor of shape (n,), int64, optional
+        attended : Tensor of shape (n, n_latencies), bool, optional
+            Windows that take the attention path, for training; each of them counts for those that do not, so that what
+            the path adds to a trial is the same in the mean. All by default.
+
+        Returns
+        -------
+        Tensor of shape (n, n_latencies, embedding_dim), float32
+        """
+        components = windows @ self.cosines.T
+        flat = components.flatten(2)
+        weights = self.linear.weight.unflatten(1, (-1, flat.shape[2])).transpose(0, 1)
+        placed = torch.bmm(flat.transpose(0, 1), weights[:-1].transpose(1, 2)).transpose(0, 1)
+        free = flat @ weights[-1].T
+        embedding: Tensor = self.expand(torch.where(hidden[..., None], free, placed) + self.linear.bias)
         if not self.layers:
             return embedding
-        time = latency_s[:, None] / (self.config.n_latencies * self.config.step_s)
-        phase = time * self.harmonics
-        waves = torch.cat([phase.sin(), phase.cos()], dim=1)
-        latency = torch.where(known, self.embed_latency(waves), self.unknown_latency)
-        where = self.channel + self.embed_position(self.position_features)
-        tokens = self.embed_window(components) + where + latency[:, None]
-        if self.config.n_subjects:
-            if subject is None:
-                subject = torch.full_like(latency_s, self.subject, dtype=torch.int64)
-            tokens = torch.cat([tokens, self.subjects[subject][:, None]], dim=1)
-        for layer in self.layers:
-            tokens = layer(tokens)
-        pooled = self.norm(tokens).mean(dim=1)
-        out: Tensor = embedding + self.read_out(self.dropout(pooled))
-        return out
+        latency_s = torch.where(hidden, -1.0, self.grid * self.config.step_s)
+        of_window = None if subject is None else subject[:, None].expand_as(hidden)
+        chosen = torch.ones_like(hidden) if attended is None else attended
+        added = torch.zeros_like(embedding)
+        added[chosen] = self._attend(
+            components[chosen], latency_s[chosen], None if of_window is None else of_window[chosen]
+        )
+        return embedding + added * (chosen.numel() / chosen.sum())
 
     def for_new_people(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return the weights of other people as those of this network's, whose tokens begin at the mean of theirs.
@@ -222,6 +249,25 @@ class ChannelAttention(nn.Module):
         known, unknown = weights["subjects"][:-1], weights["subjects"][-1:]
         mean = known.mean(dim=0, keepdim=True)
         return {**weights, "subjects": torch.cat([mean.repeat(self.config.n_subjects, 1), unknown])}
+
+    def _attend(self, components: Tensor, latency_s: Tensor, subject: Tensor | None) -> Tensor:
+        """Return the attention path's embedding of (n, n_channels, n_components), shape (n, embedding_dim)."""
+        time = latency_s[:, None] / (self.config.n_latencies * self.config.step_s)
+        phase = time * self.harmonics
+        waves = torch.cat([phase.sin(), phase.cos()], dim=1)
+        known = (latency_s >= 0)[:, None]
+        latency = torch.where(known, self.embed_latency(waves), self.unknown_latency)
+        where = self.channel + self.embed_position(self.position_features)
+        tokens = self.embed_window(components) + where + latency[:, None]
+        if self.config.n_subjects:
+            if subject is None:
+                subject = torch.full_like(latency_s, self.subject, dtype=torch.int64)
+            tokens = torch.cat([tokens, self.subjects[subject][:, None]], dim=1)
+        for layer in self.layers:
+            tokens = layer(tokens)
+        pooled = self.norm(tokens).mean(dim=1)
+        out: Tensor = self.read_out(self.dropout(pooled))
+        return out
 
     def _read_linearly(self, components: Tensor, latency_s: Tensor, known: Tensor) -> Tensor:
         """Return the linear path's embedding of (n, n_channels, n_components), shape (n, embedding_dim)."""

@@ -15,7 +15,7 @@ from .embedding_losses import draw_mixture, mse_cosine
 from .losses import TrialLoss
 from .window_losses import PairedTrialLoss
 
-__all__ = ["WindowBatch", "batch_losses", "embed_windows"]
+__all__ = ["WindowBatch", "batch_losses"]
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,8 @@ class WindowBatch:
         Gallery entry of each trial.
     hidden : Tensor of shape (n, n_latencies), bool
         Whether a window is decoded without its latency.
+    attended : Tensor of shape (n, n_latencies), bool
+        Whether a window takes the attention path.
     subjects : Tensor of shape (n,), int64, or None
         Whose token is used; `n_subjects` for some, as if they were strangers.
     people : array of shape (n,), int64, or None
@@ -38,6 +40,7 @@ class WindowBatch:
     windows: Tensor
     labels: Tensor
     hidden: Tensor
+    attended: Tensor
     subjects: Tensor | None
     people: IntArray | None
 
@@ -49,12 +52,21 @@ class WindowBatch:
         index: npt.NDArray[np.int64],
         module: ChannelAttention,
         unknown_rate: float,
+        attend_every: int,
     ) -> "WindowBatch":
-        """Pick trials and hide some of their windows' latencies and some of their subjects."""
+        """Pick trials, hide some of their windows' latencies and some of their subjects, and thin their windows out.
+
+        Of every `attend_every` windows one takes the attention path, from one on that is drawn for each trial.
+        """
         device = module.cosines.device
-        chosen = torch.tensor(windows[index], dtype=torch.float32, device=device)
-        hidden = torch.rand(chosen.shape[:2], device=device) < unknown_rate
+        # A choice from an array is a copy of its own.
+        chosen = torch.as_tensor(windows[index], dtype=torch.float32, device=device)
+        n, n_latencies = chosen.shape[:2]
+        hidden = torch.rand((n, n_latencies), device=device) < unknown_rate
         hidden[:, 0] &= ~hidden.all(dim=1)
+        every = min(attend_every, n_latencies)
+        first = torch.randint(every, (n, 1), device=device)
+        attended = (torch.arange(n_latencies, device=device) - first) % every == 0
         of_trial = None
         if subjects is not None:
             of_trial = torch.tensor(subjects[index], dtype=torch.int64, device=device)
@@ -62,23 +74,7 @@ class WindowBatch:
             of_trial = torch.where(stranger, module.config.n_subjects, of_trial)
         people = None if subjects is None else subjects[index]
         of_picture = torch.tensor(labels[index], dtype=torch.int64, device=device)
-        return WindowBatch(chosen, of_picture, hidden, of_trial, people)
-
-
-def _latencies(module: ChannelAttention, hidden: Tensor) -> Tensor:
-    """Return the latencies of (n, n_latencies) windows in seconds, -1 where hidden."""
-    grid = torch.arange(hidden.shape[1], device=hidden.device) * module.config.step_s
-    return torch.where(hidden, -1.0, grid)
-
-
-def embed_windows(
-    module: ChannelAttention, windows: Tensor, hidden: Tensor, subjects: Tensor | None
-) -> Tensor:
-    """Return the embeddings of windows (n, n_latencies, n_channels, n_times), shape (n, n_latencies, embedding_dim)."""
-    n, n_latencies = hidden.shape
-    of_window = None if subjects is None else subjects.repeat_interleave(n_latencies)
-    flat: Tensor = module(windows.flatten(0, 1), _latencies(module, hidden).flatten(), of_window)
-    return flat.reshape(n, n_latencies, -1)
+        return WindowBatch(chosen, of_picture, hidden, attended, of_trial, people)
 
 
 def batch_losses(
@@ -94,7 +90,7 @@ def batch_losses(
         people = np.zeros(len(seen), np.int64) if batch.people is None else batch.people
         mixture = draw_mixture(people, generator).to(seen.device)
         seen = mixture.of(seen)
-    embeddings = embed_windows(module, seen, batch.hidden, batch.subjects)
+    embeddings = module.of_trials(seen, batch.hidden, batch.subjects, batch.attended)
     dimension = embeddings.shape[2] - (0 if layouts is None else layouts.shape[1])
     semantic = embeddings[..., :dimension]
     if isinstance(criterion, PairedTrialLoss):

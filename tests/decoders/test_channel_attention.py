@@ -60,6 +60,42 @@ def test_an_embedding_for_each_window_and_the_same_from_onnx(config: ChannelAtte
     np.testing.assert_allclose(one, expected[3:4], rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize(
+    "config",
+    [EEG, replace(EEG, n_layers=0), replace(EEG, n_subjects=3, embedding_dim=40, linear_rank=6)],
+    ids=["eeg", "linear only", "subjects"],
+)
+def test_whole_trials_are_read_as_their_windows_are(config: ChannelAttentionConfig) -> None:
+    module = trained_looking(config)
+    generator = torch.Generator().manual_seed(4)
+    trials = torch.randn(3, 21, config.n_channels, config.n_times, generator=generator)
+    hidden = torch.rand(3, 21, generator=generator) < 0.3
+    subject = torch.tensor([0, 2, 1])
+    latency_s = torch.where(hidden, -1.0, torch.arange(21) * config.step_s)
+    with torch.inference_mode():
+        expected = module(trials.flatten(0, 1), latency_s.flatten(), subject.repeat_interleave(21))
+        torch.testing.assert_close(
+            module.of_trials(trials, hidden, subject).flatten(0, 1), expected, rtol=1e-4, atol=1e-4
+        )
+        default = module.of_trials(trials, hidden)
+        torch.testing.assert_close(default.flatten(0, 1), module(trials.flatten(0, 1), latency_s.flatten()))
+
+
+def test_windows_that_are_attended_to_count_for_the_others() -> None:
+    module = trained_looking(EEG)
+    trials = torch.randn(3, 21, 4, 13, generator=torch.Generator().manual_seed(4))
+    hidden = torch.zeros(3, 21, dtype=torch.bool)
+    with torch.inference_mode():
+        whole = module.of_trials(trials, hidden)
+        thirds = [
+            module.of_trials(trials, hidden, attended=(torch.arange(21) % 3 == first).expand(3, 21))
+            for first in range(3)
+        ]
+    torch.testing.assert_close(sum(thirds) / 3, whole, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(thirds[1][:, ::3], thirds[2][:, ::3])
+    assert not torch.allclose(thirds[0][:, ::3], thirds[2][:, ::3])
+
+
 def test_it_starts_almost_silent_and_the_same_for_a_seed() -> None:
     windows, latencies_s = example(EEG)
     first, again, other = (ChannelAttention(EEG, seed).eval()(windows, latencies_s) for seed in (0, 0, 1))
