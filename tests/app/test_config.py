@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -44,6 +45,21 @@ def test_a_training_that_could_learn_nothing_is_refused(settings: dict[str, int]
     TrainConfig(modality="eeg", out=Path("x"), epochs=1, batch_size=3)
     with pytest.raises(UsageError, match=words):
         TrainConfig(modality="eeg", out=Path("x"), **settings)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"generator_seed": -1}, "--generator-seed is -1; seeds count from 0"),
+        ({"generator": Path("none"), "steps": 2}, "--generator none draws none; leave them out"),
+        ({"generator": Path("none"), "generator_seed": 2}, "--generator none draws none; leave them out"),
+        ({"generator": Path("g.zip")}, "--generator draws what a bundle decodes: give --bundle PATH"),
+    ],
+)
+def test_flags_of_pictures_that_do_not_go_together_are_refused(settings: dict[str, Any], words: str) -> None:
+    SessionConfig(generator=Path("g.zip"), demo=True, steps=4, generator_seed=3)
+    with pytest.raises(UsageError, match=words):
+        SessionConfig(**settings)
 
 
 @given(st.dictionaries(NAMES, NAMES, min_size=1))

@@ -320,9 +320,9 @@ class Session:
             self._scan.took(batch.believed_s - arrived_s)
 
     def _stamp_of(self, stop: int) -> float:
-        """Return the LSL time of the sample before `stop`; NaN where that is not known."""
-        arrival = self._intake.arrivals.of(stop)
-        return nan if arrival is None else arrival[0]
+        """Return the LSL time of the sample before `stop`; NaN where that tells nothing."""
+        stamp_s, arrived_s = self._intake.arrivals.of(stop) or (nan, nan)
+        return nan if stamp_s - arrived_s > _FARTHEST_AHEAD_S else stamp_s
 
     def scan_summary(self) -> dict[str, Any] | None:
         """Return what the session's summary tells of a run of fMRI; None of other signals."""

@@ -8,6 +8,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from decode_stream.gui.reconstruction_words import reconstruction_text
 from decode_stream.gui.scan import ScanView
 from decode_stream.gui.scan_words import (
     TWO_WAY_CHANCE,
@@ -96,6 +97,8 @@ def picture(snapshot: Snapshot) -> Group:
         _add_scan(facts, snapshot.scan)
     facts.add_row("stimulus", Text(_stimulus(snapshot)))
     facts.add_row("matches", _matches(snapshot))
+    if snapshot.generator:
+        facts.add_row("picture", Text(reconstruction_text(snapshot)))
     facts.add_row("latest", Text(event_text(snapshot.events[-1]) if snapshot.events else "—"))
     return Group(_state_line(snapshot), facts)
 
@@ -112,6 +115,8 @@ def progress_line(snapshot: Snapshot) -> str:
         parts += _scan_parts(snapshot.scan)
     if snapshot.matches:
         parts.append(_best_match(snapshot))
+    if snapshot.reconstruction is not None:
+        parts.append(f"picture of {reconstruction_text(snapshot)}")
     if snapshot.events:
         parts.append(event_text(snapshot.events[-1]))
     return " | ".join(part for part in parts if part)

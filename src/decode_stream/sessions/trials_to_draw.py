@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import isnan
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +29,7 @@ class Said:
     of : str
         In words: ``"trial 12, up to 350 ms after onset"``.
     stamp_s : float
-        LSL time of its newest sample; NaN where that is not known.
+        LSL time of its newest sample; of its decoding where that is not known.
     decoded_s : float
         LSL time at which it was decoded.
     """
@@ -71,7 +72,7 @@ class TrialsToDraw:
         Parameters
         ----------
         stamp_of : callable
-            Gives the LSL time of a sample by its index at the decoder's rate.
+            Gives the LSL time of a sample by its index at the decoder's rate; NaN where that is not known.
         """
         kept, self._kept = self._kept, []
         overlapping = decoder.scores.overlapping
@@ -85,7 +86,10 @@ class TrialsToDraw:
         newest = news[-1]
         self._newest_onset = newest.trial.onset
         now_s, sfreq_hz = lsl_now(), float(decoder.cutter.schedule.sfreq_hz)
-        said = [Said(one, _of(one, sfreq_hz), stamp_of(one.stop), now_s) for one in news]
+        said = []
+        for one in news:
+            stamp_s = stamp_of(one.stop)
+            said.append(Said(one, _of(one, sfreq_hz), now_s if isnan(stamp_s) else stamp_s, now_s))
         return said, self._gate.add(decoder.novelty, newest.stop / sfreq_hz)
 
 
