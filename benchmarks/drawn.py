@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from decode_stream.decoders.chains import DECODER_HZ, design_chain
 from decode_stream.decoders.ideal.ideal_observer import IdealObserver, Sufficient
+from decode_stream.replay_data.pictures.scenes import Scene
 from decode_stream.replay_data.simulation.forward import ForwardModel
 from decode_stream.replay_data.simulation.schedules import PictureSet
 from decode_stream.replay_data.simulation.simulate_things import (
@@ -21,9 +22,10 @@ from decode_stream.replay_data.simulation.simulate_things import (
     things_meg_pictures,
 )
 from decode_stream.replay_data.simulation.subjects import eeg_subject, meg_subject
+from decode_stream.simulation.simulated_pictures import as_scenes, concept_names
 from decode_stream.stream.types import FloatArray, IntArray, Modality
 
-__all__ = ["PROTOCOLS", "Lab", "Protocol", "simulated_person", "zero_shot"]
+__all__ = ["PROTOCOLS", "Lab", "Protocol", "person_of_scenes", "simulated_person", "zero_shot"]
 
 _LENGTH_S = 0.6
 _BATCH = 400
@@ -140,6 +142,29 @@ def simulated_person(modality: str, seed: int) -> tuple[PictureSet, ForwardModel
     else:
         pictures, make = things_meg_pictures(MEG_SCALES["full"], seed), meg_subject
     return pictures, make(pictures.embeddings, pictures.n_layout, seed)
+
+
+def person_of_scenes(modality: str, seed: int) -> tuple[PictureSet, ForwardModel, tuple[Scene, ...]]:
+    """Return the same with pictures that can be looked at: scenes of objects in the demos' embedding space.
+
+    Returns
+    -------
+    PictureSet
+    ForwardModel
+        As loud as everybody.
+    tuple of Scene
+        Of each picture.
+    """
+    if modality == "eeg":
+        scale = EEG_SCALES["full"]
+        names = concept_names(scale.n_train_concepts + scale.n_test_concepts)
+        drawn = things_eeg_pictures(scale, seed, concepts=names)
+    else:
+        names = concept_names(MEG_SCALES["full"].n_concepts)
+        drawn = things_meg_pictures(MEG_SCALES["full"], seed, concepts=names)
+    pictures, scenes = as_scenes(drawn, names, seed)
+    make = eeg_subject if modality == "eeg" else meg_subject
+    return pictures, make(pictures.embeddings, pictures.n_layout, seed), scenes
 
 
 def zero_shot(pictures: PictureSet) -> tuple[IntArray, IntArray]:
