@@ -1,0 +1,517 @@
+"""Generators of diffusers: every recipe draws what diffusers' own pipeline draws, and what does not fit is refused."""
+
+import json
+import shutil
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import save_file
+from safetensors.torch import save_file as save_tensors
+
+from decode_stream.decoders.generation.condition import Condition, EmbeddingBelief
+from decode_stream.decoders.generation.diffusers_conditions import embeddings_told, unclip_level
+from decode_stream.decoders.generation.diffusers_generator import DiffusersGenerator, load_diffusers
+from decode_stream.decoders.generation.diffusers_graph import captured
+from decode_stream.decoders.generation.diffusers_recipes import RECIPES
+from decode_stream.stream.errors import BundleError, GeneratorError, UsageError
+
+from .tiny_pipelines import (
+    DIMENSION,
+    SIDE_PX,
+    picture_model,
+    pictures_file,
+    unet,
+    write_adapter,
+    write_generator,
+    write_lora,
+    write_pipeline,
+    write_tiny_autoencoder,
+)
+
+pytestmark = [
+    pytest.mark.usefixtures("one_thread"),
+    # Of diffusers' own pipelines, which ours are compared with.
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::FutureWarning:diffusers"),
+]
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folders with a pipeline of each family, and beside it an adapter, additions, and a tiny autoencoder."""
+    diffusers.utils.logging.disable_progress_bar()
+    folder = tmp_path_factory.mktemp("generators")
+    for family in ("sd", "sdxl", "unclip", "kandinsky"):
+        (folder / family).mkdir()
+        write_pipeline(family, folder / family / "pipeline")
+        (folder / family / "pictures.safetensors").write_bytes(pictures_file(family == "kandinsky"))
+        write_tiny_autoencoder(folder / family / "tiny")
+    for family, width in (("sd", 8), ("sdxl", 16)):
+        base = unet(cross_attention_dim=width)
+        write_adapter(folder / family / "adapter.safetensors", base)
+        write_lora(folder / family / "lora.safetensors", base)
+    return folder
+
+
+@pytest.fixture
+def generator(root: Path) -> Callable[..., DiffusersGenerator]:
+    """Load a generator of a family by a recipe."""
+
+    def make(family: str, recipe: str, **more: Any) -> DiffusersGenerator:
+        if family in ("sd", "sdxl"):
+            more = {"adapter": "adapter.safetensors", **more}
+        write_generator(root / family, recipe, **more)
+        return load_diffusers(root / family)
+
+    return make
+
+
+def belief(n: int = 1, seed: int = 0, open_share: float = 0.3) -> EmbeddingBelief:
+    random = np.random.default_rng(seed)
+    mean = picture_model().mean + random.standard_normal((n, DIMENSION)).astype(np.float32)
+    return EmbeddingBelief(mean.astype(np.float32), np.full((n, 2), open_share, np.float32))
+
+
+def drawn(made: DiffusersGenerator, n_steps: int, given: EmbeddingBelief | None = None, seed: int = 1) -> Any:
+    given = given or belief()
+    return made.draw(made.pictures.condition(given), made.noise(seed, len(given.mean)), n_steps)
+
+
+@pytest.fixture
+def stock(root: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """Draw by diffusers' own pipeline and scheduler, with the noise that ours is given."""
+
+    def draw(
+        family: str, scheduler: str, noise: Any, *, lora: bool = False, how: Any = None, **call: Any
+    ) -> Any:
+        module = {"LCMScheduler": "lcm", "TCDScheduler": "tcd"}.get(scheduler, "euler_ancestral_discrete")
+        fresh = iter([*torch.from_numpy(noise[:, 1:]).unbind(1), torch.zeros(noise[:, 0].shape)])
+        monkeypatch.setattr(
+            f"diffusers.schedulers.scheduling_{module}.randn_tensor", lambda *_, **__: next(fresh)
+        )
+        kind = getattr(
+            diffusers, json.loads((root / family / "pipeline/model_index.json").read_text())["_class_name"]
+        )
+        pipeline = kind.from_pretrained(str(root / family / "pipeline"))
+        pipeline.scheduler = getattr(diffusers, scheduler).from_config(
+            pipeline.scheduler.config, **(how or {})
+        )
+        if lora:
+            pipeline.load_lora_weights(str(root / family), weight_name="lora.safetensors")
+        if family in ("sd", "sdxl"):
+            pipeline.load_ip_adapter(
+                str(root / family), subfolder="", weight_name="adapter.safetensors", image_encoder_folder=None
+            )
+            call["prompt"] = ""
+        pipeline.set_progress_bar_config(disable=True)
+        size = {"height": SIDE_PX, "width": SIDE_PX}
+        latents = torch.from_numpy(noise[:, 0].copy())
+        if "EulerDiscrete" in scheduler or "Ancestral" in scheduler:
+            # Theirs begin with a little less than unit variance.
+            latents /= make_sigma(pipeline.scheduler)
+        return pipeline(**size, latents=latents, output_type="np", **call).images
+
+    return draw
+
+
+def make_sigma(scheduler: Any) -> float:
+    """Return the share of noise in the last step of the table."""
+    return float((1 - scheduler.alphas_cumprod[-1]) ** 0.5)
+
+
+def same(ours: Any, theirs: Any) -> bool:
+    """Return whether pictures are the same but for rounding, and not of one colour."""
+    assert theirs.std() > 0.02
+    return bool(np.abs(ours - 255.0 * theirs).max() < 1.5)
+
+
+TRAILING = {"timestep_spacing": "trailing"}
+
+
+@pytest.mark.parametrize("n_steps", [1, 4])
+@pytest.mark.parametrize(
+    ("recipe", "family", "scheduler", "how", "call"),
+    [
+        ("sdxl-turbo", "sdxl", "EulerAncestralDiscreteScheduler", TRAILING, {}),
+        ("sdxl-lightning", "sdxl", "EulerDiscreteScheduler", TRAILING, {}),
+        ("lcm", "sdxl", "LCMScheduler", {}, {}),
+        ("lcm", "sd", "LCMScheduler", {}, {}),
+        ("hyper-sd", "sd", "TCDScheduler", {}, {"eta": 1.0}),
+        ("dmd2", "sdxl", "LCMScheduler", {}, {}),
+    ],
+    ids=["turbo", "lightning", "lcm-xl", "lcm", "hyper", "dmd2"],
+)
+def test_few_steps_are_drawn_as_diffusers_draws_them(
+    recipe: str,
+    family: str,
+    scheduler: str,
+    how: Any,
+    call: Any,
+    n_steps: int,
+    generator: Callable[..., DiffusersGenerator],
+    stock: Callable[..., Any],
+) -> None:
+    lora = RECIPES[recipe].in_place
+    made = generator(family, recipe, steps=(n_steps,), lora="lora.safetensors" if lora else "")
+    given = belief()
+    if recipe == "sdxl-lightning" and n_steps == 1:
+        how = {**how, "prediction_type": "sample"}
+    explicit = RECIPES[recipe].explicit.get(n_steps)
+    steps: dict[str, Any] = {"timesteps": list(explicit)} if explicit else {"num_inference_steps": n_steps}
+    expected = stock(
+        family,
+        scheduler,
+        made.noise(1),
+        lora=lora,
+        how=how,
+        ip_adapter_image_embeds=[torch.from_numpy(given.mean[:, None])],
+        guidance_scale=0.0,
+        **steps,
+        **(call if family == "sd" else {}),
+    )
+    if "TCD" in scheduler and n_steps > 1:
+        # Its steps end at the first step of the table, ours at the picture before it.
+        assert np.abs(drawn(made, n_steps, given) - 255 * expected).mean() < 4
+    else:
+        assert same(drawn(made, n_steps, given), expected)
+
+
+def test_many_guided_steps_are_drawn_as_diffusers_draws_them(
+    generator: Callable[..., DiffusersGenerator], stock: Callable[..., Any]
+) -> None:
+    given = belief(1, 3, 0.0)
+    embeddings = torch.from_numpy(given.mean)
+    made = generator("sd", "ip-adapter", steps=(5,))
+    both = torch.cat([torch.zeros_like(embeddings), embeddings])[:, None]
+    ended = {**TRAILING, "set_alpha_to_one": True}
+    expected = stock(
+        "sd", "DDIMScheduler", made.noise(1), how=ended, guidance_scale=7.5, num_inference_steps=5,
+        ip_adapter_image_embeds=[both],
+    )  # fmt: skip
+    assert same(drawn(made, 5, given), expected)
+    made = generator("kandinsky", "kandinsky", steps=(5,))
+    neutral = torch.linspace(-1, 1, DIMENSION)[None]
+    expected = stock(
+        "kandinsky", "DDIMScheduler", made.noise(1), how=ended, guidance_scale=4.0, num_inference_steps=5,
+        image_embeds=embeddings, negative_image_embeds=neutral,
+    )  # fmt: skip
+    assert same(drawn(made, 5, given), expected)
+
+
+def test_unclip_is_told_how_much_is_open(
+    generator: Callable[..., DiffusersGenerator], stock: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = generator("unclip", "unclip", steps=(4,))
+    networks = made.networks
+    assert networks.noising is not None
+    assert networks.normalizer is not None
+    for share in (0.0, 0.02, 0.3, 0.8, 0.99):
+        level = unclip_level(networks, share)
+        signal = networks.noising.alpha(networks.noising.time(level)) ** 2
+        assert 1 - signal == pytest.approx(share, abs=2e-3)
+    assert unclip_level(networks, 1.0) == unclip_level(networks, 0.99)
+    given = belief(1, 3, 0.3)
+    level = unclip_level(networks, 0.3)
+    signal = networks.noising.alpha(networks.noising.time(level)) ** 2
+    mean, _ = networks.normalizer
+    # Theirs shrinks the embedding and adds noise, none here; ours is told as the noisy one that it is.
+    stretched = (torch.from_numpy(given.mean) - mean) / signal + mean
+    ours = embeddings_told(networks, given.mean, given.open_share[:, 0])
+    assert torch.allclose(
+        ours[:, :DIMENSION], (torch.from_numpy(given.mean) - mean) / signal**0.5 + mean, atol=1e-5
+    )
+    module = "diffusers.pipelines.stable_diffusion.pipeline_stable_unclip_img2img"
+    monkeypatch.setattr(f"{module}.randn_tensor", lambda shape, **_: torch.zeros(shape))
+    expected = stock(
+        "unclip", "DDIMScheduler", made.noise(1), how={**TRAILING, "set_alpha_to_one": True}, guidance_scale=10.0,
+        num_inference_steps=4, image_embeds=stretched, noise_level=level, prompt="",
+    )  # fmt: skip
+    assert same(drawn(made, 4, given), expected)
+    other = drawn(made, 4, belief(1, 3, 0.9))
+    assert np.abs(other.astype(int) - drawn(made, 4, given)).max() > 3
+
+
+def test_a_picture_depends_on_its_belief_and_noise_alone(
+    generator: Callable[..., DiffusersGenerator],
+) -> None:
+    made = generator("sdxl", "sdxl-turbo", autoencoder="tiny")
+    assert (made.name, made.provider, made.side_px, made.n_steps) == (
+        "tiny sdxl-turbo",
+        "CPU",
+        SIDE_PX,
+        (1, 2, 4),
+    )
+    assert made.space.dimension == made.pictures.dimension == DIMENSION
+    three, one = made.noise(5, 3), made.noise(5)
+    assert np.array_equal(three[:1], one)
+    given = belief(3)
+    together = made.draw(made.pictures.condition(given), three, 2)
+    assert together.shape == (3, SIDE_PX, SIDE_PX, 3)
+    assert together.dtype == np.uint8
+    assert np.array_equal(made.draw(made.pictures.condition(given), three, 2), together)
+    first = EmbeddingBelief(given.mean[:1], given.open_share[:1])
+    assert np.abs(drawn(made, 2, first, 5).astype(int) - together[:1]).max() <= 1
+    assert np.abs(drawn(made, 2, first, 6).astype(int) - together[:1]).max() > 3
+    assert np.abs(drawn(made, 2, belief(1, 8), 5).astype(int) - together[:1]).max() > 1
+
+
+@pytest.mark.parametrize("autoencoder", ["", "tiny"])
+def test_drawing_may_begin_with_the_layout(
+    autoencoder: str, generator: Callable[..., DiffusersGenerator]
+) -> None:
+    made = generator("sdxl", "sdxl-turbo", steps=(1,), start=0.1, autoencoder=autoencoder)
+    condition = made.pictures.condition(belief())
+    others = Condition(condition.semantic, 1 - condition.layout, condition.open_share)
+    one, other = (made.draw(of, made.noise(1), 1) for of in (condition, others))
+    assert np.abs(one.astype(int) - other).max() > 3
+    plain = generator("sdxl", "sdxl-turbo", steps=(1,), autoencoder=autoencoder)
+    assert np.array_equal(*(plain.draw(of, plain.noise(1), 1) for of in (condition, others)))
+
+
+def test_a_whole_unet_stands_in_the_place_of_the_pipelines(
+    root: Path, generator: Callable[..., DiffusersGenerator]
+) -> None:
+    other = unet(cross_attention_dim=8)
+    torch.manual_seed(11)
+    for value in other.parameters():
+        value.data += 0.05 * torch.randn_like(value)
+    other.save_pretrained(str(root / "sd" / "student"))
+    save_tensors(other.state_dict(), root / "sd" / "student.safetensors")
+    pictures = [
+        drawn(generator("sd", "lcm", steps=(1,), **named), 1)
+        for named in ({"unet": "student"}, {"unet": "student.safetensors"}, {"lora": "lora.safetensors"})
+    ]
+    assert np.array_equal(pictures[0], pictures[1])
+    assert np.abs(pictures[0].astype(int) - pictures[2]).max() > 3
+
+
+def test_a_student_is_told_of_the_guidance_that_it_was_taught(
+    root: Path, generator: Callable[..., DiffusersGenerator]
+) -> None:
+    unet(cross_attention_dim=8, time_cond_proj_dim=12).save_pretrained(str(root / "sd" / "guided"))
+    low, high = (
+        drawn(generator("sd", "lcm", steps=(2,), unet="guided", guidance=scale), 2) for scale in (1.0, 8.0)
+    )
+    assert np.abs(low.astype(int) - high).max() > 1
+
+
+def test_no_picture_is_an_error_that_says_so(
+    generator: Callable[..., DiffusersGenerator], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = generator("sdxl", "sdxl-turbo")
+    condition = made.pictures.condition(belief())
+    with pytest.raises(GeneratorError, match="not finite"):
+        made.draw(condition, np.full_like(made.noise(1), np.nan), 1)
+    assert made.draw(condition, made.noise(1), 1).std() > 0
+    for bad in (
+        lambda: made.draw(condition, made.noise(1), 3),
+        lambda: made.draw(condition, made.noise(1, 2), 1),
+        lambda: made.draw(condition, made.noise(1)[:, :1], 1),
+    ):
+        with pytest.raises(ValueError, match="draws in"):
+            bad()
+
+    def fail(*_: Any, **__: Any) -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate")
+
+    monkeypatch.setattr(made.networks.unet, "forward", fail)
+    with pytest.raises(GeneratorError, match="out of memory"):
+        made.draw(condition, made.noise(1), 1)
+
+
+def refusals() -> dict[str, tuple[str, str, dict[str, Any], str]]:
+    adapter = {"adapter": "adapter.safetensors"}
+    return {
+        "no adapter": ("sdxl", "sdxl-turbo", {}, "by an IP-Adapter, and none"),
+        "no such file": ("sdxl", "sdxl-turbo", {"adapter": "nowhere.safetensors"}, "there is no"),
+        "pickled": ("sdxl", "sdxl-turbo", {"adapter": "adapter.bin"}, "pickled"),
+        "other encoder": ("sdxl", "sdxl-turbo", {"adapter": "of-other-encoder.safetensors"}, "takes 9"),
+        "other network": (
+            "sdxl",
+            "sdxl-turbo",
+            {"adapter": "of-other-network.safetensors"},
+            "another network",
+        ),
+        "tokens": ("sdxl", "sdxl-turbo", {"adapter": "plus.safetensors"}, "pooled embedding"),
+        "no adapter at all": ("sdxl", "sdxl-turbo", {"adapter": "pictures.safetensors"}, "no IP-Adapter"),
+        "other family": ("sd", "sdxl-turbo", adapter, "recipe for sdxl"),
+        "adapter of unclip": ("unclip", "unclip", {"adapter": "tiny"}, "without an adapter"),
+        "other additions": (
+            "sdxl",
+            "lcm",
+            {**adapter, "lora": "of-other.safetensors"},
+            "adds nothing|cannot be read",
+        ),
+        "no weights": ("sdxl", "lcm", adapter, '"lora" or "unet"'),
+        "other unet": ("sdxl", "lcm", {**adapter, "unet": "lora.safetensors"}, "cannot be read as a U-Net"),
+        "other latents": ("sdxl", "sdxl-turbo", {**adapter, "autoencoder": "tiny5"}, "latents of 5 channels"),
+        "tiny of kandinsky": ("kandinsky", "kandinsky", {"autoencoder": "tiny"}, "no tiny autoencoder"),
+        "no neutral": ("kandinsky", "kandinsky", {"pictures": "plain.safetensors"}, '"neutral"'),
+        "other pictures": ("unclip", "unclip", {"pictures": "other.safetensors"}, "for a space of 6"),
+        "no pictures": ("unclip", "unclip", {"pictures": "tiny/config.json"}, "no file of pictures"),
+        "recipe": ("sdxl", "sdxl-turbo", {**adapter, "recipe": "sdxl-turbos"}, "mean 'sdxl-turbo'"),
+        "too many steps": ("sdxl", "sdxl-turbo", {**adapter, "steps": (1, 9)}, "draws in 1, 2, 3, 4"),
+        "two counts": (
+            "sdxl",
+            "dmd2",
+            {**adapter, "lora": "lora.safetensors", "steps": (1, 4)},
+            "one number",
+        ),
+        "side": ("sdxl", "sdxl-turbo", {**adapter, "side_px": 12}, "multiple of 8"),
+        "start": ("sdxl", "sdxl-turbo", {**adapter, "start": 0.0}, "start lies"),
+        "start of own steps": (
+            "sdxl",
+            "dmd2",
+            {**adapter, "lora": "lora.safetensors", "start": 0.5},
+            "own steps",
+        ),
+        "too few steps": ("sdxl", "sdxl-turbo", {**adapter, "start": 0.001, "steps": (4,)}, "do not fit"),
+    }
+
+
+@pytest.mark.parametrize("case", refusals())
+def test_what_does_not_fit_is_refused(case: str, root: Path) -> None:
+    family, recipe, more, words = refusals()[case]
+    folder = root / family
+    (folder / "adapter.bin").write_bytes(b"pickle")
+    write_adapter(folder / "of-other-encoder.safetensors", unet(cross_attention_dim=16), 9)
+    write_adapter(folder / "of-other-network.safetensors", unet(cross_attention_dim=24))
+    save_file(
+        {"unet.nothing.like.it.lora_A.weight": np.zeros((2, 3), np.float32)}, folder / "of-other.safetensors"
+    )
+    save_file(
+        {
+            "image_proj.latents": np.zeros((1, 2), np.float32),
+            "ip_adapter.1.to_k_ip.weight": np.zeros((2, 2), np.float32),
+        },
+        folder / "plus.safetensors",
+    )
+    if more.get("autoencoder") == "tiny5":
+        write_tiny_autoencoder(folder / "tiny5", 5)
+    (folder / "plain.safetensors").write_bytes(pictures_file())
+    save_file(
+        {"mean": np.zeros(9, np.float32), "covariance": np.eye(9, dtype=np.float32)},
+        folder / "other.safetensors",
+    )
+    write_generator(folder, recipe)
+    path = folder / "generator.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | more))
+    with pytest.raises(BundleError, match=words):
+        load_diffusers(folder)
+
+
+@pytest.mark.parametrize(
+    ("part", "words"),
+    [
+        ("scheduler", "lacks its scheduler"),
+        ("text_encoder_2", "lacks its text_encoder_2"),
+        ("tokenizer", "lacks its tokenizer"),
+        ("vae/diffusion_pytorch_model.safetensors", "has no weights"),
+        ("unet/diffusion_pytorch_model.safetensors > unet/diffusion_pytorch_model.bin", "pickled"),
+        ("model_index.json", "no pipeline of diffusers"),
+    ],
+)
+def test_a_pipeline_that_lacks_a_part_is_refused_by_the_parts_name(
+    part: str, words: str, root: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(root / "sdxl", tmp_path / "g", symlinks=True)
+    write_generator(tmp_path / "g", "sdxl-turbo", adapter="adapter.safetensors")
+    pipeline = tmp_path / "g" / "pipeline"
+    before, _, after = part.partition(" > ")
+    if after:
+        (pipeline / before).rename(pipeline / after)
+    elif (pipeline / before).is_dir():
+        shutil.rmtree(pipeline / before)
+    else:
+        (pipeline / before).unlink()
+    with pytest.raises(BundleError, match=words):
+        load_diffusers(tmp_path / "g")
+
+
+def test_a_damaged_file_and_one_of_another_program_are_refused(root: Path, tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="cannot be read"):
+        load_diffusers(tmp_path)
+    for text, words in (
+        ("{", "does not say"),
+        ('{"back_end": "embedded"}', "no generator of diffusers"),
+        ('{"back_end": "diffusers", "schema": 9}', "schema 9"),
+        ('{"back_end": "diffusers", "schema": 1, "adaptor": "x"}', "mean 'adapter'"),
+        ('{"back_end": "diffusers", "schema": 1, "name": "x"}', "does not say"),
+    ):
+        (tmp_path / "generator.json").write_text(text)
+        with pytest.raises(BundleError, match=words):
+            load_diffusers(tmp_path)
+    shutil.copytree(root / "sdxl", tmp_path / "g")
+    write_generator(tmp_path / "g", "sdxl-turbo", adapter="adapter.safetensors")
+    weights = tmp_path / "g" / "pipeline" / "unet" / "diffusion_pytorch_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    with pytest.raises(BundleError, match="cannot be read as a StableDiffusionXLPipeline"):
+        load_diffusers(tmp_path / "g")
+
+
+def test_only_devices_that_are_there_are_used(root: Path) -> None:
+    with pytest.raises(UsageError, match="not on 'tensorrt'"):
+        load_diffusers(root / "sdxl", "tensorrt")
+    if not torch.cuda.is_available():
+        write_generator(root / "sdxl", "sdxl-turbo", adapter="adapter.safetensors")
+        with pytest.raises(UsageError, match="no CUDA device"):
+            load_diffusers(root / "sdxl", "cuda")
+
+
+class Graph:
+    """A CUDA graph without CUDA: what was computed once is computed again in the same places."""
+
+    replay: Callable[[], None]
+
+
+def test_a_graph_takes_new_inputs_where_the_old_ones_were(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[tuple[int, ...]] = []
+
+    def function(a: Any, b: Any) -> tuple[Any, Any]:
+        calls.append((a.data_ptr(), b.data_ptr()))
+        held[:] = [a, b]
+        given[:] = [a + b, a.max()]
+        return given[0], given[1]
+
+    held: list[Any] = []
+    given: list[Any] = []
+
+    def replay(_: Any) -> None:
+        given[0].copy_(held[0] + held[1])
+        given[1].copy_(held[0].max())
+
+    class Stream:
+        def wait_stream(self, _: Any) -> None: ...
+
+    monkeypatch.setattr(Graph, "replay", replay, raising=False)
+    for name, value in {
+        "Stream": Stream,
+        "current_stream": Stream,
+        "stream": nullcontext,
+        "CUDAGraph": Graph,
+        "graph": nullcontext,
+    }.items():
+        monkeypatch.setattr(torch.cuda, name, value)
+    first = (torch.ones(3), torch.ones(3))
+    run = captured(function, first)
+    assert len(set(calls)) == 1
+    assert calls[0] != tuple(value.data_ptr() for value in first)
+    total, most = run(torch.arange(3.0), torch.full((3,), 5.0))
+    assert total.tolist() == [5, 6, 7]
+    assert most == 2
+    assert len(calls) == 4
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_graph_on_a_gpu_draws_what_the_networks_draw(root: Path) -> None:
+    write_generator(root / "sdxl", "sdxl-turbo", adapter="adapter.safetensors", autoencoder="tiny")
+    slow, fast = load_diffusers(root / "sdxl"), load_diffusers(root / "sdxl", "cuda")
+    for seed in (1, 2):
+        given = belief(2, seed)
+        assert np.abs(drawn(fast, 4, given).astype(int) - drawn(slow, 4, given)).max() < 8
