@@ -7,18 +7,15 @@ import numpy as np
 
 from decode_stream.stream.types import FloatArray
 
-__all__ = ["DecoderNoise", "shared_part"]
+__all__ = ["DecoderNoise"]
 
-#: What is remembered, in seconds and at the least in pairs, and how many pairs tell something.
-_MEMORY_S, _LEAST_KEPT, _LEAST_PAIRS = 3.0, 16, 8
+#: What is remembered, in seconds and at the least in pairs.
+_MEMORY_S, _LEAST_KEPT = 3.0, 16
+#: How many pairs tell something, and over how many windows: those that share samples err alike.
+_LEAST_PAIRS, _LEAST_WINDOWS = 8, 6
 #: From the median distance to the median to a standard deviation, of a normal distribution.
 _NORMAL = 1.4826
 _LEAST_SPREAD = 1e-3
-
-
-def shared_part(step_s: float, window_s: float) -> float:
-    """Return which part of the noise two windows share whose ends are `step_s` apart: that of their samples."""
-    return max(0.0, 1 - step_s / window_s)
 
 
 class DecoderNoise:
@@ -45,7 +42,9 @@ class DecoderNoise:
     @property
     def known(self) -> bool:
         """Whether enough was seen to tell."""
-        return len(self._pairs) >= _LEAST_PAIRS
+        if len(self._pairs) < _LEAST_PAIRS:
+            return False
+        return self._pairs[-1][0] - self._pairs[0][0] >= _LEAST_WINDOWS * self._window_s
 
     @property
     def share(self) -> float:
@@ -75,7 +74,7 @@ class DecoderNoise:
         time_s : float
             When the second was.
         """
-        fresh = 1 - shared_part(step_s, self._window_s)
+        fresh = min(step_s / self._window_s, 1.0)
         # Half the squared distance: 1 less the cosine is lost in rounding where two are nearly the same.
         self._pairs.append((time_s, float(np.sum((after - before) ** 2)) / 2 / fresh))
         while self._pairs[0][0] < time_s - _MEMORY_S and len(self._pairs) > _LEAST_KEPT:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from decode_stream.stream.errors import GeneratorError
 
 from .condition import EmbeddingBelief, PictureModel
-from .decoder_noise import DecoderNoise, shared_part
+from .decoder_noise import DecoderNoise
 
 __all__ = ["Steadied", "SteadyBelief", "slerp"]
 
@@ -26,7 +26,7 @@ _LONGEST_S = 1.0
 #: Noise that may stay in the mean, relative to the signal: squared tangent of the angle between them.
 _TOLERANCE = 0.02
 #: Standard deviations by which a belief may be off before it counts against the mean.
-_DEAD_BAND = 1.5
+_DEAD_BAND = 1.25
 #: To what beliefs that are off have to add up, in standard deviations times window lengths, and what one adds at most.
 _CHANGE, _AT_MOST = 2.0, 1.25
 #: How far a belief moves before it is drawn again: of the spread of pictures, and of an open share.
@@ -177,10 +177,8 @@ class SteadyBelief:
         share = self._noise.share
         if share >= 1:
             return False
-        # Of the noise in the mean of so many windows, some is left, and some is in the windows that overlap this one.
-        windows = self._mean.time_s / self._window_s
-        shared = min(1 / (2 * windows), shared_part(step_s, self._window_s))
-        left = share / (1 + windows)
+        left, shared = _left_and_shared(self._mean.time_s / self._window_s, step_s / self._window_s)
+        left *= share
         expected = (1 - share + share * shared) / sqrt(1 - share + left)
         spread = self._noise.spread(left / (1 - share + left))
         off = (expected - float(self._mean.direction @ sample.direction)) / spread
@@ -233,6 +231,19 @@ class SteadyBelief:
         distance = float(np.linalg.norm(belief.mean - drawn.mean)) / self._scale
         opened = float(np.abs(belief.open_share - drawn.open_share).max())
         return max(distance, opened) > _MOVED
+
+
+def _left_and_shared(n_windows: float, step: float) -> tuple[float, float]:
+    """Return which part of a belief's noise is in the mean before it, and which part of it is the belief's own.
+
+    Parameters
+    ----------
+    n_windows, step : float
+        How long the mean is, and how much later the belief than its newest one, in lengths of a window.
+    """
+    left = 1 - n_windows / 3 if n_windows < 1 else (1 - 1 / (3 * n_windows)) / n_windows
+    overlap = min(n_windows, max(0.0, 1 - step))
+    return left, overlap / n_windows * (1 - (overlap + step) / 2) if overlap > 0 else 0.0
 
 
 def slerp(start: Array, end: Array, part: float) -> Array:
