@@ -1,6 +1,6 @@
 """How the U-Net of each kind of pipeline is told of an embedding, and of nothing."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any, TypeAlias
@@ -29,8 +29,10 @@ class Conditioning:
     shape : tuple of int
         Of an embedding; the first number is 0 where any count of tokens will do.
     given : callable
-        Takes embeddings (n, dimension) and returns the U-Net's arguments. What it draws, as the noise on unCLIP's
-        embeddings, comes from torch's own generator.
+        Takes embeddings (n, dimension) and returns the U-Net's arguments in training. What it draws, as the noise on
+        unCLIP's embeddings, comes from torch's own generator.
+    certain : callable
+        As `given`, with nothing drawn.
     nothing : callable or None
         Takes n and returns the arguments of the unconditional prediction; None where that is not known.
     guided : callable or None
@@ -39,6 +41,7 @@ class Conditioning:
 
     shape: tuple[int, ...]
     given: Callable[[Tensor], UnetArguments]
+    certain: Callable[[Tensor], UnetArguments]
     nothing: Callable[[int], UnetArguments] | None
     guided: Callable[[Tensor], UnetArguments] | None
 
@@ -65,6 +68,7 @@ class Conditioning:
         )
 
 
+@torch.no_grad()
 def conditioning(
     pipeline: Any, device: torch.device, side_px: int, neutral: Tensor | None = None
 ) -> Conditioning:
@@ -140,7 +144,10 @@ def _adapted(
         zeros = torch.zeros(n, dimension, device=states.device, dtype=states.dtype)
         return arguments(zeros, nothing or text)
 
-    return Conditioning((dimension,), lambda rows: arguments(rows, text), unconditional, _guided(pipeline))
+    def given(embeddings: Tensor) -> UnetArguments:
+        return arguments(embeddings, text)
+
+    return Conditioning((dimension,), given, given, unconditional, _guided(pipeline))
 
 
 def _xl_texts(pipeline: Any, device: torch.device, side_px: int) -> tuple[UnetArguments, UnetArguments]:
@@ -160,9 +167,14 @@ def _xl_texts(pipeline: Any, device: torch.device, side_px: int) -> tuple[UnetAr
 
 def _tokens(pipeline: Any, text: Tensor) -> Conditioning:
     width = text.shape[-1]
+
+    def given(embeddings: Tensor) -> UnetArguments:
+        return {"encoder_hidden_states": embeddings.reshape(len(embeddings), -1, width)}
+
     return Conditioning(
         (0, width),
-        lambda rows: {"encoder_hidden_states": rows.reshape(len(rows), -1, width)},
+        given,
+        given,
         lambda n: {"encoder_hidden_states": text.expand(n, -1, -1)},
         _guided(pipeline),
     )
@@ -178,19 +190,26 @@ def _unclip(pipeline: Any, device: torch.device) -> Conditioning:
     dimension = int(pipeline.image_normalizer.config.embedding_dim)
     n_levels = int(pipeline.image_noising_scheduler.config.num_train_timesteps)
 
-    def given(embeddings: Tensor) -> UnetArguments:
-        levels = torch.randint(n_levels, (len(embeddings),)).tolist()
-        noise = torch.randn(embeddings.shape).to(embeddings)
-        rows = zip(embeddings.split(1), levels, noise.split(1), strict=True)
-        noisy = [pipeline.noise_image_embeddings(row, level, noise=drawn) for row, level, drawn in rows]
+    def arguments(embeddings: Tensor, levels: Sequence[int], noise: Tensor) -> UnetArguments:
+        rows = zip(embeddings, levels, noise, strict=True)
+        noisy = [
+            pipeline.noise_image_embeddings(row[None], level, noise=drawn[None]) for row, level, drawn in rows
+        ]
         states = text.expand(len(embeddings), -1, -1)
         return {"encoder_hidden_states": states, "class_labels": torch.cat(noisy)}
+
+    def given(embeddings: Tensor) -> UnetArguments:
+        levels = torch.randint(n_levels, (len(embeddings),)).tolist()
+        return arguments(embeddings, levels, torch.randn(embeddings.shape).to(embeddings))
+
+    def certain(embeddings: Tensor) -> UnetArguments:
+        return arguments(embeddings, [0] * len(embeddings), torch.zeros_like(embeddings))
 
     def nothing(n: int) -> UnetArguments:
         zeros = torch.zeros(n, 2 * dimension, device=device, dtype=text.dtype)
         return {"encoder_hidden_states": text.expand(n, -1, -1), "class_labels": zeros}
 
-    return Conditioning((dimension,), given, nothing, None)
+    return Conditioning((dimension,), given, certain, nothing, None)
 
 
 def _kandinsky(dimension: int, device: torch.device, neutral: Tensor | None) -> Conditioning:
@@ -198,9 +217,9 @@ def _kandinsky(dimension: int, device: torch.device, neutral: Tensor | None) -> 
         return {"encoder_hidden_states": None, "added_cond_kwargs": {"image_embeds": embeddings}}
 
     if neutral is None:
-        return Conditioning((dimension,), given, None, None)
+        return Conditioning((dimension,), given, given, None, None)
     row = neutral.to(device, torch.float32)
-    return Conditioning((dimension,), given, lambda n: given(row.expand(n, -1)), None)
+    return Conditioning((dimension,), given, given, lambda n: given(row.expand(n, -1)), None)
 
 
 def _guided(pipeline: Any) -> Callable[[Tensor], UnetArguments]:

@@ -34,11 +34,14 @@ def student_latents(
         What a student is told that takes guidance.
     """
     scheduler.set_timesteps(n_steps, device=noise.device)
-    arguments = condition.given(embeddings)
-    if guidance is not None and condition.guided is not None:
-        arguments = {**arguments, **condition.guided(torch.full((len(noise),), guidance).to(noise.device))}
-    latents = noise * scheduler.init_noise_sigma
+    latents: Tensor = noise * scheduler.init_noise_sigma
     with torch.no_grad():
+        arguments = condition.certain(embeddings)
+        if guidance is not None and condition.guided is not None:
+            arguments = {
+                **arguments,
+                **condition.guided(torch.full((len(noise),), guidance).to(noise.device)),
+            }
         for time in scheduler.timesteps:
             output = predicted(unet, latents, time, arguments)
             latents = scheduler.step(output, time, latents, return_dict=False)[0]
@@ -65,9 +68,10 @@ def teacher_latents(
         1 is none.
     """
     scheduler.set_timesteps(n_steps, device=noise.device)
-    arguments, latents = condition.given(embeddings), noise * scheduler.init_noise_sigma
-    nothing = condition.nothing(len(noise)) if condition.nothing is not None and guidance > 1 else None
+    latents: Tensor = noise * scheduler.init_noise_sigma
     with torch.no_grad():
+        arguments = condition.certain(embeddings)
+        nothing = condition.nothing(len(noise)) if condition.nothing is not None and guidance > 1 else None
         for time in scheduler.timesteps:
             output = predicted(unet, latents, time, arguments)
             if nothing is not None:

@@ -81,21 +81,18 @@ class ConsistencySchedule:
 _SIGMA_DATA = 0.5
 
 
-def consistency_schedule(scheduler: Any, skip: int) -> ConsistencySchedule:
-    """Return the times of a student.
+def consistency_schedule(scheduler: Any) -> ConsistencySchedule:
+    """Return the times of a student: 50 of 1000, as in the paper, whose k is 20, so that other programs find them too.
 
     Parameters
     ----------
     scheduler : LCMScheduler
         Made from the configuration of the teacher's own scheduler.
-    skip : int
-        k of the paper, which is 20 there: of 1000 times 50 are learnt at.
 
     Raises
     ------
     UsageError
-        If the teacher's network predicts something else than noise, velocity or the clean latent, or so few times are
-        left that no step of the solver is among them.
+        If the teacher's network predicts something else than noise, velocity or the clean latent, or has fewer times.
     """
     prediction = scheduler.config.prediction_type
     if prediction not in get_args(Prediction):
@@ -104,11 +101,12 @@ def consistency_schedule(scheduler: Any, skip: int) -> ConsistencySchedule:
             f"{', '.join(get_args(Prediction))}."
         )
     share = scheduler.alphas_cumprod.float()
-    n_times = len(share) // skip
-    if n_times < 2:
+    n_times = int(scheduler.config.original_inference_steps)
+    if len(share) < n_times:
         raise UsageError(
-            f"--skip is {skip} of the pipeline's {len(share)} times; at most half of them can be passed over."
+            f"The pipeline's scheduler has {len(share)} times; a student is trained between {n_times} of them."
         )
+    skip = len(share) // n_times
     return ConsistencySchedule(
         share.sqrt(),
         (1 - share).sqrt(),

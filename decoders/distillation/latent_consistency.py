@@ -138,9 +138,10 @@ def consistency_loss(
     noisy = schedule.noisy(latents, torch.randn(latents.shape).to(device), time)
     low, high = settings.guidance
     scales = low + (high - low) * torch.rand(n).to(device)
-    given = condition.given(embeddings)
-    told = given | condition.guided(scales) if student.takes_guidance and condition.guided else given
     with torch.no_grad():
+        given = told = condition.given(embeddings)
+        if student.takes_guidance and condition.guided is not None:
+            told = {**given, **condition.guided(scales)}
         with student.teacher() as teacher:
             output = _guided(teacher, condition, noisy, time, given, scales, high)
         before = schedule.before(time)

@@ -96,7 +96,10 @@ class WholeStudent:
             # At the beginning the guidance changes nothing.
             nn.init.zeros_(embedding.cond_proj.weight)
             self.learner.register_to_config(time_cond_proj_dim=GUIDANCE_DIM)
+        # A loaded IP-Adapter is noted on the configuration alone, which copies lose.
+        self.learner.config.encoder_hid_dim_type = unet.config.encoder_hid_dim_type
         self._average = deepcopy(self.learner).requires_grad_(False)
+        self._average.config.encoder_hid_dim_type = unet.config.encoder_hid_dim_type
         self._teacher = _in(unet, dtype).requires_grad_(False).eval()
         learnt = {}
         for name, value in self.learner.named_parameters():

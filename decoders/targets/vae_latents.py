@@ -23,20 +23,21 @@ from .target import Embeddings, Picture, Target
 __all__ = ["vae_target"]
 
 _CONFIG, _WEIGHTS = "config.json", "diffusion_pytorch_model.safetensors"
-_LEAST_PX, _SIDE_PX, _MOST_PX = 64, 256, 512
+_LEAST_PX, _SIDE_PX, _MOST_PX = 64, 256, 1024
 _BATCH = 4
 
 
 def vae_target(name: str) -> Target:
-    """Return the latents of an autoencoder of the kind ``AutoencoderKL`` as a target.
+    """Return the latents of an autoencoder of the kind ``AutoencoderKL`` or ``VQModel`` as a target.
 
     Parameters
     ----------
     name : str
         ``vae:FOLDER`` or ``vae:FOLDER:SIDE``, with the folder of the autoencoder or of a pipeline that has one in
-        ``vae/``, and the side of the pictures in pixels, 64 to 512, 256 by default. A picture is cropped to its middle
+        ``vae/``, and the side of the pictures in pixels, 64 to 1024, 256 by default. A picture is cropped to its middle
         square and scaled. A latent is the mean of its distribution, (mean - shift) x scaling factor, which is what
-        diffusion models of this autoencoder work on.
+        diffusion models of this autoencoder work on; of a ``VQModel``, as Kandinsky's, it is what comes before the
+        codebook, unscaled.
 
     Raises
     ------
@@ -85,22 +86,22 @@ def _load(folder: Path) -> tuple[Any, str]:
             )
     try:
         import torch
-        from diffusers import AutoencoderKL
+        from diffusers import AutoencoderKL, VQModel
     except ModuleNotFoundError as missing:
         raise UsageError(
             f"Latents need {missing.name}, which is not installed. Install it with: pip install 'decode-stream[train]'"
         ) from missing
     try:
-        design = json.loads(config.read_text(encoding="utf-8"))
+        described = json.loads(config.read_text(encoding="utf-8"))
         # Without the folder's name and versions, so that a copy is the same; with all that decides a latent.
-        design = {key: value for key, value in design.items() if not key.startswith("_")}
-        kind: Any = AutoencoderKL
+        design = {key: value for key, value in described.items() if not key.startswith("_")}
+        kind: Any = VQModel if described.get("_class_name") == "VQModel" else AutoencoderKL
         model = kind.from_pretrained(str(folder), local_files_only=True, use_safetensors=True)
     except Exception as error:
         # The library and its readers raise many kinds for files that are damaged or another model's.
         words = str(error).strip().splitlines()
         raise UsageError(
-            f"{folder} cannot be loaded as an AutoencoderKL: {words[0] if words else type(error).__name__} Check that "
+            f"{folder} cannot be loaded as an autoencoder: {words[0] if words else type(error).__name__} Check that "
             "its files are whole and belong together."
         ) from error
     digest = hashlib.sha256(json.dumps(design, sort_keys=True).encode())
@@ -122,7 +123,11 @@ def _encoder(model: Any, side_px: int, dimension: int) -> Callable[[Sequence[Pic
             for start in range(0, len(pictures), _BATCH):
                 some = np.stack([_square(picture, side_px) for picture in pictures[start : start + _BATCH]])
                 batch = torch.from_numpy(some).permute(0, 3, 1, 2).to(device)
-                latents = (model.encode(batch).latent_dist.mean - shift) * model.config.scaling_factor
+                found = model.encode(batch)
+                if "latents" in found:
+                    latents = found.latents
+                else:
+                    latents = (found.latent_dist.mean - shift) * model.config.scaling_factor
                 embeddings[start : start + _BATCH] = latents.float().flatten(1).cpu().numpy()
         return embeddings
 

@@ -23,6 +23,7 @@ from .brain.config import (
     WhatIfConfig,
 )
 from .config import EvaluateConfig, GalleryConfig, Modality, SessionConfig, TrainConfig
+from .generation.config import DistillConfig, TrainGeneratorConfig
 from .replay_config import ReplayConfig
 from .scan_config import ScanConfig
 from .simulate_config import SimulateConfig
@@ -196,6 +197,25 @@ def convert(
 
 
 @app.command
+def train_generator(
+    pictures: Annotated[Path | None, Parameter(negative=())] = None,
+    /,
+    *,
+    config: Annotated[TrainGeneratorConfig, _FLAT],
+) -> int:
+    """Train the generator that draws what is decoded, and write it as a folder or .zip.
+
+    Parameters
+    ----------
+    pictures
+        A folder of pictures; by default the scenes that come with the program.
+    """
+    from decode_stream.generation.train_generator import train_generator as made
+
+    return made(pictures, config)
+
+
+@app.command
 def gallery(images: Path, /, *, config: Annotated[GalleryConfig, _FLAT]) -> int:
     """Write a bundle that decodes against your own pictures: the same decoder with another gallery.
 
@@ -207,6 +227,22 @@ def gallery(images: Path, /, *, config: Annotated[GalleryConfig, _FLAT]) -> int:
     from decode_stream.pictures.gallery import make_gallery
 
     return make_gallery(images, config)
+
+
+@app.command
+def distill(pipeline: Path, source: Path, /, *, config: Annotated[DistillConfig, _FLAT]) -> int:
+    """Make a student of 1 to 4 steps of a diffusion pipeline that lies on this machine, by latent consistency.
+
+    Parameters
+    ----------
+    pipeline
+        Folder of a diffusers pipeline that draws from embeddings.
+    source
+        A folder of pictures to learn from, or a file of embeddings, whose pictures the pipeline then draws itself.
+    """
+    from decode_stream.generation.distill import distill_pipeline
+
+    return distill_pipeline(pipeline, source, config)
 
 
 @app.command

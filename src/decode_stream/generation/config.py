@@ -9,8 +9,9 @@ from cyclopts import Group, Parameter
 
 from decode_stream.stream.errors import UsageError
 
-__all__ = ["DistillConfig", "Method", "Precision"]
+__all__ = ["DistillConfig", "Method", "Precision", "TrainGeneratorConfig"]
 
+_PICTURES = Group.create_ordered("Pictures")
 _PIPELINE = Group.create_ordered("Pipeline")
 _TRAINING = Group.create_ordered("Training")
 _OUTPUT = Group.create_ordered("Output")
@@ -19,6 +20,7 @@ Method = Literal["lora", "full"]
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
 _MOST_STEPS = 4
+_SIDES = 32
 #: LCM and LCM-LoRA.
 _RATES: dict[Method, float] = {"lora": 1e-4, "full": 8e-6}
 
@@ -49,10 +51,8 @@ class DistillConfig:
     """Batches to each step of the optimizer."""
     learning_rate: Annotated[float | None, Parameter(group=_TRAINING)] = None
     """By default 1e-4, and 8e-6 with --method full."""
-    guidance: Annotated[tuple[float, float], Parameter(group=_TRAINING)] = (3.0, 8.0)
+    guidance: Annotated[tuple[float, float], Parameter(group=_TRAINING, negative=())] = (3.0, 8.0)
     """Lowest and highest guidance scale of the teacher, drawn evenly between; 1 1 for none."""
-    skip: Annotated[int, Parameter(group=_TRAINING)] = 20
-    """Times of the teacher that a step of its solver passes over."""
     precision: Annotated[Precision, Parameter(group=_TRAINING)] = "auto"
     """In which the networks compute; by default 16 bits on a GPU, else float32."""
     save_memory: Annotated[bool, Parameter(group=_TRAINING, negative=())] = False
@@ -82,8 +82,6 @@ class DistillConfig:
             )
         if not 0 < self.rate < 1:
             raise UsageError(f"--learning-rate is {self.rate:g}; it must lie between 0 and 1.")
-        if self.skip < 1:
-            raise UsageError(f"--skip is {self.skip}; it must be 1 or more.")
         if self.seed < 0:
             raise UsageError(f"--seed is {self.seed}; seeds count from 0.")
 
@@ -91,3 +89,57 @@ class DistillConfig:
     def rate(self) -> float:
         """The learning rate: as given, or the method's own."""
         return _RATES[self.method] if self.learning_rate is None else self.learning_rate
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainGeneratorConfig:
+    """Settings of the training of an embedded generator."""
+
+    target: Annotated[str | None, Parameter(group=_PICTURES)] = None
+    """A folder of pictures: what embeds them, as the bundles' --target; objects for the program's own scenes."""
+    side_px: Annotated[int, Parameter(group=_PICTURES)] = 64
+    """A folder of pictures: side of what is drawn, a multiple of 32."""
+    bundle: Annotated[tuple[Path, ...], Parameter(group=_PICTURES)] = ()
+    """Decoders of the same target: beliefs are drawn as theirs are, too. May be given several times."""
+
+    teacher_updates: Annotated[int, Parameter(group=_TRAINING)] = 16_000
+    """Steps of the optimizer for the teacher of many steps."""
+    pairs_updates: Annotated[int, Parameter(group=_TRAINING)] = 800
+    """For the student, which learns where the teacher's ways lead."""
+    consistency_updates: Annotated[int, Parameter(group=_TRAINING)] = 800
+    """For the student, once it goes on by itself."""
+    guidance: Annotated[float, Parameter(group=_TRAINING)] = 1.5
+    """How far the teacher is led beyond its own prediction, for the student; 1 is not at all."""
+    batch_size: Annotated[int | None, Parameter(group=_TRAINING)] = None
+    """Pictures at once; by default 16 on a CPU, 256 on a GPU."""
+    learning_rate: Annotated[float, Parameter(group=_TRAINING)] = 1e-3
+    """Of the teacher; the student learns at a quarter of it."""
+    seed: Annotated[int, Parameter(group=_TRAINING)] = 0
+    """Of everything random."""
+
+    out: Annotated[Path, Parameter(group=_OUTPUT)]
+    """The generator: a folder, or one file where it ends in .zip."""
+    overwrite: Annotated[bool, Parameter(group=_OUTPUT, negative=())] = False
+    """Replace a generator that stands there."""
+    save_every: Annotated[int, Parameter(group=_OUTPUT)] = 250
+    """Updates between two checkpoints, each with a picture of samples."""
+
+    def __post_init__(self) -> None:
+        least_of = {"teacher_updates": 1, "pairs_updates": 0, "consistency_updates": 0, "save_every": 1}
+        for name, least in least_of.items():
+            if getattr(self, name) < least:
+                raise UsageError(
+                    f"--{name.replace('_', '-')} is {getattr(self, name)}; it must be {least} or more."
+                )
+        if self.batch_size is not None and self.batch_size < 1:
+            raise UsageError(f"--batch-size is {self.batch_size}; it must be 1 or more.")
+        if self.side_px < _SIDES or self.side_px % _SIDES:
+            raise UsageError(
+                f"--side-px is {self.side_px}; write a multiple of {_SIDES}, as in --side-px 64."
+            )
+        if not 1 <= self.guidance < 20:
+            raise UsageError(f"--guidance is {self.guidance:g}; it must be 1 or more and below 20.")
+        if not 0 < self.learning_rate < 1:
+            raise UsageError(f"--learning-rate is {self.learning_rate:g}; it must lie between 0 and 1.")
+        if self.seed < 0:
+            raise UsageError(f"--seed is {self.seed}; seeds count from 0.")

@@ -47,6 +47,13 @@ class TrainingProgress:
         """Show how many pictures have their embedding."""
         self._bar.update(self._task, description="embedding the pictures", completed=done, total=of)
 
+    def steps(self, done: int, of: int, loss: float) -> None:
+        """Show how far a training is that counts in steps, and the loss of the last one."""
+        words = f"{self._stage}, step {done} of {of}: loss {loss:.4f}"
+        self._bar.update(self._task, description=words, completed=done, total=of)
+        if not self._live and (done == of or done % max(1, of // 10) == 0):
+            self._console.print(words, highlight=False, markup=False, soft_wrap=True)
+
     def report(self, text: str) -> None:
         """Show what is being done."""
         self._stage, self._losses = text, []
