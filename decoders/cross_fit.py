@@ -19,22 +19,60 @@ from .epochs import TrialSet, grown, shared_beyond, sharing
 from .evidence import Calibration
 from .fit_options import FitOptions
 from .novelty import Familiar, fit_familiar
+from .picture_readout import MOST_DIMENSIONS
 from .recipe import Fit, Gallery, Recipe, Trained, cut, scaled
 from .scoring.scores import Scores, TrialScore, hits
 
-__all__ = ["N_PARTS", "HeldOut", "cross_fit", "distances", "similarities", "similarities_of_showings"]
+__all__ = [
+    "N_PARTS",
+    "HeldOut",
+    "cross_fit",
+    "distances",
+    "outputs_to_read",
+    "similarities",
+    "similarities_of_showings",
+]
 
 _BATCH = 128
 #: Into so many parts a single run is split, to hold each out once.
 N_PARTS = 5
 
 
-def similarities(trained: Trained, trials: TrialSet, gallery: Gallery, *, known: bool) -> FloatArray:
-    """Return each window's similarity to the gallery, shape (n_trials, n_latencies, n_entries)."""
+def similarities(
+    trained: Trained,
+    trials: TrialSet,
+    gallery: Gallery,
+    *,
+    known: bool,
+    outputs: FloatArray | None = None,
+) -> FloatArray:
+    """Return each window's similarity to the gallery, shape (n_trials, n_latencies, n_entries).
+
+    Parameters
+    ----------
+    outputs : array of shape (n_trials, n_latencies, dimension), or None
+        What the encoder gives for these windows, where it has been asked already.
+    """
     entries, norm = gallery.embeddings, gallery.space.norm
     if trained.projector is not None:
         entries, norm = trained.projector.project(entries), trained.projector.norm(norm)
-    return similarity_rows(trained.embed(trials.windows, known), entries, norm)
+    given = trained.embed(trials.windows, known) if outputs is None else outputs
+    return similarity_rows(given, entries, norm)
+
+
+def outputs_to_read(trained: Trained, trials: TrialSet, gallery: Gallery) -> npt.NDArray[np.float32] | None:
+    """Return what an encoder gives for trials, for a `PictureReadout` to be measured on.
+
+    Returns
+    -------
+    array of shape (n_trials, n_latencies, dimension), float32, or None
+        None where pictures are not read that way: of categories, of likelihoods, which say by themselves how much they
+        tell, and of grids of tokens, which no generator here takes.
+    """
+    gaussian = trained.projector is not None and trained.projector.gaussian
+    if gallery.space.of_categories or gaussian or gallery.space.dimension > MOST_DIMENSIONS:
+        return None
+    return trained.embed(trials.windows, True).astype(np.float32)
 
 
 def similarities_of_showings(
@@ -82,6 +120,8 @@ class HeldOut:
         Whether the entries are pictures, not categories; see `Scores`.
     of_showings : dict of int to array of shape (n_trials, n_latencies, n_entries)
         What `similarities_of_showings` returns.
+    outputs : array of shape (n_trials, n_latencies, dimension), float32, or None
+        What `outputs_to_read` returns; None as well where several encoders compared it in spaces of their own.
     """
 
     known: FloatArray
@@ -93,6 +133,7 @@ class HeldOut:
     distances: FloatArray | None = None
     pictures: bool = True
     of_showings: dict[int, FloatArray] = field(default_factory=dict)
+    outputs: npt.NDArray[np.float32] | None = None
 
     def where(self, which: npt.NDArray[np.bool_]) -> "HeldOut":
         """Return some of the trials, chosen by a mask."""
@@ -104,6 +145,7 @@ class HeldOut:
             runs=self.runs[which],
             distances=None if self.distances is None else self.distances[which],
             of_showings={n: fits[which] for n, fits in self.of_showings.items()},
+            outputs=None if self.outputs is None else self.outputs[which],
         )
 
     def calibration(self) -> Calibration:
@@ -212,7 +254,9 @@ def cross_fit(
             options.report(fold.note)
         options.report(f"fitting without {fold.name}")
         trained = fit(fold.training, fold.recipe, options.of(f"without-{run + 1}"))
-        known, unknown = (similarities(trained, fold.held, recipe.gallery, known=k) for k in (True, False))
+        outputs = outputs_to_read(trained, fold.held, recipe.gallery) if trained.projector is None else None
+        known = similarities(trained, fold.held, recipe.gallery, known=True, outputs=outputs)
+        unknown = similarities(trained, fold.held, recipe.gallery, known=False)
         out = distances(fit_familiar(fold.training.windows), fold.held, recipe)
         runs = np.full(len(fold.held.labels), run)
         most = int(np.bincount(np.concatenate([fold.training.labels, fold.held.labels])).max())
@@ -226,6 +270,7 @@ def cross_fit(
                 fold.held.overlapping,
                 distances=out,
                 of_showings=again,
+                outputs=outputs,
             )
         )
     if not held:
@@ -244,7 +289,14 @@ def cross_fit(
             for n in held[0].of_showings
             if all(n in p.of_showings for p in held)
         },
+        _joined([p.outputs for p in held]),
     )
+
+
+def _joined(parts: Sequence[npt.NDArray[np.float32] | None]) -> npt.NDArray[np.float32] | None:
+    """Return arrays one after the other; None where one is missing."""
+    there = [part for part in parts if part is not None]
+    return np.concatenate(there) if len(there) == len(parts) else None
 
 
 def _by_recording(recipe: Recipe, recordings: Sequence[Recording]) -> Iterator[_Fold]:

@@ -12,10 +12,21 @@ from decode_stream.stream.parts import Parts, split
 from decode_stream.stream.recording import Recording
 from decode_stream.stream.types import IntArray
 
-from .cross_fit import N_PARTS, HeldOut, cross_fit, distances, similarities, similarities_of_showings
+from .cross_fit import (
+    N_PARTS,
+    HeldOut,
+    cross_fit,
+    distances,
+    outputs_to_read,
+    similarities,
+    similarities_of_showings,
+)
+from .decoded import unit_rows
 from .epochs import TrialSet
+from .evidence import Calibration
 from .fit_options import FitOptions, Start, Validation
 from .novelty import Familiar, fit_familiar
+from .picture_readout import FEWEST_TRIALS, PictureReadout, fit_picture_readout
 from .recipe import Fit, Gallery, Recipe, Trained, cut, scaled
 from .targets.selection import best_decoded, decoded_correlation
 
@@ -71,6 +82,24 @@ class Fitted:
     features: npt.NDArray[np.bool_] | None = None
     learnt: Gallery | None = None
     validation: Validation | None = None
+
+    def readout(self, calibration: Calibration) -> PictureReadout | None:
+        """Return what the encoder's outputs tell of pictures, measured on what was held out.
+
+        Returns
+        -------
+        PictureReadout or None
+            None where pictures are not read that way (see `outputs_to_read`), and of too few trials.
+        """
+        outputs, labels = self.held_out.outputs, self.held_out.labels
+        if outputs is None or len(outputs) < FEWEST_TRIALS:
+            return None
+        entries, norm = self.recipe.gallery.embeddings, self.recipe.gallery.space.norm
+        if (projector := self.trained.projector) is not None:
+            entries, norm = projector.project(entries), projector.norm(norm)
+        rows = unit_rows(outputs, norm)
+        after = [calibration.log_evidence(rows, k) for k in range(outputs.shape[1])]
+        return fit_picture_readout(np.stack(after, axis=1), labels, entries)
 
 
 def fit_on_runs(recipe: Recipe, recordings: Sequence[Recording], fit: Fit, options: FitOptions) -> Fitted:
@@ -231,13 +260,23 @@ def fit_on_concepts(recipe: Recipe, recordings: Sequence[Recording], fit: Fit, o
     learnt = gallery.rows(kept)
     trained = fit(training, replace(recipe, gallery=learnt), options.of("concepts", valid))
     recipe = replace(recipe, gallery=shown)
-    known, unknown = (similarities(trained, held, recipe.gallery, known=k) for k in (True, False))
+    outputs = outputs_to_read(trained, held, shown)
+    known = similarities(trained, held, shown, known=True, outputs=outputs)
+    unknown = similarities(trained, held, shown, known=False)
     familiar = fit_familiar(training.windows)
     growing = recipe.schedule.first_s is not None
     out_of = distances(familiar, held, recipe)
     again = similarities_of_showings(trained, held, recipe.gallery, int(np.bincount(held.labels).max()))
     held_out = HeldOut(
-        known, unknown, held.labels, held.runs, trials.overlapping, growing, out_of, of_showings=again
+        known,
+        unknown,
+        held.labels,
+        held.runs,
+        trials.overlapping,
+        growing,
+        out_of,
+        of_showings=again,
+        outputs=outputs,
     )
     features = None
     if trained.structure is not None and shown.structure is not None:

@@ -10,14 +10,14 @@ from decode_stream.stream.types import FloatArray, IntArray
 
 from .encoders.window_noise import shrunk
 
-__all__ = ["PictureReadout", "fit_picture_readout"]
+__all__ = ["FEWEST_TRIALS", "MOST_DIMENSIONS", "PictureReadout", "fit_picture_readout"]
 
 Array = npt.NDArray[np.float32]
 
 #: How far from what the numbers are measured to tell, each by itself, what they tell together is looked for.
 _LEAST_PRECISION, _MOST_PRECISION = 1e-4, 1e2
-#: Of fewer trials nothing is measured.
-_FEWEST_TRIALS = 20
+#: Of fewer trials nothing is measured, nor of longer embeddings: a matrix of all their products is diagonalised.
+FEWEST_TRIALS, MOST_DIMENSIONS = 20, 2048
 #: A number that a decoder gives without any relation to the picture has this much noise for a picture's variance.
 _MOST_NOISE = 1e6
 
@@ -101,8 +101,8 @@ def fit_picture_readout(outputs: FloatArray, labels: IntArray, entries: FloatArr
     ValueError
         If there are fewer than 20 trials.
     """
-    if len(outputs) < _FEWEST_TRIALS:
-        raise ValueError(f"{len(outputs)} trials tell too little of a readout; {_FEWEST_TRIALS} are needed.")
+    if len(outputs) < FEWEST_TRIALS:
+        raise ValueError(f"{len(outputs)} trials tell too little of a readout; {FEWEST_TRIALS} are needed.")
     true = entries.astype(np.float64)[labels]
     shown, spread = true - true.mean(axis=0), np.maximum(true.var(axis=0), 1e-12)
     said = outputs - outputs.mean(axis=0, dtype=np.float64)
@@ -115,7 +115,11 @@ def fit_picture_readout(outputs: FloatArray, labels: IntArray, entries: FloatArr
     # Entries are few: the Gaussian that they are from is shrunk towards numbers that do not go together.
     apart = entries - entries.mean(axis=0, dtype=np.float64)
     covariance = shrunk(apart.T @ apart / len(apart), len(apart))
-    precision = [_precision(shown, gain * said[:, k], variance, covariance) for k in range(said.shape[1])]
+    strength, axes = np.linalg.eigh(covariance / np.sqrt(variance) / np.sqrt(variance)[:, None])
+    told = shown / np.sqrt(variance) @ axes
+    observed = (gain * said / np.sqrt(variance)) @ axes
+    strength = np.maximum(strength, 1e-12)
+    precision = [_precision(told, observed[:, k], strength) for k in range(said.shape[1])]
     parts = (gain, offset, variance, np.array(precision))
     return PictureReadout(*(np.ascontiguousarray(part, np.float32) for part in parts))
 
@@ -133,20 +137,21 @@ def _slopes(
     return np.sqrt(honest * total / spread), (1 - honest) * total
 
 
-def _precision(
-    shown: FloatArray, observed: FloatArray, variance: FloatArray, covariance: FloatArray
-) -> float:
-    """Return the factor of all numbers' precision under which the true embeddings are most probable."""
-    scaled = covariance / np.sqrt(variance) / np.sqrt(variance)[:, None]
-    strength, axes = np.linalg.eigh(scaled)
-    strength = np.maximum(strength, 1e-12)
-    told = shown / np.sqrt(variance) @ axes
-    seen = observed / np.sqrt(variance) @ axes
+def _precision(told: FloatArray, observed: FloatArray, strength: FloatArray) -> float:
+    """Return the factor of all numbers' precision under which the true embeddings are most probable.
+
+    Parameters
+    ----------
+    told, observed : array of shape (n_trials, dimension)
+        True embeddings and what was read of them, along the axes of pictures, in units of the noise.
+    strength : array of shape (dimension,)
+        Variance of pictures there.
+    """
 
     def surprise(log_precision: float) -> float:
         precision = np.exp(log_precision)
         left = strength / (1 + precision * strength)
-        return float((np.log(left) + (told - precision * left * seen) ** 2 / left).mean())
+        return float((np.log(left) + (told - precision * left * observed) ** 2 / left).mean())
 
     bounds = (np.log(_LEAST_PRECISION), np.log(_MOST_PRECISION))
     found = minimize_scalar(surprise, bounds=bounds, method="bounded")

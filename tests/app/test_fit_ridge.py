@@ -124,5 +124,8 @@ def test_a_published_ridge_is_trained_saved_and_run(tmp_path: Path) -> None:
     assert held_out.scores.hits().mean() > 0.5
     save_bundle(bundle, tmp_path / "b.bundle")
     windows = np.random.default_rng(0).standard_normal((3, N_VOXELS, 1)).astype(np.float32)
-    encoder = Encoder(load_bundle(tmp_path / "b.bundle"))
-    assert encoder.encode(windows, np.zeros(3, np.float32)).shape == (3, 6)
+    read = load_bundle(tmp_path / "b.bundle")
+    assert Encoder(read).encode(windows, np.zeros(3, np.float32)).shape == (3, 6)
+    # Measured on the runs that each of the folds held out: it tells the pictures.
+    assert read.readout is not None
+    assert read.readout.precision[0] > 0

@@ -137,6 +137,12 @@ def test_a_held_out_concept_is_only_chosen_and_calibrated_by() -> None:
     np.testing.assert_array_equal(fitted.held_out.labels, valid.trials.labels)
     assert fitted.features is not None
     assert fitted.features.tolist() == [True, False, False, False]
+    # What outputs tell of pictures is measured on what was held out, and on nothing else.
+    assert fitted.held_out.outputs is not None
+    np.testing.assert_array_equal(fitted.held_out.outputs, valid.trials.windows[..., 0, :2])
+    readout = fitted.readout(fitted.held_out.calibration())
+    assert readout is not None
+    assert (readout.dimension, readout.n_latencies) == (2, fitted.recipe.n_latencies)
 
 
 def test_trials_that_cannot_be_cut_are_counted_of_everybody() -> None:

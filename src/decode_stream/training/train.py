@@ -4,7 +4,6 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
 
@@ -28,6 +27,7 @@ from decode_stream.decoders.hold_out import (
 from decode_stream.decoders.manifest import Manifest, Training
 from decode_stream.decoders.novelty import fit_novelty
 from decode_stream.decoders.recipe import Gallery, scaled
+from decode_stream.library_versions import library_versions
 from decode_stream.stream.fmri.glm_spec import GlmSpec
 from decode_stream.stream.recording import Recording
 
@@ -209,7 +209,7 @@ def _bundle(
         labels=gallery.labels,
         calibration=calibration,
         training=training,
-        versions=_versions(),
+        versions=library_versions(),
         glm=glm,
     )
     compared = (
@@ -226,26 +226,8 @@ def _bundle(
         features=fitted.features,
         weights=dict(trained.weights or {}),
         encoder_data=exported.data,
+        readout=fitted.readout(calibration),
     )
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for package in (
-        "decode-stream",
-        "numpy",
-        "scipy",
-        "torch",
-        "onnx",
-        "onnxscript",
-        "scikit-learn",
-        "himalaya",
-    ):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
 
 
 def train_bundle(paths: Sequence[Path], config: TrainConfig) -> int:
