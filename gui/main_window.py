@@ -34,7 +34,7 @@ REFRESH_MS = 33
 _ROWS, _ROWS_OF_SCAN = (1, 1, 2), (19, 17, 38)
 #: With a reconstruction the time line is below the matches.
 _ROWS_WITH_PICTURE, _BESIDE_PICTURE = (1, 1), (10, 9)
-_LEAST_PX, _LEAST_PX_OF_SCAN = (900, 560), (900, 700)
+_LEAST_PX, _LEAST_PX_WITH_PICTURE, _LEAST_PX_OF_SCAN = (900, 560), (900, 620), (900, 700)
 _NO_LIMIT_PX = (1 << 24) - 1  # Qt's own
 
 
@@ -182,7 +182,6 @@ class MainWindow(QWidget):
         if self.time_line_panel.isHidden():
             for panel in (self.time_line_panel, self.quality_panel, self.two_way_panel):
                 panel.show()
-            self.setMinimumSize(*_LEAST_PX_OF_SCAN)
             self._share_rows()
         self.time_line_panel.show_view(view)
         self.quality_panel.show_view(view)
@@ -207,8 +206,11 @@ class MainWindow(QWidget):
     def _share_rows(self) -> None:
         """Give every row its height, and the time line its place."""
         time_line, beside = self.time_line_panel, self._band.beside
-        shares = _ROWS if time_line.isHidden() else _ROWS_OF_SCAN
-        if self._band.with_reconstruction:
+        of_scan, with_picture = not time_line.isHidden(), self._band.with_reconstruction
+        least_px = _LEAST_PX_WITH_PICTURE if with_picture else _LEAST_PX
+        self.setMinimumSize(*(_LEAST_PX_OF_SCAN if of_scan else least_px))
+        shares: tuple[int, ...] = _ROWS_OF_SCAN if of_scan else _ROWS
+        if with_picture:
             shares = _ROWS_WITH_PICTURE
             beside.addWidget(time_line)
             beside.setSizes([1000 * share for share in _BESIDE_PICTURE])

@@ -1,19 +1,17 @@
 """The picture that is drawn of what is decoded, how much of it is settled, and whether it is live."""
 
-import numpy as np
-import numpy.typing as npt
+from dataclasses import replace
+
 from PySide6.QtCore import Qt
-from PySide6.QtGui import QPixmap
-from PySide6.QtWidgets import QBoxLayout, QHBoxLayout, QStyle, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QStyle, QVBoxLayout, QWidget
 
 from .live_picture import LivePicture, pixmap_of
 from .matches_panel import HOLD_S, Bar
 from .panel import Panel, label, set_text
-from .pictures import Thumbnail
+from .reconstruction_parts import Extra, Facts
 from .reconstruction_words import (
     HELD,
     age_of_text,
-    made_text,
     nearest_text,
     no_picture,
     open_text,
@@ -21,14 +19,14 @@ from .reconstruction_words import (
     trial_of,
 )
 from .snapshot import Reconstruction, Snapshot
-from .words import TRACE, WARNING
+from .words import TRACE
 
 __all__ = ["EXTRAS", "ReconstructionPanel"]
 
 #: What is shown beside the picture on request, by the names of their actions.
-_NAMES = {"prior": "No evidence", "variance": "Imagined", "nearest": "In training"}
+_NAMES = {"prior": "Prior", "variance": "Imagined", "nearest": "In training"}
 EXTRAS = tuple(_NAMES)
-_PRIOR = "drawn of nothing: the mean of all pictures"
+_PRIOR = "drawn of no evidence: the mean of all pictures"
 _VARIANCE = "bright: other noises draw it otherwise"
 _NO_VARIANCE = "known once a trial is decided"
 #: Several pictures have their words beside them from this width on, in characters.
@@ -57,8 +55,8 @@ class ReconstructionPanel(Panel):
         self.picture = LivePicture()
         self._bar = Bar()
         self.settled = label("value")
-        self.extras = {name: _Extra(text) for name, text in _NAMES.items()}
-        self._facts, self._beside = _Facts(), QWidget()
+        self.extras = {name: Extra(text) for name, text in _NAMES.items()}
+        self._facts, self._beside = Facts(), QWidget()
         # A picture and an empty place are at the same spot.
         for part in (self._bar, self._facts):
             policy = part.sizePolicy()
@@ -173,17 +171,18 @@ class ReconstructionPanel(Panel):
         new = last is None or newest.number != last.number
         cut = self.reduced_motion or last is None or trial_of(newest) != trial_of(last)
         stay_s = _STILL_S if self.reduced_motion else HOLD_S
-        if new and cut and now_s - self._changed_s < stay_s:
-            return False
+        if last is not None and new and cut and now_s - self._changed_s < stay_s:
+            # The words stay those of the picture that stays, but whether it is held is never late.
+            new, newest = False, replace(last, held=newest.held)
         if new:
             self.picture.show_picture(pixmap_of(newest.picture), now_s, fade=not cut)
             self._changed_s = now_s if cut else self._changed_s
             self._bar.set_bar(newest.confidence, TRACE)
             self._draw_extras(newest)
         self.picture.set_held(bool(newest.held))
-        changed = last is None or (cut and new) or newest.held != last.held
+        at_once = last is None or (new and cut) or newest.held != last.held
         self._shown = newest
-        if changed or now_s - self._told_s >= HOLD_S:
+        if at_once or now_s - self._told_s >= HOLD_S:
             self._told_s = now_s
             self._tell(newest)
         return new
@@ -207,98 +206,3 @@ class ReconstructionPanel(Panel):
         held = f"{HELD}: {newest.held}" if newest.held else ""
         told = (held, newest.of, settled_text(newest), open_text(newest), f"{age_of_text(newest)} old")
         self.describe(", ".join(part for part in told if part))
-
-
-class _Facts(QWidget):
-    """The column beside the picture: why it is held, how old it is, how it was made."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._held = label("title", HELD)
-        self._reason, self._open = label("value"), label("caption")
-        self._held.setStyleSheet(f"color: {WARNING};")
-        for wrapped in (self._reason, self._open):
-            wrapped.setWordWrap(True)
-        self._age, self._made = label("value"), label("value")
-        self._hint = label("caption", "P: no evidence\nV: what is imagined\nN: nearest in training")
-        rows = QVBoxLayout(self)
-        rows.setContentsMargins(0, 3, 0, 0)
-        rows.setSpacing(2)
-        for widget, space_px in (
-            (self._held, 2),
-            (self._reason, 10),
-            (label("caption", "age of the evidence"), 0),
-            (self._age, 8),
-            (label("caption", "drawn in"), 0),
-            (self._made, 8),
-            (self._open, 0),
-        ):
-            rows.addWidget(widget)
-            rows.addSpacing(space_px)
-        rows.addStretch()
-        rows.addWidget(self._hint)
-        self.width_px = 0
-
-    def show_facts(self, newest: Reconstruction) -> None:
-        """Write what is known of a picture."""
-        for part in (self._held, self._reason):
-            part.setVisible(bool(newest.held))
-        set_text(self._reason, newest.held)
-        set_text(self._age, age_of_text(newest))
-        set_text(self._made, made_text(newest))
-        set_text(self._open, open_text(newest))
-
-    def set_width(self) -> None:
-        """Fix the width, so that no word moves the pictures."""
-        self.width_px = self.fontMetrics().horizontalAdvance("N: nearest in training")
-        self.setFixedWidth(self.width_px)
-
-
-class _Extra(QWidget):
-    """A smaller picture, what it is, and a line about it."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__()
-        self._source: object = None
-        self.picture = Thumbnail(centred=True)
-        self.caption = label("caption")
-        self.caption.setWordWrap(True)
-        words = QVBoxLayout()
-        words.setSpacing(2)
-        words.addStretch()
-        words.addWidget(label("value", name, elided=True))
-        words.addWidget(self.caption)
-        words.addStretch()
-        self._parts = QBoxLayout(QBoxLayout.Direction.TopToBottom, self)
-        self._parts.setContentsMargins(0, 0, 0, 0)
-        self._parts.setSpacing(8)
-        self._parts.addWidget(self.picture, 1)
-        self._parts.addLayout(words, 1)
-
-    def set_flat(self, flat: bool) -> None:
-        """Put the words beside the picture, or below it."""
-        directions = QBoxLayout.Direction
-        self._parts.setDirection(directions.LeftToRight if flat else directions.TopToBottom)
-        self._parts.setStretch(1, int(flat))
-
-    def show_array(self, picture: npt.NDArray[np.uint8] | None, caption: str) -> None:
-        """Show a picture of shape (height, width, 3), or a map (height, width), unless it is shown already."""
-        set_text(self.caption, caption)
-        if picture is self._source:
-            return
-        self._source = picture
-        if picture is None:
-            self.picture.show_picture(None)
-            return
-        coloured = picture if picture.ndim == 3 else np.repeat(picture[:, :, None], 3, axis=2)
-        self.picture.show_picture(pixmap_of(np.ascontiguousarray(coloured)))
-
-    def show_file(self, data: bytes | None, caption: str) -> None:
-        """Show an image file unless it is shown already."""
-        set_text(self.caption, caption)
-        if data is self._source:
-            return
-        self._source = data
-        picture = QPixmap()
-        known = data is not None and picture.loadFromData(data)
-        self.picture.show_picture(picture if known else None)

@@ -58,6 +58,8 @@ def no_picture(snapshot: Snapshot) -> NoPicture | None:
         return _NO_GENERATOR if snapshot.bundle else _NOTHING_DECODED
     if newest.held == UNLIKE_TRAINING:
         return _UNLIKE
+    if newest.held and not newest.number:
+        return NoPicture("△", "no picture", newest.held)
     return _NOTHING_SETTLED if newest.confidence < _LEAST_SETTLED else None
 
 
@@ -74,7 +76,8 @@ def open_text(newest: Reconstruction) -> str:
 
 def age_of_text(newest: Reconstruction) -> str:
     """Return the age of the newest sample that the picture rests on: ``"130 ms"``, ``"5.2 s"``."""
-    return _time_text(round(newest.age_ms, -1) if newest.age_ms >= 100 else newest.age_ms)
+    # Tens are as fine as it can be read while it runs.
+    return _time_text(round(newest.age_ms / 10) * 10 if newest.age_ms >= 100 else newest.age_ms)
 
 
 def made_text(newest: Reconstruction) -> str:
@@ -101,8 +104,9 @@ def reconstruction_text(snapshot: Snapshot) -> str:
     Such as ``"trial 12, decided · 62 % settled · 130 ms old · 1 step, 38 ms"``, or why there is no picture.
     """
     newest, missing = snapshot.reconstruction, no_picture(snapshot)
-    if newest is None or missing is not None:
-        return f"{missing.shape} {missing.words}" if missing is not None else ""
+    if missing is not None:
+        return f"{missing.shape} {missing.words}: {missing.meaning}"
+    assert newest is not None  # or there would be a reason
     told = [newest.of, settled_text(newest), f"{age_of_text(newest)} old", made_text(newest)]
     if newest.held:
         told.insert(0, f"{HELD}: {newest.held}")
@@ -110,4 +114,6 @@ def reconstruction_text(snapshot: Snapshot) -> str:
 
 
 def _time_text(time_ms: float) -> str:
+    if math.isnan(time_ms):
+        return "—"
     return f"{time_ms / 1e3:.1f} s" if time_ms >= 1000 else f"{time_ms:.0f} ms"

@@ -13,6 +13,7 @@ from decode_stream.gui.snapshot import (
     Accuracy,
     Match,
     Progress,
+    Reconstruction,
     ScanView,
     SignalView,
     Snapshot,
@@ -184,6 +185,25 @@ def make_picture(colour: str, width: int = 48, height: int = 48) -> bytes:
     return file.getvalue()
 
 
+def make_reconstruction(number: int = 1, colour: tuple[int, int, int] = (255, 0, 0)) -> Reconstruction:
+    """A picture of one colour that 62 % is known of."""
+    picture = np.full((64, 64, 3), colour, np.uint8)
+    return Reconstruction(
+        number=number,
+        picture=picture,
+        prior=np.full_like(picture, 128),
+        variance=None,
+        of="trial 12, up to 350 ms after onset",
+        confidence=0.62,
+        age_ms=132.0,
+        held="",
+        n_steps=1,
+        draw_ms=38.4,
+        nearest=None,
+        nearest_distance=float("nan"),
+    )
+
+
 class FakePuller:
     """A session that is whatever the test says."""
 
@@ -266,4 +286,5 @@ def fakes():
         scan_view=make_scan_view,
         trials=make_trials,
         picture=make_picture,
+        reconstruction=make_reconstruction,
     )
