@@ -4,7 +4,7 @@ Y. Lu et al., MindDiffuser: controlled image reconstruction from human brain act
 diffusion, ACM Multimedia 2023. `guidance` tells what it is led by, and what stands for it live.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ import numpy.typing as npt
 from decode_stream.stream.errors import GeneratorError
 
 from .guidance import Structure
-from .samplers import sample, uniform_times
+from .samplers import sample
 from .schedules import Schedule, noised
 
 if TYPE_CHECKING:
@@ -36,28 +36,20 @@ class RefineSettings:
         The learning rate is multiplied by it after every iteration.
     semantic_weight : float
         Of 1 less the cosine of the condition with the decoded one, beside the structure's loss.
-    strength : float
-        The time that the start is noised to: 37 of 50 steps in the paper.
-    n_steps : int
-        Of the sampler from there, 35 in the paper.
     """
 
     iterations: int = 60
     learning_rate: float = 0.01
     decay: float = 1.0
     semantic_weight: float = 0.1
-    strength: float = 0.74
-    n_steps: int = 35
 
     def __post_init__(self) -> None:
-        if self.iterations < 1 or self.n_steps < 1:
-            raise ValueError(f"There is at least one iteration and one step; got {self}.")
+        if self.iterations < 1:
+            raise ValueError(f"There is at least one iteration; got {self}.")
         if not (self.learning_rate > 0 and 0 < self.decay <= 1 and self.semantic_weight >= 0):
             raise ValueError(
                 f"A learning rate is above 0, a decay up to 1, a weight not below 0; got {self}."
             )
-        if not 0 < self.strength <= 1:
-            raise ValueError(f"A strength is above 0 and up to 1; got {self.strength}.")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,9 +81,7 @@ def painter(
     step: Callable[[Any, Schedule, Any, float, float], Any],
     noise: "Tensor",
     decode: Callable[[Any], Any],
-    *,
-    strength: float,
-    n_steps: int,
+    times: Sequence[float],
 ) -> Callable[[Any, Any], Any]:
     """Return what draws pictures from a start and a condition, differentiable in both: stage 1.
 
@@ -106,13 +96,10 @@ def painter(
     decode : callable
         From what is denoised to pictures (n, 3, height, width), 0 to 1: a variational autoencoder's decoder, or a shift
         and scale of pixels.
-    strength : float
-        The time that the start is noised to.
-    n_steps : int
+    times : sequence of float
+        From the one that the start is noised to down to 0.
     """
     from torch.utils.checkpoint import checkpoint
-
-    times = uniform_times(n_steps, strength)
 
     def paint(start: "Tensor", semantic: "Tensor") -> "Tensor":
         network = denoiser_of(semantic)
@@ -122,7 +109,7 @@ def painter(
             clean: Tensor = checkpoint(network, x, t, r, use_reentrant=False)
             return clean
 
-        begun = noised(schedule, start, noise, strength)
+        begun = noised(schedule, start, noise, times[0])
         painted: Tensor = decode(sample(step, kept_small, schedule, times, begun))
         return painted
 

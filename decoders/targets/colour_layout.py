@@ -4,7 +4,8 @@ A coarse grid of the mean colours of a picture in CIELAB, where equal distances 
 by IEC 61966-2-1, white D65). Colours are mixed as light mixes, so a cell is what it looks like from afar.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +17,10 @@ from decode_stream.stream.types import FloatArray
 
 from .target import Embeddings, Picture, Target
 
-__all__ = ["cielab", "colour_layout_target"]
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["cielab", "colour_layout_target", "differentiable_layout"]
 
 _SIZES = range(2, 65)
 # Columns are red, green and blue; rows X, Y and Z over those of the white.
@@ -73,6 +77,42 @@ def cielab(light: FloatArray) -> npt.NDArray[np.float64]:
     bent = np.where(relative > edge**3, np.cbrt(relative), relative / (3 * edge**2) + 4 / 29)
     x, y, z = np.moveaxis(bent, -1, 0)
     return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=-1)
+
+
+def differentiable_layout(n: int) -> "Callable[[Tensor], Tensor]":
+    """Return what makes the colour layout of pictures by torch, so that it has a gradient.
+
+    Parameters
+    ----------
+    n : int
+        Cells a side.
+
+    Returns
+    -------
+    callable
+        Takes pictures (n_pictures, 3, height, width), sRGB 0 to 1 and a little beyond, whose sides are multiples of n;
+        gives embeddings (n_pictures, 3 * n * n) as `colour_layout_target` has them.
+    """
+    import torch
+
+    matrix = torch.from_numpy(_XYZ.astype(np.float32))
+    edge = 6 / 29
+
+    def layout(pictures: "Tensor") -> "Tensor":
+        bright = ((pictures.clamp(min=0.04045) + 0.055) / 1.055) ** 2.4
+        light = torch.where(pictures <= 0.04045, pictures / 12.92, bright)
+        cells = torch.nn.functional.adaptive_avg_pool2d(light, n).permute(0, 2, 3, 1)
+        relative = cells @ matrix.T.to(cells)
+        bent = torch.where(
+            relative > edge**3,
+            relative.clamp(min=edge**3) ** (1 / 3),
+            relative / (3 * edge**2) + 4 / 29,
+        )
+        x, y, z = bent.unbind(-1)
+        values = torch.stack([116 * y - 66, 500 * (x - y), 200 * (y - z)], dim=-1) / 100
+        return values.flatten(1)
+
+    return layout
 
 
 def _mean_light(picture: Picture, n: int) -> npt.NDArray[np.float32]:

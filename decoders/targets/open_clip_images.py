@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from math import prod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,7 +12,10 @@ from decode_stream.stream.errors import UsageError
 from .open_clip_models import ClipModel, load_clip, split_name
 from .target import Embeddings, Picture, Target
 
-__all__ = ["image_target", "open_clip_target"]
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["differentiable_layer", "image_target", "open_clip_target"]
 
 _BATCH = 32
 _LAYERS = {
@@ -66,6 +69,37 @@ def image_target(name: str, clip: ClipModel, layer: str = "pooled") -> Target:
         preparation=clip.preparation,
     )
     return Target(name, space, _encoder(clip, run, space.dimension))
+
+
+def differentiable_layer(clip: ClipModel, layer: str) -> "Callable[[Tensor], Tensor]":
+    """Return what makes a layer of square pictures by torch alone, so that it has a gradient.
+
+    Returns
+    -------
+    callable
+        Takes pictures (n, 3, side, side), sRGB 0 to 1 and a little beyond; gives embeddings (n, dimension). They are
+        scaled by torch's filter instead of Pillow's, which differs by less than a grey level.
+
+    Raises
+    ------
+    UsageError
+        If the model has no such layer.
+    """
+    import torch
+
+    run, shape = _layer(clip, layer)
+    wanted = clip.model.visual.preprocess_cfg
+    device = next(clip.model.parameters()).device
+    mean, std = (torch.tensor(wanted[name], device=device)[:, None, None] for name in ("mean", "std"))
+    clip.model.requires_grad_(False)
+
+    def embed(pictures: "Tensor") -> "Tensor":
+        size, mode = wanted["size"], wanted["interpolation"]
+        scaled = torch.nn.functional.interpolate(pictures.to(device), size, mode=mode, antialias=True)
+        embeddings: Tensor = run((scaled - mean) / std).reshape(len(pictures), prod(shape))
+        return embeddings.to(pictures)
+
+    return embed
 
 
 def _layer(clip: ClipModel, layer: str) -> tuple[Callable[[Any], Any], tuple[int, ...]]:

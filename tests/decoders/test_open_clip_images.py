@@ -6,10 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from decode_stream.decoders.manifest import EmbeddingSpace
 from decode_stream.decoders.targets import open_clip_models
-from decode_stream.decoders.targets.open_clip_images import image_target, open_clip_target
+from decode_stream.decoders.targets.open_clip_images import (
+    differentiable_layer,
+    image_target,
+    open_clip_target,
+)
+from decode_stream.decoders.targets.open_clip_models import load_clip
 from decode_stream.stream.errors import UsageError
 
 CONFIG = {
@@ -239,3 +245,19 @@ def test_without_the_library_it_says_what_to_install(monkeypatch: pytest.MonkeyP
     monkeypatch.setitem(sys.modules, "open_clip", None)
     with pytest.raises(UsageError, match="open_clip, which is not installed.*decode-stream\\[train\\]"):
         open_clip_target("open_clip:ViT-B-32:/w.pt")
+
+
+def test_a_layer_has_a_gradient_with_respect_to_the_picture(weights: Path) -> None:
+    clip = load_clip("tiny-test", weights)
+    picture = np.random.default_rng(0).integers(256, size=(32, 32, 3), dtype=np.uint8)
+    given = torch.from_numpy(picture / np.float32(255)).permute(2, 0, 1)[None].requires_grad_()
+    for layer in ("block-1", "pooled"):
+        (expected,) = image_target("", clip, layer).encode([picture])
+        found = differentiable_layer(clip, layer)(given)
+        np.testing.assert_allclose(found[0].detach().numpy(), expected, atol=1e-4)
+        (slope,) = torch.autograd.grad(found.square().sum(), given)
+        assert slope.abs().max() > 0
+    larger = torch.nn.functional.interpolate(given, scale_factor=2, mode="nearest")
+    # Halved by the filter of a photograph, not by leaving pixels out.
+    found, same = (differentiable_layer(clip, "pooled")(pictures) for pictures in (larger, given))
+    assert torch.cosine_similarity(found, same).item() > 0.9

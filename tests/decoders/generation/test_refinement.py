@@ -10,7 +10,7 @@ from torch import Tensor
 
 from decode_stream.decoders.generation.guidance import Structure
 from decode_stream.decoders.generation.refinement import RefineSettings, painter, refine
-from decode_stream.decoders.generation.samplers import euler
+from decode_stream.decoders.generation.samplers import euler, uniform_times
 from decode_stream.decoders.generation.schedules import FlowSchedule
 from decode_stream.stream.errors import GeneratorError
 
@@ -48,13 +48,13 @@ def given(n: int = 3) -> tuple[Tensor, Tensor, Tensor, Structure]:
 
 
 def paint_with(noise: Tensor, strength: float = 0.74, n_steps: int = 5) -> Callable[[Any, Any], Any]:
-    return painter(denoiser_of, FlowSchedule(), euler, noise, decode, strength=strength, n_steps=n_steps)
+    return painter(denoiser_of, FlowSchedule(), euler, noise, decode, uniform_times(n_steps, strength))
 
 
 def test_pictures_are_led_to_the_decoded_structure_by_start_and_condition() -> None:
     start, semantic, noise, structure = given()
     told = list[tuple[int, float]]()
-    settings = RefineSettings(iterations=40, learning_rate=0.05, n_steps=5)
+    settings = RefineSettings(iterations=40, learning_rate=0.05)
     found = refine(paint_with(noise), start, semantic, structure, settings, lambda *told_: told.append(told_))
     assert found.structure_loss.shape == found.cosine.shape == (41, 3)
     assert (found.structure_loss[-1] < 0.4 * found.structure_loss[0]).all()
@@ -71,7 +71,7 @@ def test_pictures_are_led_to_the_decoded_structure_by_start_and_condition() -> N
 
 def test_the_gradient_goes_through_every_step_of_the_sampler() -> None:
     start, semantic, noise, structure = given(1)
-    settings = RefineSettings(iterations=1, learning_rate=0.01, semantic_weight=0.0, n_steps=3)
+    settings = RefineSettings(iterations=1, learning_rate=0.01, semantic_weight=0.0)
     moved, seen = list[Tensor](), list[Tensor]()
     inner = paint_with(noise, n_steps=3)
 
@@ -100,7 +100,7 @@ def test_the_gradient_goes_through_every_step_of_the_sampler() -> None:
 
 def test_pictures_of_a_batch_do_not_touch_each_other() -> None:
     start, semantic, noise, structure = given()
-    settings = RefineSettings(iterations=6, n_steps=3)
+    settings = RefineSettings(iterations=6)
     together = refine(paint_with(noise, n_steps=3), start, semantic, structure, settings)
     for i in range(3):
         alone = Structure(pooled, structure.wanted[i : i + 1], structure.mask)
@@ -114,7 +114,7 @@ def test_the_regulariser_holds_the_condition() -> None:
     start, semantic, noise, structure = given()
     ends = []
     for weight in (0.0, 0.1, 100.0):
-        settings = RefineSettings(iterations=30, learning_rate=0.05, semantic_weight=weight, n_steps=3)
+        settings = RefineSettings(iterations=30, learning_rate=0.05, semantic_weight=weight)
         found = refine(paint_with(noise, n_steps=3), start, semantic, structure, settings)
         ends.append(found.cosine[-1].mean())
     assert ends[0] <= ends[1] < ends[2]
@@ -140,13 +140,13 @@ def test_what_is_not_finite_ends_it_with_a_message() -> None:
     with pytest.raises(
         GeneratorError, match="After 0 iterations the loss of 1 of 3 pictures is not a finite"
     ):
-        refine(broken, start, semantic, structure, RefineSettings(iterations=2, n_steps=2))
+        refine(broken, start, semantic, structure, RefineSettings(iterations=2))
     with pytest.raises(ValueError, match="2 starts, 3 conditions and 3 structures"):
         refine(paint_with(noise), start[:2], semantic, structure, RefineSettings())
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"iterations": 0}, {"learning_rate": 0.0}, {"strength": 1.1}, {"decay": 0.0}, {"n_steps": 0}]
+    "wrong", [{"iterations": 0}, {"learning_rate": 0.0}, {"semantic_weight": -1.0}, {"decay": 0.0}]
 )
 def test_settings_that_cannot_be_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="got"):
