@@ -92,10 +92,10 @@ class Drawing:
         times = (*(schedule.time(step) for step in self._plans[n_steps]), 0.0)
         latents = noise[:, 0]
         if self._said.start < 1:
-            latents = noised(schedule, self._latents(layout), latents, times[0])
-        denoise = denoiser(self._predictor(told.to(self._dtype)), schedule, self._kind(n_steps))
+            latents = noised(schedule, self.latents(layout), latents, times[0])
+        denoise = denoiser(self.predictor(told.to(self._dtype)), schedule, self._kind(n_steps))
         latents = sample(self._step(noise), denoise, schedule, times, latents)
-        colours = self._colours(latents)
+        colours = self.colours(latents)
         return (colours.clamp(0, 1) * 255).round().byte(), colours.isfinite().all()
 
     def _plan(self, n_steps: int) -> tuple[int, ...]:
@@ -119,8 +119,10 @@ class Drawing:
         }
         return steps[self._said.how.sampler]
 
-    def _predictor(self, told: "Tensor") -> Any:
+    def predictor(self, told: "Tensor") -> Any:
         """Return the network with the condition bound, guided where the recipe says so."""
+        import torch
+
         given = unet_arguments(self._networks, told, self._texts[0])
         if self._scale > 1:
             nothing = unet_arguments(self._networks, self._nothing.expand_as(told), self._texts[1])
@@ -128,8 +130,11 @@ class Drawing:
 
         def predict(latents: "Tensor", t: float, r: float) -> "Tensor":
             rows = latents.repeat(2, 1, 1, 1) if self._scale > 1 else latents
-            step = self._counted[round(self._networks.schedule.step(t))].expand(len(rows))
-            said = self._unet(rows.to(self._dtype), step, **given, return_dict=False)[0]
+            number = round(self._networks.schedule.step(t))
+            step = (
+                self._counted[number] if number in self._counted else torch.tensor([number]).to(rows.device)
+            )
+            said = self._unet(rows.to(self._dtype), step.expand(len(rows)), **given, return_dict=False)[0]
             # Kandinsky's predicts variances behind the noise.
             said = said[:, : self._channels].float()
             if self._scale <= 1:
@@ -139,7 +144,7 @@ class Drawing:
 
         return predict
 
-    def _latents(self, layout: "Tensor") -> "Tensor":
+    def latents(self, layout: "Tensor") -> "Tensor":
         """Return the latents of a layout in large."""
         from torch.nn.functional import interpolate
 
@@ -149,7 +154,7 @@ class Drawing:
         latents = encoded.latent_dist.mode() if hasattr(encoded, "latent_dist") else encoded.latents
         return latents.float() * self._latent_factor  # type: ignore[no-any-return]
 
-    def _colours(self, latents: "Tensor") -> "Tensor":
+    def colours(self, latents: "Tensor") -> "Tensor":
         """Return pictures (n, side, side, 3), sRGB 0 to 1, not yet limited to it."""
         how = {"force_not_quantize": True} if self._networks.family == "kandinsky" else {}
         given = (latents / self._latent_factor).to(self._autoencoder.dtype)

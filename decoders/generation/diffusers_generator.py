@@ -134,6 +134,16 @@ class DiffusersGenerator:
         return self._device.upper()
 
     @property
+    def said(self) -> PipelineFile:
+        """How it draws."""
+        return self._said
+
+    @property
+    def drawing(self) -> Drawing:
+        """The networks at work."""
+        return self._drawing
+
+    @property
     def networks(self) -> Networks:
         """What it draws by."""
         return self._networks

@@ -23,7 +23,7 @@ from .brain.config import (
     WhatIfConfig,
 )
 from .config import EvaluateConfig, GalleryConfig, Modality, SessionConfig, TrainConfig
-from .generation.config import DistillConfig, TrainGeneratorConfig
+from .generation.config import DistillConfig, RefineConfig, TrainGeneratorConfig
 from .replay_config import ReplayConfig
 from .scan_config import ScanConfig
 from .simulate_config import SimulateConfig
@@ -243,6 +243,22 @@ def distill(pipeline: Path, source: Path, /, *, config: Annotated[DistillConfig,
     from decode_stream.generation.distill import distill_pipeline
 
     return distill_pipeline(pipeline, source, config)
+
+
+@app.command
+def refine(bundle: Path, recording: Path, /, *, config: Annotated[RefineConfig, _FLAT]) -> int:
+    """Draw recorded trials and lead the pictures to the decoded structure, slowly and exactly: MindDiffuser's stages.
+
+    Parameters
+    ----------
+    bundle
+        The decoder: a bundle's folder or .zip.
+    recording
+        A recording with trials that it can decode.
+    """
+    from decode_stream.generation.refine import refine_trials
+
+    return refine_trials(bundle, recording, config)
 
 
 @app.command

@@ -7,9 +7,10 @@ from typing import Annotated, Literal
 
 from cyclopts import Group, Parameter
 
+from decode_stream.config import Reading
 from decode_stream.stream.errors import UsageError
 
-__all__ = ["DistillConfig", "Method", "Precision", "TrainGeneratorConfig"]
+__all__ = ["DistillConfig", "Method", "Precision", "RefineConfig", "TrainGeneratorConfig"]
 
 _PICTURES = Group.create_ordered("Pictures")
 _PIPELINE = Group.create_ordered("Pipeline")
@@ -141,5 +142,57 @@ class TrainGeneratorConfig:
             raise UsageError(f"--guidance is {self.guidance:g}; it must be 1 or more and below 20.")
         if not 0 < self.learning_rate < 1:
             raise UsageError(f"--learning-rate is {self.learning_rate:g}; it must lie between 0 and 1.")
+        if self.seed < 0:
+            raise UsageError(f"--seed is {self.seed}; seeds count from 0.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RefineConfig(Reading):
+    """Settings of a refinement; the defaults are MindDiffuser's."""
+
+    generator: Annotated[Path, Parameter(group=_PIPELINE)]
+    """What draws: the folder or .zip of a generator."""
+    shallow: Annotated[str | None, Parameter(group=_PIPELINE)] = None
+    """open_clip:MODEL:WEIGHTS:block-K, where the bundle's second head decodes such a layer."""
+    provider: Annotated[Literal["cpu", "cuda"], Parameter(group=_PIPELINE)] = "cpu"
+    """What runs the generator."""
+
+    trials: Annotated[tuple[int, ...], Parameter(group=_PICTURES, negative=())] = (1, 2, 3, 4)
+    """Which trials, counted from 1, as in --trials 3 17."""
+    strength: Annotated[float, Parameter(group=_PICTURES)] = 0.74
+    """How much noise the decoded layout or latents are given before they are drawn on: 0 to 1, which forgets them."""
+    steps: Annotated[int | None, Parameter(group=_PICTURES)] = None
+    """Of the sampler from there; by default 35, and of a generator of few steps the most that it has."""
+    iterations: Annotated[int, Parameter(group=_PICTURES)] = 60
+    """Of Adam, each through all steps. The published code takes 300, with --decay 0.999."""
+    learning_rate: Annotated[float, Parameter(group=_PICTURES)] = 0.01
+    """Of Adam, on the start and on the condition."""
+    decay: Annotated[float, Parameter(group=_PICTURES)] = 1.0
+    """By what the learning rate is multiplied after each iteration."""
+    semantic_weight: Annotated[float, Parameter(group=_PICTURES)] = 0.1
+    """What it costs the condition to leave what was decoded, beside the structure."""
+    share: Annotated[float, Parameter(group=_PICTURES)] = 0.25
+    """A bundle without a second head: which share of the layout's numbers guides, those that are decoded best."""
+    seed: Annotated[int, Parameter(group=_PICTURES)] = 0
+    """Of the noise, the same for all trials."""
+
+    out: Annotated[Path, Parameter(group=_OUTPUT)]
+    """A new folder for the pictures and refined.json."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.iterations < 1 or (self.steps is not None and self.steps < 1):
+            raise UsageError(
+                f"--iterations is {self.iterations} and --steps {self.steps}; they are 1 or more."
+            )
+        for name, value in (("strength", self.strength), ("decay", self.decay), ("share", self.share)):
+            if not 0 < value <= 1:
+                raise UsageError(f"--{name} is {value:g}; it lies above 0 and up to 1.")
+        if not (self.learning_rate > 0 and isfinite(self.learning_rate)):
+            raise UsageError(f"--learning-rate is {self.learning_rate:g}; it must be above 0.")
+        if not (self.semantic_weight >= 0 and isfinite(self.semantic_weight)):
+            raise UsageError(f"--semantic-weight is {self.semantic_weight:g}; it must be 0 or more.")
+        if not self.trials or min(self.trials) < 1:
+            raise UsageError("--trials counts from 1, as in --trials 3 17.")
         if self.seed < 0:
             raise UsageError(f"--seed is {self.seed}; seeds count from 0.")
