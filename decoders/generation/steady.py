@@ -22,13 +22,14 @@ __all__ = ["Steadied", "SteadyBelief", "slerp"]
 Array: TypeAlias = npt.NDArray[np.float64]
 
 #: Longest time constant of the mean.
-_LONGEST_S = 1.0
+_LONGEST_S = 2.0
 #: Noise that may stay in the mean, relative to the signal: squared tangent of the angle between them.
 _TOLERANCE = 0.02
 #: Standard deviations by which a belief may be off before it counts against the mean.
 _DEAD_BAND = 1.25
-#: To what beliefs that are off have to add up, in standard deviations times window lengths, and what one adds at most.
-_CHANGE, _AT_MOST = 2.0, 1.25
+#: To what beliefs that are off have to add up, in standard deviations times window lengths: where no trial is told, and
+#: within one, as changes are told of then. And what one of them adds at most.
+_CHANGE, _CHANGE_WITHIN, _AT_MOST = 2.0, 4.0, 1.25
 #: How far a belief moves before it is drawn again: of the spread of pictures, and of an open share.
 _MOVED = 0.02
 
@@ -77,7 +78,8 @@ class SteadyBelief:
     A new trial begins anew with its first belief. Where no trial is told, or what is seen changes within one, a change
     is detected: beliefs are expected to lie at a certain angle from the mean, by noise (see `DecoderNoise`). How far
     they are beyond, in standard deviations less a dead band, adds up (Page, Biometrika 1954: CUSUM); the mean of those
-    that added up takes the other's place when it is enough. No single belief is.
+    that added up takes the other's place when it is enough. No single belief is, and within a trial it takes twice as
+    much.
 
     The same beliefs at the same times give the same, and no belief of later is used.
 
@@ -138,7 +140,8 @@ class SteadyBelief:
             change = "onset"
         else:
             self._measure(sample, step_s, time_s)
-            change = "detected" if self._changed(sample, step_s) else ""
+            enough = _CHANGE if trial is None else _CHANGE_WITHIN
+            change = "detected" if self._changed(sample, step_s, enough) else ""
             if not change:
                 self._mean = self._joined(self._mean, sample, step_s)
         self._trial = self._trial if trial is None else trial
@@ -169,7 +172,7 @@ class SteadyBelief:
         if sample.length > 0 and before.any():
             self._noise.add(before, sample.direction, step_s, time_s)
 
-    def _changed(self, sample: _Mean, step_s: float) -> bool:
+    def _changed(self, sample: _Mean, step_s: float, enough: float) -> bool:
         """Weigh a belief against the mean, and return whether another mean has taken its place."""
         assert self._mean is not None
         if not self._noise.known or sample.length == 0 or self._mean.weight == 0:
@@ -188,7 +191,7 @@ class SteadyBelief:
             self._other = None
             return False
         self._other = sample if self._other is None else self._joined(self._other, sample, step_s)
-        if self._against < _CHANGE:
+        if self._against < enough:
             return False
         self._begin(self._other)
         return True
