@@ -9,16 +9,19 @@ which S is the identity and P is diagonal, each direction j is settled by the sh
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 from scipy import linalg
 
+from decode_stream.decoders.bundle import Bundle
 from decode_stream.decoders.generation.condition import EmbeddingBelief, PictureModel
+from decode_stream.decoders.generation.embedding_belief import Posteriors
+from decode_stream.decoders.generation.picture_evidence import EvidenceReader
 from decode_stream.stream.types import FloatArray
 
-__all__ = ["BeliefDraws", "Channel", "decoder_channel", "plain_channels"]
+__all__ = ["BeliefDraws", "Channel", "bundle_channel", "decoder_channel", "plain_channels"]
 
 # Of a channel's evidence: from next to nothing to next to everything, by the share of variance that it settles.
 _LEAST_SETTLED, _MOST_SETTLED = 0.02, 0.995
@@ -37,7 +40,8 @@ class Channel:
     precision : array of shape (n_directions,), float64
         Of the evidence at a strength of 1; 0 where it tells nothing.
     shares : array of shape (2, n_directions), float64
-        Each direction's share of the variance over pictures, of the semantic part and of the layout.
+        Each direction's share of the variance over pictures, of the semantic part and of the layout. Directions that
+        no evidence tells of may be left out.
     """
 
     axes: npt.NDArray[np.float64]
@@ -64,13 +68,35 @@ def decoder_channel(pictures: PictureModel, precision: FloatArray) -> Channel:
     """
     root = linalg.cholesky(pictures.covariance.astype(np.float64), lower=True)
     values, turned = linalg.eigh(root.T @ precision @ root)
-    axes = root @ turned
-    readout = turned.T @ linalg.solve_triangular(root, np.eye(len(root)), lower=True)
+    return _channel(pictures, root @ turned, np.maximum(values, 0))
+
+
+def _channel(pictures: PictureModel, axes: FloatArray, precision: FloatArray) -> Channel:
+    """Return the channel of directions that are independent of each other over pictures."""
+    covariance = pictures.covariance.astype(np.float64)
+    readout = linalg.solve(covariance, axes, assume_a="pos").T
     start, stop = pictures.semantic
-    parts = (axes[start:stop], pictures.layout.weight @ axes)
-    powers = [(part**2).sum(axis=0) for part in parts]
-    shares = np.stack([power / power.sum() for power in powers])
-    return Channel(axes, readout, np.maximum(values, 0), shares)
+    seen = pictures.layout.weight.astype(np.float64)
+    whole = (np.trace(covariance[start:stop, start:stop]), np.einsum("ij,jk,ik->", seen, covariance, seen))
+    parts = (axes[start:stop], seen @ axes)
+    shares = [(part**2).sum(axis=0) / max(power, 1e-30) for part, power in zip(parts, whole, strict=True)]
+    return Channel(axes, readout, precision, np.stack(shares))
+
+
+def bundle_channel(bundle: Bundle, pictures: PictureModel) -> Channel:
+    """Return the channel of a bundle's decoder: what its whole trials tell.
+
+    Raises
+    ------
+    BundleError
+        If its outputs are no likelihoods and what they tell was never measured.
+    """
+    reader, n_latencies = EvidenceReader(bundle), bundle.manifest.n_latencies
+    nothing = reader.read(np.zeros((n_latencies, bundle.dimension), np.float32))
+    # How much evidence tells does not hang on what it says.
+    evidence = replace(nothing, vector=np.zeros_like(nothing.vector), strength=max(nothing.strength, 1.0))
+    told = Posteriors(bundle, pictures)(evidence)
+    return _channel(pictures, told.spread, told.settled / np.maximum(1 - told.settled, 1e-12))
 
 
 def plain_channels(pictures: PictureModel) -> tuple[Channel, ...]:
@@ -78,12 +104,14 @@ def plain_channels(pictures: PictureModel) -> tuple[Channel, ...]:
 
     What they settle together runs from next to nothing to nearly all, so that every belief lies near one of them.
     """
+    everything = decoder_channel(pictures, np.eye(pictures.dimension))
     start, stop = pictures.semantic
+    if (start, stop) == (0, pictures.dimension):
+        return (everything,)
     seen = np.zeros(pictures.dimension)
     seen[start:stop] = 1
-    where = np.diag((pictures.layout.weight.astype(np.float64) ** 2).sum(axis=0))
-    where[start:stop] = where[:, start:stop] = 0
-    return tuple(decoder_channel(pictures, p) for p in (np.eye(pictures.dimension), np.diag(seen), where))
+    layout = pictures.layout.weight.astype(np.float64) * (1 - seen)
+    return everything, *(decoder_channel(pictures, p) for p in (np.diag(seen), layout.T @ layout))
 
 
 class BeliefDraws:
@@ -114,7 +142,7 @@ class BeliefDraws:
         n = len(embeddings)
         mean = embeddings.astype(np.float64)
         share = np.zeros((n, 2))
-        which = rng.integers(len(self._channels), size=n)
+        which = rng.integers(max(1, len(self._channels)), size=n)
         which[rng.random(n) < self._known_share] = -1
         for number, (channel, (least, most)) in enumerate(self._channels):
             rows = np.flatnonzero(which == number)
@@ -125,7 +153,7 @@ class BeliefDraws:
             true = (mean[rows] - self._pictures.mean) @ channel.readout.T
             noise = rng.standard_normal(true.shape) * np.sqrt(settled * (1 - settled))
             mean[rows] = self._pictures.mean + (settled * true + noise) @ channel.axes.T
-            share[rows] = (1 - settled) @ channel.shares.T
+            share[rows] = 1 - settled @ channel.shares.T
         return EmbeddingBelief(mean.astype(np.float32), np.clip(share, 0, 1).astype(np.float32))
 
 

@@ -8,14 +8,14 @@ picture as output, the velocity as what is compared). What it is told of a pictu
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from decode_stream.decoders.generation.condition import PictureModel
+from decode_stream.decoders.generation.condition import Condition, PictureModel
 from decode_stream.decoders.training.checkpoint import (
     Identity,
     load_checkpoint,
@@ -45,6 +45,10 @@ _LEAST_T = 0.1
 _LEARNER, _AVERAGE = "learner", "average"
 #: Of all steps, how many the rate rises over in the beginning, at most, and over which share it falls in the end.
 _RISE_STEPS, _FALL_SHARE = 200, 0.3
+
+
+#: What is seen (n, semantic_dim), layout (n, rows, columns, 3) and open shares (n, 2), float32.
+Told: TypeAlias = tuple[Tensor, Tensor, Tensor]
 
 
 class PictureSource(Protocol):
@@ -95,12 +99,15 @@ class Batch:
         -1 to 1.
     condition : tuple of Tensor
         What is seen, layout and open shares, as `FlowUnet` takes them.
+    nothing : tuple of Tensor
+        The same, of one row, of somebody who knows nothing of any picture.
     rng : torch.Generator
         Of the noise and times of this batch, on the CPU.
     """
 
     pictures: Tensor
-    condition: tuple[Tensor, Tensor, Tensor]
+    condition: Told
+    nothing: Told
     rng: torch.Generator
 
     def noise(self) -> Tensor:
@@ -133,12 +140,19 @@ class Batches:
         """Return a batch of n pictures."""
         rng = np.random.default_rng((self.seed, number))
         pictures, embeddings = self.source.draw(n, rng)
-        condition = self.pictures.condition(self.beliefs.draw(embeddings, rng))
-        told = (condition.semantic, condition.layout, condition.open_share)
+        told = _tensors(self.pictures.condition(self.beliefs.draw(embeddings, rng)), device)
+        nothing = _tensors(self.pictures.condition(self.pictures.nothing()), device)
         scaled = torch.from_numpy(pictures).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
-        semantic, layout, open_share = (torch.from_numpy(part).to(device) for part in told)
         noise = torch.Generator().manual_seed(int(rng.integers(1 << 62)))
-        return Batch(scaled, (semantic, layout, open_share), noise)
+        return Batch(scaled, told, nothing, noise)
+
+
+def _tensors(condition: Condition, device: torch.device) -> Told:
+    semantic, layout, open_share = (
+        torch.from_numpy(part).to(device)
+        for part in (condition.semantic, condition.layout, condition.open_share)
+    )
+    return semantic, layout, open_share
 
 
 #: Takes the network that learns and a batch, and gives the loss.

@@ -98,14 +98,13 @@ class _Lookup(nn.Module):
         nn.init.zeros_(self.out.weight)
 
     def forward(self, x: Tensor, tokens: Tensor) -> Tensor:
-        n, width, rows, columns = x.shape
-        query = self.query(self.norm(x)).reshape(n, self.heads, width // self.heads, rows * columns)
+        _, width, rows, columns = x.shape
+        query = self.query(self.norm(x)).reshape(-1, self.heads, width // self.heads, rows * columns)
         key, value = (
-            layer(tokens).reshape(n, -1, self.heads, width // self.heads).transpose(1, 2)
-            for layer in (self.key, self.value)
+            layer(tokens).unflatten(2, (self.heads, -1)).transpose(1, 2) for layer in (self.key, self.value)
         )
         found = functional.scaled_dot_product_attention(query.transpose(2, 3), key, value)
-        out: Tensor = x + self.out(found.transpose(2, 3).reshape(n, width, rows, columns))
+        out: Tensor = x + self.out(found.transpose(2, 3).reshape(-1, width, rows, columns))
         return out
 
 
@@ -188,7 +187,7 @@ class FlowUnet(nn.Module):
         inside = functional.interpolate(colours, size=c.side_px // c.patch, mode="bilinear")
         h = self.into(
             torch.cat(
-                [functional.pixel_unshuffle(x, c.patch), inside, self.places.expand(len(x), -1, -1, -1)],
+                [functional.pixel_unshuffle(x, c.patch), inside, self.places.expand(x.shape[0], -1, -1, -1)],
                 dim=1,
             )
         )

@@ -43,7 +43,7 @@ class DistillConfig:
     rank: Annotated[int, Parameter(group=_TRAINING)] = 64
     """lora: rank of the additions."""
     steps: Annotated[int, Parameter(group=_TRAINING)] = 4
-    """In how many steps it is to draw, 1 to 4. It is trained alike for all of them."""
+    """In how many steps it is to draw at most, 1 to 4; it is trained alike for all of them."""
     updates: Annotated[int, Parameter(group=_TRAINING)] = 2000
     """Steps of the optimizer."""
     batch_size: Annotated[int, Parameter(group=_TRAINING)] = 8

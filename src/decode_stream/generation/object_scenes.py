@@ -1,5 +1,6 @@
 """The pictures that come with the program as something to learn from: every scene is a new one."""
 
+from functools import cache
 from math import sqrt
 
 import numpy as np
@@ -43,6 +44,7 @@ class ObjectScenes:
         return np.stack([compose(scene, _SIDE_PX) for scene in scenes]), np.stack(embeddings)
 
 
+@cache
 def scene_pictures() -> PictureModel:
     """Return what scenes are before anything is known of one: the moments of their embeddings, and what these mean."""
     scenes = draw_mixed(_N_FOR_MODEL, np.random.default_rng(_MODEL_SEED))

@@ -60,6 +60,7 @@ def train(
     onset_channel: str | None = None,
     lag_s: float | None = None,
     width_s: float | None = None,
+    names: Sequence[str] = (),
     fingerprints: Sequence[str] = (),
     prior_steps: int | None = None,
     glm: GlmSpec | None = None,
@@ -88,6 +89,8 @@ def train(
         Recordings of other people, to train on first; then the network is fine-tuned.
     lag_s, width_s : float or None
         fMRI: when the window of a trial begins after its onset, and how long it is; see `volume_schedule`.
+    names : sequence of str
+        What the bundle is to call the recordings; by default their own names.
     fingerprints : sequence of str
         What tells each recording from others, where they come from files; those of other people as well, and those
         that a bundle knows which it begins with.
@@ -153,11 +156,11 @@ def train(
         model=model,
         target=target,
         subjects=tuple(subjects),
-        recordings=tuple(r.name for r in recordings),
+        recordings=tuple(names) or tuple(r.name for r in recordings),
         fingerprints=tuple(fingerprints),
         n_trials=len(fitted.trials.labels),
         seed=options.seed,
-        protocol=_sentence(protocol, recordings, fitted.recipe.gallery, begun=begun),
+        protocol=_sentence(protocol, recordings, fitted.recipe.gallery, begun=begun, glm=glm),
         scores=fitted.held_out.numbers(),
         knows_gallery=protocol == "runs",
         learnt_first=(
@@ -176,10 +179,20 @@ def train(
 
 
 def _sentence(
-    protocol: TrainingProtocol, recordings: Sequence[Recording], gallery: Gallery, *, begun: bool
+    protocol: TrainingProtocol,
+    recordings: Sequence[Recording],
+    gallery: Gallery,
+    *,
+    begun: bool,
+    glm: GlmSpec | None,
 ) -> str:
     """Return how the scores were obtained."""
     chosen = f"single trial, {len(gallery.names)}-way; calibrated on the others of what was held out"
+    if glm is not None and glm.hrf == "library":
+        # To choose without each run in turn, all betas of the others would be made anew for it.
+        chosen += (
+            "; each voxel's response was chosen on all recordings, so that the scores are a little too good"
+        )
     if protocol == "runs":
         runs = f"{N_PARTS} parts" if len(recordings) == 1 else f"{len(recordings)} runs"
         return f"leave one of {runs} out, {chosen}"
@@ -287,6 +300,7 @@ def train_bundle(paths: Sequence[Path], config: TrainConfig) -> int:
             onset_channel=config.onset_channel,
             lag_s=config.lag_s,
             width_s=config.width_s,
+            names=given.names,
             fingerprints=(*given.fingerprints, *(begun.training.fingerprints if begun is not None else ())),
             prior_steps=(config.prior_steps or 1) if config.prior else None,
             glm=given.glm,

@@ -1,0 +1,112 @@
+"""The network of the embedded generator from torch to ONNX, its weights in half the bytes, compared with torch."""
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import torch
+from onnx import TensorProto, helper, numpy_helper
+
+from decode_stream.decoders.distillation.flow_unet import FlowUnet
+from decode_stream.decoders.generation.condition import Condition
+from decode_stream.decoders.onnx_model import OnnxModel, load_model
+from decode_stream.stream.errors import ExportError
+
+from .onnx import OPSET, quiet
+from .parity import require_agreement
+
+__all__ = ["MOST_PIXEL_ERROR", "export_generator", "halved"]
+
+#: By how much rounded weights may change a picture: root mean square, in shares of full scale. Half a grey level.
+MOST_PIXEL_ERROR = 0.5 / 255
+#: Smaller tensors are left as they are: they make no file, and some are factors that everything is multiplied by.
+_LEAST_NUMBERS = 1024
+_INPUTS = ("x", "t", "r", "semantic", "layout", "open_share")
+
+
+def export_generator(network: FlowUnet, condition: Condition, seed: int = 0) -> bytes:
+    """Write a generator's network as an ONNX model, and check it against torch on real conditions.
+
+    Parameters
+    ----------
+    network : FlowUnet
+        On the CPU.
+    condition : Condition
+        Of at least two pictures.
+    seed : int
+        Of the noise and times that the two are compared at.
+
+    Returns
+    -------
+    bytes
+        The model, as `EmbeddedGenerator` takes it; its weights are float16, and brought to float32 once, when it is
+        loaded.
+
+    Raises
+    ------
+    ExportError
+        If ONNX Runtime's output differs from torch's by more than 1e-4 of the largest value before the weights are
+        rounded, or pictures by more than `MOST_PIXEL_ERROR` after.
+    """
+    network.eval()
+    given = _inputs(network, condition, seed)
+    batch = torch.export.Dim("batch", min=1, max=65536)
+    with quiet():
+        program = torch.onnx.export(
+            network,
+            tuple(torch.from_numpy(given[name][:2]) for name in _INPUTS),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=list(_INPUTS),
+            output_names=["clean"],
+            dynamic_shapes=tuple({0: batch} for _ in _INPUTS),
+            external_data=False,
+            verbose=False,
+        )
+    assert program is not None
+    whole: bytes = program.model_proto.SerializeToString()
+    with torch.inference_mode():
+        expected = network(*(torch.from_numpy(given[name]) for name in _INPUTS)).numpy()
+    require_agreement(whole, given, expected, "clean")
+    half = halved(whole)
+    (drawn,) = load_model(OnnxModel(half)).run(["clean"], given)
+    error = float(np.sqrt(np.mean((drawn - expected) ** 2))) / 2
+    if not error <= MOST_PIXEL_ERROR:
+        raise ExportError(
+            f"Weights of 16 bits change pictures by {error:.2g} of full scale (root mean square); at most "
+            f"{MOST_PIXEL_ERROR:.2g} is accepted. Nothing was written."
+        )
+    return half
+
+
+def _inputs(network: FlowUnet, condition: Condition, seed: int) -> dict[str, npt.NDArray[np.float32]]:
+    rng = np.random.default_rng(seed)
+    n, side = len(condition), network.config.side_px
+    t = np.linspace(1.0, 0.25, n).astype(np.float32)
+    return {
+        "x": rng.standard_normal((n, 3, side, side), np.float32),
+        "t": t,
+        "r": (t - 0.25).astype(np.float32),
+        "semantic": condition.semantic,
+        "layout": condition.layout,
+        "open_share": condition.open_share,
+    }
+
+
+def halved(model: bytes) -> bytes:
+    """Return a model whose large float32 tensors are kept as float16 and brought back by a node each.
+
+    It computes in float32 as before: the nodes run once, when the model is loaded.
+    """
+    proto = onnx.load_model_from_string(model)
+    casts = []
+    for number, tensor in enumerate(proto.graph.initializer):
+        values = numpy_helper.to_array(tensor)
+        if tensor.data_type != TensorProto.FLOAT or values.size < _LEAST_NUMBERS:
+            continue
+        name, kept = tensor.name, f"{tensor.name}.float16"
+        proto.graph.initializer[number].CopyFrom(numpy_helper.from_array(values.astype(np.float16), kept))
+        casts.append(helper.make_node("Cast", [kept], [name], to=TensorProto.FLOAT))
+    nodes = list(proto.graph.node)
+    del proto.graph.node[:]
+    proto.graph.node.extend(casts + nodes)
+    return bytes(proto.SerializeToString())

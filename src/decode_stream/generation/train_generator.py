@@ -1,0 +1,253 @@
+"""The command that makes an embedded generator: a teacher by flow matching, its student of few steps, and the files."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from shutil import rmtree
+
+import numpy as np
+import torch
+from rich.console import Console
+
+from decode_stream.decoders.bundle import load_bundle
+from decode_stream.decoders.distillation.beliefs import BeliefDraws, bundle_channel, plain_channels
+from decode_stream.decoders.distillation.flow_student import StudentSettings, consistency_loss, pairs_loss
+from decode_stream.decoders.distillation.flow_training import (
+    Batches,
+    FlowSettings,
+    Learning,
+    Loss,
+    flow_loss,
+    learn,
+    learning_state,
+)
+from decode_stream.decoders.distillation.flow_unet import FlowUnet, FlowUnetConfig
+from decode_stream.decoders.distillation.flow_weights import flow_weights
+from decode_stream.decoders.generation.embedded_files import (
+    EmbeddedManifest,
+    EmbeddedParts,
+    GeneratorTraining,
+    is_generator,
+    save_parts,
+)
+from decode_stream.decoders.generation.nearest import nearest_files
+from decode_stream.decoders.training.checkpoint import module_digest
+from decode_stream.export.generator import export_generator
+from decode_stream.library_versions import library_versions
+from decode_stream.stream.errors import UsageError
+from decode_stream.training.progress import TrainingProgress
+
+from .config import TrainGeneratorConfig
+from .flow_samples import draw_samples
+from .generator_pictures import GeneratorPictures, folder_pictures, own_scenes
+
+__all__ = ["train_generator"]
+
+#: Pictures that tell what it learnt from, and the side of their copies.
+_N_NEAREST, _COPY_PX = 2000, 32
+_N_CHECKED = 8
+
+
+def train_generator(folder: Path | None, config: TrainGeneratorConfig) -> int:
+    """Make a generator, and say what it came to; returns the exit code.
+
+    Parameters
+    ----------
+    folder : Path or None
+        Of pictures; by default the scenes that come with the program.
+    config : TrainGeneratorConfig
+
+    Raises
+    ------
+    DecodeStreamError
+        If the pictures or a bundle cannot be had, or the training fails.
+    """
+    _check_out(config)
+    with TrainingProgress(Console(stderr=True)) as progress:
+        progress.report("reading the pictures")
+        pictures = _pictures(folder, config, progress)
+        channels, words = list(plain_channels(pictures.model)), ["white noise on each part and on both"]
+        for path in config.bundle:
+            bundle = load_bundle(path)
+            if bundle.manifest.space != pictures.space:
+                raise UsageError(
+                    f"{path} decodes {bundle.manifest.space.model} {bundle.manifest.space.layer}, and the pictures "
+                    f"have embeddings of {pictures.space.model} {pictures.space.layer}. Give bundles of the same "
+                    "target."
+                )
+            channels.append(bundle_channel(bundle, pictures.model))
+            words.append(bundle.manifest.name)
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        draws = BeliefDraws(pictures.model, channels)
+        trainer = _Trainer(pictures, draws, config, device, progress)
+        network = trainer.train()
+        progress.report("writing the generator")
+        _write(network.cpu(), pictures, draws, config, words, device)
+    rmtree(trainer.work)
+    print(f"{config.out}: draws {pictures.side_px} px in 1, 2 or 4 steps")
+    return 0
+
+
+def _check_out(config: TrainGeneratorConfig) -> None:
+    if config.out.exists() and not (config.overwrite and is_generator(config.out)):
+        raise UsageError(
+            f"{config.out} exists already. Give another --out, or --overwrite to replace a generator."
+        )
+
+
+def _pictures(
+    folder: Path | None, config: TrainGeneratorConfig, progress: TrainingProgress
+) -> GeneratorPictures:
+    if folder is None:
+        if config.target not in (None, "objects"):
+            raise UsageError(
+                f"--target is {config.target!r} without a folder of pictures; the program's own scenes have the target "
+                "objects. Give the folder first."
+            )
+        return own_scenes()
+    return folder_pictures(folder, config.target, config.side_px, progress.pictures)
+
+
+class _Trainer:
+    """Trains teacher and student, each from where it was stopped."""
+
+    def __init__(
+        self,
+        pictures: GeneratorPictures,
+        draws: BeliefDraws,
+        config: TrainGeneratorConfig,
+        device: torch.device,
+        progress: TrainingProgress,
+    ) -> None:
+        self._pictures, self._draws, self._config = pictures, draws, config
+        self._device, self._progress = device, progress
+        self.work = config.out.with_name(f"{config.out.name}.training")
+
+    def train(self) -> FlowUnet:
+        """Return the student."""
+        config = self._config
+        settings = FlowSettings(
+            config.teacher_updates,
+            config.batch_size or (16 if self._device.type == "cpu" else 256),
+            config.learning_rate,
+            save_every=config.save_every,
+        )
+        teacher = self._stage("teacher", self._new(), flow_loss(settings), settings).average
+        taught = StudentSettings(config.guidance)
+        told = {"teacher": module_digest(teacher), "taught": asdict(taught)}
+        gentle = replace(settings, learning_rate=config.learning_rate / 4)
+        student = self._copy(teacher)
+        if config.pairs_updates:
+            by_pairs = replace(gentle, n_steps=config.pairs_updates)
+            student = self._stage(
+                "pairs", student, pairs_loss(teacher, taught), by_pairs, taught, told
+            ).average
+        if config.consistency_updates:
+            learning = learning_state(self._copy(student))
+            self_taught = replace(gentle, n_steps=config.consistency_updates)
+            loss = consistency_loss(teacher, learning.average, taught)
+            student = self._learn("consistency", learning, loss, self_taught, taught, told).average
+        return student
+
+    def _new(self) -> FlowUnet:
+        model = self._pictures.model
+        start, stop = model.semantic
+        scale = float(np.sqrt(np.trace(model.covariance[start:stop, start:stop]) / (stop - start)))
+        with torch.random.fork_rng():
+            torch.manual_seed(self._config.seed)
+            network = FlowUnet(FlowUnetConfig(stop - start, self._pictures.side_px), scale)
+        return network.to(self._device, memory_format=torch.channels_last)
+
+    def _copy(self, network: FlowUnet) -> FlowUnet:
+        copy = FlowUnet(network.config)
+        copy.load_state_dict(network.state_dict())
+        return copy.to(self._device, memory_format=torch.channels_last)
+
+    def _stage(
+        self,
+        name: str,
+        network: FlowUnet,
+        loss: Loss,
+        settings: FlowSettings,
+        taught: StudentSettings | None = None,
+        told: dict[str, object] | None = None,
+    ) -> Learning:
+        return self._learn(name, learning_state(network), loss, settings, taught, told)
+
+    def _learn(
+        self,
+        name: str,
+        learning: Learning,
+        loss: Loss,
+        settings: FlowSettings,
+        taught: StudentSettings | None,
+        told: dict[str, object] | None,
+    ) -> Learning:
+        config = self._config
+        seeds = {"teacher": 0, "pairs": 1, "consistency": 2}
+        batches = Batches(
+            self._pictures.source, self._pictures.model, self._draws, 3 * config.seed + seeds[name]
+        )
+        self._progress.report(f"training: {name}")
+        learn(
+            learning,
+            loss,
+            batches,
+            settings,
+            checkpoint=self.work / name,
+            trained_on={"pictures": self._pictures.words, "part": name, **(told or {})},
+            progress=self._progress.steps,
+            saved=self._samples(name, learning.average, taught is not None),
+        )
+        return learning
+
+    def _samples(self, name: str, network: FlowUnet, few_steps: bool) -> Callable[[int], None]:
+        def save(done: int) -> None:
+            path = self.work / "samples" / f"{name}-{done:06d}.png"
+            draw_samples(path, network, self._pictures, self._draws, few_steps=few_steps)
+
+        return save
+
+
+def _write(
+    network: FlowUnet,
+    pictures: GeneratorPictures,
+    draws: BeliefDraws,
+    config: TrainGeneratorConfig,
+    words: list[str],
+    device: torch.device,
+) -> None:
+    rng = np.random.default_rng(config.seed)
+    shown, embeddings = pictures.source.draw(_N_NEAREST, rng)
+    side = pictures.side_px // _COPY_PX
+    copies = shown.reshape(len(shown), _COPY_PX, side, _COPY_PX, side, 3).mean(axis=(2, 4))
+    batch = config.batch_size or (16 if device.type == "cpu" else 256)
+    manifest = EmbeddedManifest(
+        config.out.name.removesuffix(".zip"),
+        pictures.space,
+        pictures.side_px,
+        (1, 2, 4),
+        GeneratorTraining(
+            pictures.words,
+            {
+                "teacher": batch * config.teacher_updates,
+                "pairs": batch * config.pairs_updates,
+                "consistency": batch * config.consistency_updates,
+            },
+            config.seed,
+            config.guidance,
+            tuple(words),
+            torch.cuda.get_device_name() if device.type == "cuda" else "CPU",
+            versions=library_versions(),
+        ),
+    )
+    condition = pictures.model.condition(draws.draw(embeddings[:_N_CHECKED], rng))
+    model = export_generator(network.to(memory_format=torch.contiguous_format), condition)
+    nearest = nearest_files(pictures.model.mean, embeddings, np.rint(copies).astype(np.uint8))
+    save_parts(
+        EmbeddedParts(manifest, model, pictures.model, nearest, flow_weights(network)),
+        config.out,
+        overwrite=config.overwrite,
+    )
+    print(f"the network is {len(model) / 1e6:.1f} MB", file=sys.stderr)

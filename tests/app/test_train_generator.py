@@ -1,0 +1,123 @@
+"""`decode-stream train-generator` makes a generator that a session can run, and goes on where it was stopped."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from decode_stream.cli import main
+from decode_stream.decoders.generation.embedded import load_embedded
+from decode_stream.generation import object_scenes
+from decode_stream.generation import train_generator as command
+from decode_stream.generation.object_scenes import ObjectScenes
+from decode_stream.pictures.targets import objects_space
+from decode_stream.stream.errors import DecodeStreamError
+
+FEW = [
+    "--teacher-updates=4",
+    "--pairs-updates=2",
+    "--consistency-updates=2",
+    "--batch-size=2",
+    "--save-every=2",
+]
+
+
+@pytest.fixture(autouse=True)
+def _small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network of few channels: what is tested is that all goes together."""
+    torch.set_num_threads(1)
+    whole = command.FlowUnetConfig
+
+    def small(semantic_dim: int, side_px: int) -> command.FlowUnetConfig:
+        return whole(semantic_dim, side_px, widths=(8, 16), n_tokens=4, token_dim=8, condition_dim=16)
+
+    monkeypatch.setattr(command, "FlowUnetConfig", small)
+    monkeypatch.setattr(command, "_N_NEAREST", 40)
+    monkeypatch.setattr(object_scenes, "_N_FOR_MODEL", 400)
+
+
+def run(*arguments: str) -> int:
+    with pytest.MonkeyPatch.context() as here:
+        here.setattr(sys, "argv", ["decode-stream", "train-generator", *arguments])
+        with pytest.raises(SystemExit) as end:
+            main()
+    return int(end.value.code or 0)
+
+
+def test_a_generator_comes_out_that_draws(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "scenes.zip"
+    assert run("--out", str(out), *FEW) == 0
+    assert str(out) in capsys.readouterr().out
+    generator = load_embedded(out)
+    assert generator.space == objects_space()
+    _, embeddings = ObjectScenes().draw(3, np.random.default_rng(5))
+    condition = generator.pictures.condition(generator.pictures.known(embeddings))
+    for n_steps in generator.n_steps:
+        drawn = generator.draw(condition, generator.noise(0, 3), n_steps)
+        assert drawn.shape == (3, 64, 64, 3)
+    nearest = generator.nearest_pictures()
+    assert nearest is not None
+    assert len(nearest) == 40
+    assert [path.name for path in tmp_path.iterdir()] == ["scenes.zip"]
+
+
+def test_a_training_that_was_stopped_comes_to_the_same_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run("--out", str(tmp_path / "whole.zip"), *FEW) == 0
+
+    def cut(*_: object, **__: object) -> None:
+        raise DecodeStreamError("no room")
+
+    with monkeypatch.context() as here:
+        here.setattr(command, "export_generator", cut)
+        assert run("--out", str(tmp_path / "stopped.zip"), *FEW) == 1
+    states = sorted(p.name for p in (tmp_path / "stopped.zip.training").iterdir())
+    assert states == ["consistency", "pairs", "samples", "teacher"]
+    assert run("--out", str(tmp_path / "stopped.zip"), *FEW) == 0
+    networks = [load_embedded(tmp_path / name)._parts.network for name in ("whole.zip", "stopped.zip")]
+    assert networks[0] == networks[1]
+
+
+def test_a_folder_of_pictures_is_learnt_from(tmp_path: Path) -> None:
+    shown, _ = ObjectScenes().draw(100, np.random.default_rng(1))
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for number, picture in enumerate(shown):
+        Image.fromarray(picture).save(folder / f"{number:03d}.png")
+    out = tmp_path / "own"
+    assert run(str(folder), "--target=colour-layout:4x4", "--side-px=32", "--out", str(out), *FEW) == 0
+    generator = load_embedded(out)
+    assert (generator.side_px, generator.space.dimension) == (32, 48)
+    # Where colours are is told from these embeddings all but perfectly.
+    layout = generator.pictures.layout
+    assert np.ptp(layout.weight) > 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--target=open_clip:a:b"], "without a folder of pictures"),
+        (["--teacher-updates=0"], "--teacher-updates is 0"),
+        (["--side-px=50"], "multiple of 32"),
+        (["--guidance=0.5"], "--guidance is 0.5"),
+        (["--bundle=nowhere.bundle"], "no bundle at nowhere.bundle"),
+        (["missing-folder", "--target=objects"], "There is no missing-folder"),
+    ],
+)
+def test_what_cannot_be_done_is_said_before_any_work(
+    tmp_path: Path, arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(*arguments, "--out", str(tmp_path / "out.zip")) == 2
+    assert told in " ".join(capsys.readouterr().err.split())
+    assert not list(tmp_path.iterdir())
+
+
+def test_nothing_but_a_generator_is_replaced(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    thesis = tmp_path / "thesis"
+    thesis.mkdir()
+    assert run("--out", str(thesis), "--overwrite", *FEW) == 2
+    assert "exists already" in capsys.readouterr().err
