@@ -47,6 +47,8 @@ class Ingest:
         Index of the next input sample.
     ended : bool
         Whether the stream was flushed: no sample comes any more.
+    counter_channel : str or None
+        What was given.
     onset_channel : OnsetChannel or None
         Is shown the samples as they come, to find stimulus onsets in one of their channels.
     onsets_between : bool
@@ -74,6 +76,7 @@ class Ingest:
         self.info = info
         self.chain = CausalChain(spec, info.channels, info.sfreq_hz)
         counter = self._column(counter_channel) if counter_channel is not None else None
+        self.counter_channel = counter_channel
         self.continuity = Continuity(info.sfreq_hz, speed=info.speed, counter_channel=counter)
         self.ring = RingBuffer(max(ceil(hold_s * spec.sfreq_hz), _LEAST_HELD), spec.n_out)
         self.flags = Flags()

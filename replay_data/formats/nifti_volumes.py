@@ -38,6 +38,8 @@ class NiftiImage:
         Volumes; None for an image of one volume that has no axis of time.
     affine_mm : array of shape (4, 4), float64
         From voxel indices to millimetres.
+    placed : bool
+        Whether the header says where the voxels lie; else the affine is what readers take in its stead.
     tr_s : float
         Repetition time in seconds as the header gives it, 0 where it does not.
     dtype : numpy.dtype
@@ -52,6 +54,7 @@ class NiftiImage:
     shape: tuple[int, int, int]
     n_volumes: int | None
     affine_mm: FloatArray
+    placed: bool
     tr_s: float
     dtype: np.dtype[Any]
     slope: float
@@ -108,6 +111,7 @@ def open_nifti(path: Path) -> NiftiImage:
         (shape[0], shape[1], shape[2]),
         shape[3] if len(shape) == 4 else None,
         affine,
+        bool(image.header["qform_code"] > 0 or image.header["sform_code"] > 0),
         float(image.header.get_zooms()[3]) * _SECONDS.get(time, 1.0) if len(shape) == 4 else 0.0,
         stored.dtype,
         float(stored.slope),

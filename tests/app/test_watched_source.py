@@ -106,6 +106,8 @@ def test_a_folder_is_decoded_as_the_recording_is(
     # Windows are decoded one by one here and in batches there, which tells in the last bit.
     np.testing.assert_allclose(evidence(session), expected, atol=1e-9)
     assert f"{len(recording.channels)} voxels every 1.333 s" in told(session, "connected")
+    # The number of the volume is no signal that is left over.
+    assert "not used" not in told(session, "note")
 
 
 def test_a_table_of_onsets_between_volumes_gives_the_betas_of_the_recording(
@@ -137,6 +139,49 @@ def test_a_table_of_onsets_between_volumes_gives_the_betas_of_the_recording(
     # Whole volumes would have told otherwise.
     whole = beta_recording(recording, spec, voxels=bundle.manifest.chain.channels).values
     assert np.abs(whole - made.values).max() > 0.01
+
+
+def test_volumes_whose_axes_run_otherwise_are_laid_as_those_of_the_training(
+    decoder: tuple[Path, SimulatedVolumes], tmp_path: Path
+) -> None:
+    bundle, recording = load_bundle(decoder[0]), decoder[1]
+    offline = decode_recording(bundle, Encoder(bundle), recording, bundle.manifest.stimuli())
+    # As dcm2niix lays what the training has to the right, front and up; and with two axes changed for each other.
+    left_mm = AFFINE_MM @ np.array([[-1, 0, 0, GRID[0] - 1], [0, 0, 1, 0], [0, 1, 0, 0], [0, 0, 0, 1]])
+    laid = [(n, values[::-1].transpose(0, 2, 1)) for n, values in numbered(recording)]
+    write(tmp_path / "scan", laid, affine_mm=left_mm)
+    session = watch(
+        tmp_path / "scan",
+        bundle,
+        onsets=write_onsets(tmp_path / "events.tsv", recording),
+        run_volumes=N,
+        motion_correction=False,
+    )
+    expected = np.array([trial.log_evidence for trial in offline.scores.trials])
+    np.testing.assert_allclose(evidence(session), expected, atol=1e-9)
+    assert "turned from LSA to RAS" in told(session, "note")
+    assert "lie up to" not in told(session, "note")
+
+
+def test_a_reference_is_laid_as_the_volumes_are(
+    decoder: tuple[Path, SimulatedVolumes], tmp_path: Path
+) -> None:
+    volumes = numbered(decoder[1])[:4]
+    write(tmp_path / "scan", volumes)
+    left_mm = AFFINE_MM @ np.diag([-1.0, 1, 1, 1]) + np.array(
+        [[0, 0, 0, 1.8 * (GRID[0] - 1)], *np.zeros((3, 4))]
+    )
+    write(tmp_path / "other", [(0, volumes[0][1][::-1])], affine_mm=left_mm)
+    session = watch(
+        tmp_path / "scan",
+        load_bundle(decoder[0]),
+        run_volumes=4,
+        reference=tmp_path / "other" / "run_0000.nii",
+    )
+    view = session.snapshot().scan
+    assert view is not None
+    assert view.motion is not None
+    assert np.abs(view.motion).max() < 0.3
 
 
 def test_lost_volumes_are_gaps_at_their_places(

@@ -12,7 +12,7 @@ from decode_stream.decoders.scoring.scores import Scores
 from decode_stream.gui.snapshot import Accuracy, Match, Progress, SignalView, Stimulus
 from decode_stream.stream.filters import CausalChain
 from decode_stream.stream.ingest import Ingest
-from decode_stream.stream.types import FloatArray, IntArray, Modality, Trial
+from decode_stream.stream.types import MOTION, FloatArray, IntArray, Modality, Trial
 
 from .pipeline import Pipeline
 from .timing import duration_text
@@ -154,8 +154,10 @@ def chain_notes(ingest: Ingest) -> tuple[str, ...]:
     notes = [_filter_note(chain)]
     if [name for name in names if name in used] != list(spec.channels):
         notes.append(f"The stream's {len(spec.channels)} channels were put into the decoder's order.")
-    if len(names) > len(spec.channels):
-        notes.append(f"{len(names) - len(spec.channels)} of {len(names)} channels are not used.")
+    # What counts the samples, and the head's movement, is used by the session, whatever is decoded.
+    signals = [name for name in names if name != ingest.counter_channel and name not in MOTION]
+    if unused := len(set(signals) - used):
+        notes.append(f"{unused} of {len(signals)} channels are not used.")
     converted = {(unit[n], u) for n, u in zip(spec.channels, spec.units, strict=True) if unit[n] != u}
     notes += [f"{old} converted to {new}." for old, new in sorted(converted)]
     return tuple(notes)

@@ -1,7 +1,7 @@
 """A run of volumes as a stream: which voxels are its channels, and each volume as a row of them."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from decode_stream.replay_data.formats.nifti_volumes import open_nifti, read_vol
 from decode_stream.replay_data.formats.voxels import voxel_channels
 from decode_stream.stream.errors import RecordingError, StreamError, UsageError
 from decode_stream.stream.fmri.motion import MotionCorrection
+from decode_stream.stream.scanner.axes import Turn, turn_onto
 from decode_stream.stream.scanner.volume import Volume
 from decode_stream.stream.types import Channel, FloatArray, IntArray
 from decode_stream.voxel_regions import voxel_indices
@@ -61,6 +62,8 @@ class WatchedRun:
         None where volumes are taken as they are.
     reference : Reference or None
         What `motion` brings volumes to.
+    turn : Turn or None
+        How volumes are laid along the axes of the training's; None where theirs run so.
     notes : tuple of str
     """
 
@@ -68,10 +71,13 @@ class WatchedRun:
     channels: tuple[Channel, ...]
     motion: MotionCorrection | None
     reference: Reference | None
+    turn: Turn | None
     notes: tuple[str, ...]
 
     def row(self, volume: Volume) -> npt.NDArray[np.float32]:
         """Return a volume as the values of the channels, shape (n_channels,), float32; the head is followed."""
+        if self.turn is not None:
+            volume = self.turn.of(volume)
         if self.motion is None:
             return np.append(volume.data[tuple(self.voxels.T)], volume.number).astype(np.float32)
         corrected = self.motion.correct(volume.data, volume.affine_mm)
@@ -109,6 +115,9 @@ def open_run(
         If the reference cannot be read or is of another matrix.
     """
     notes = list[str]()
+    turn = None if bundle is None else _turn(bundle, first, notes)
+    if turn is not None:
+        first = turn.of(first)
     voxels = _bright(first.data) if bundle is None else _decoded(bundle, first, notes, correct=correct)
     channels = voxel_channels(voxels, first.affine_mm)
     motion, used = None, None
@@ -121,7 +130,7 @@ def open_run(
     if used is not None:
         channels = (*channels, *MOTION_CHANNELS)
         notes.append(f"Volumes are brought to {used.words}.")
-    return WatchedRun(voxels, (*channels, Channel(VOLUME_NUMBER, "misc")), motion, used, tuple(notes))
+    return WatchedRun(voxels, (*channels, Channel(VOLUME_NUMBER, "misc")), motion, used, turn, tuple(notes))
 
 
 def _bright(volume: npt.NDArray[np.float32]) -> IntArray:
@@ -131,6 +140,20 @@ def _bright(volume: npt.NDArray[np.float32]) -> IntArray:
     if not len(found):
         raise StreamError("The first volume holds no signal. Look at what the scanner exports.")
     return found[:: -(-len(found) // _MOST_WATCHED)]
+
+
+def _turn(bundle: Bundle, first: Volume, notes: list[str]) -> Turn | None:
+    """Return how volumes are laid along the axes of the training's, by the headers of both."""
+    space = bundle.manifest.volume
+    if space is None or space.affine is None:
+        return None
+    turn = turn_onto(first.affine_mm, space.affine)
+    if turn is not None:
+        notes.append(
+            f"By their headers the axes of the volumes run otherwise than those of the training; each volume is turned "
+            f"from {turn.words}, the same values at the same places."
+        )
+    return turn
 
 
 def _decoded(bundle: Bundle, first: Volume, notes: list[str], *, correct: bool) -> IntArray:
@@ -214,15 +237,18 @@ def _read_reference(path: Path, first: Volume) -> Reference:
     if not path.is_file():
         raise UsageError(f"There is no --reference {path}. Give a NIfTI file of one volume.")
     image = open_nifti(path)
-    if image.shape != first.data.shape:
-        own, grid = (" x ".join(map(str, shape)) for shape in (image.shape, first.data.shape))
+    values, affine_mm = np.asarray(read_volume(image), np.float32), image.affine_mm.astype(np.float64)
+    if image.placed and (turn := turn_onto(affine_mm, first.affine_mm)) is not None:
+        laid = turn.of(replace(first, data=values, affine_mm=affine_mm))
+        values, affine_mm = laid.data, laid.affine_mm
+    if values.shape != first.data.shape:
+        own, grid = (" x ".join(map(str, shape)) for shape in (values.shape, first.data.shape))
         raise UsageError(
             f"The reference {path} has a matrix of {own}, and the volumes of {first.path.parent} one of {grid}. Give a "
             "volume of the sequence that is scanned."
         )
-    values = np.asarray(read_volume(image), np.float32)
     which = path.name if (image.n_volumes or 1) == 1 else f"the first volume of {path.name}"
-    return Reference(values, image.affine_mm, _sha256(values), which)
+    return Reference(values, affine_mm, _sha256(values), which)
 
 
 def _sha256(values: npt.NDArray[np.float32]) -> str:

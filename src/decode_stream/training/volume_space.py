@@ -42,7 +42,8 @@ def volume_space(
         image = open_nifti(path)
         volumes = [np.asarray(v, np.float32) for v in islice(stored_volumes(image), _MEAN_OF)]
         mean = np.mean(volumes, axis=0) * image.slope + image.inter
-        return VolumeSpace.of(image.shape, image.affine_mm), np.asarray(mean, np.float32)
+        affine_mm = image.affine_mm if image.placed else None
+        return VolumeSpace.of(image.shape, affine_mm), np.asarray(mean, np.float32)
     if isinstance(recording, VoxelRecording):
         return VolumeSpace.of(recording.grid, recording.affine_mm), None
     return None, None

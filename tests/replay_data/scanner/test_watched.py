@@ -11,10 +11,11 @@ from decode_stream.replay_data.formats.nifti_volumes import open_nifti
 from decode_stream.replay_data.scanner.arrivals import ScanFaults
 from decode_stream.replay_data.scanner.scanner import Scanner, ScanSettings
 from decode_stream.replay_data.scanner.vendors import VENDORS, Vendor
+from decode_stream.stream.scanner.axes import turn_onto
 from decode_stream.stream.scanner.folder_watch import FolderWatch
 from decode_stream.stream.scanner.volume import LostVolumes, Volume
 
-from .scans import BEGAN, TR_S, Array, integers, write_recording
+from .scans import BEGAN, TR_S, Array, integers, oblique_mm, write_recording
 
 STEP_S = 0.1
 
@@ -66,6 +67,21 @@ def test_a_scan_with_faults_is_read_in_order(tmp_path: Path, vendor: Vendor) -> 
     faults = ScanFaults(drop_volumes=(4,), shuffle_ms=1800, partial=True, second_series=True, seed=2)
     got = watched(path, tmp_path / "out", vendor, faults)
     check(got, values, nibabel.load(path).affine, lost=3)
+
+
+@pytest.mark.parametrize("signs", [(1, 1, 1), (-1, -1, 1), (1, -1, 1)])
+@pytest.mark.parametrize("vendor", VENDORS)
+def test_a_recording_with_axes_of_either_hand_is_laid_as_it_was(
+    tmp_path: Path, vendor: Vendor, signs: tuple[int, int, int]
+) -> None:
+    values, affine_mm = integers((5, 4, 3, 2)), oblique_mm(signs)
+    path = write_recording(tmp_path / "run.nii", values, affine_mm)
+    for place, volume in enumerate(watched(path, tmp_path / "out", vendor, ScanFaults())):
+        assert isinstance(volume, Volume)
+        turn = turn_onto(volume.affine_mm, affine_mm)
+        laid = volume if turn is None else turn.of(volume)
+        np.testing.assert_array_equal(laid.data, values[..., place])
+        np.testing.assert_allclose(laid.affine_mm, affine_mm, atol=1e-3)
 
 
 @pytest.mark.parametrize("vendor", VENDORS)
