@@ -237,6 +237,7 @@ def test_each_voxel_may_have_a_response_of_its_own(runs: list[Path], tmp_path: P
     assert glm is not None
     assert len(glm.hrf_of_voxel) == 250
     assert len(set(glm.hrf_of_voxel)) > 1
+    assert "response was chosen on all recordings" in load_bundle(out).manifest.training.protocol
     assert evaluated(runs[0], out, tmp_path)["accuracy"]["n"] > N_TRIALS / 2
     with pytest.raises(UsageError, match="not --channels"):
         TrainConfig(modality="fmri", hrf="library", channels="0,0,0", out=out)

@@ -18,6 +18,7 @@ from decode_stream.stream.errors import RecordingError, UsageError
 from decode_stream.stream.stimuli import StimulusTable
 from decode_stream.stream.types import Channel
 from decode_stream.training import training_set
+from decode_stream.training.distinct import distinct_names
 from decode_stream.training.training_set import _chosen_subject, _picture_gallery, open_training_set
 
 CONCEPTS = ("cat", "cat", "dog", "dog", "cow", "cow")
@@ -116,3 +117,37 @@ def test_captions_of_the_command_line_are_what_a_target_of_texts_embeds(
     path.write_text("a run")
     made = open_training_set([path], config, lambda done, of: None).gallery.embeddings
     assert (made[:, 0] / made[:, 1]).round(3).tolist() == [len("a cat"), len("an elephant")]
+
+
+def test_pictures_are_looked_for_before_betas_are_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def pixels(pictures: Sequence[np.ndarray]) -> np.ndarray:
+        return np.zeros((len(pictures), 2), np.float32)
+
+    def betas(*given: object) -> None:
+        raise AssertionError("betas were made first")
+
+    target = Target("pixels", EmbeddingSpace("pixels", "mean", 2), pixels)
+    monkeypatch.setattr(training_set, "open_target", lambda name: target)
+    monkeypatch.setattr(training_set, "training_betas", betas)
+    channels, shown = (Channel("0,0,0", "voxel", ""),), StimulusTable(np.array([3, 9]), np.array([1, 2]))
+    run = ArrayRecording(np.zeros((40, 1)), channels, 0.5, ((3, "1"), (9, "2")), stimuli=shown)
+    monkeypatch.setattr(training_set, "open_recording", lambda path, **options: run)
+    (tmp_path / "run.xdf").write_text("a run")
+    config = TrainConfig(modality="fmri", target="pixels", hrf="glover", out=tmp_path / "x.bundle")
+    with pytest.raises(UsageError, match="pictures that were shown are not with the recordings"):
+        open_training_set([tmp_path / "run.xdf"], config, lambda done, of: None)
+
+
+def test_recordings_of_the_same_name_are_called_by_as_many_folders_as_differ() -> None:
+    paths = [Path(f"/data/{where}/run-1.fif") for where in ("a/mon/eeg", "b/mon/eeg", "c/eeg")]
+    paths += [Path("/data/c/eeg/run-2.fif"), Path("/data/d/run-1.fif")]
+    assert distinct_names([path.name for path in paths], paths) == [
+        "a/mon/eeg/run-1.fif",
+        "b/mon/eeg/run-1.fif",
+        "c/eeg/run-1.fif",
+        "run-2.fif",
+        "d/run-1.fif",
+    ]
+    assert distinct_names(["run", "walk"], paths[:2]) == ["run", "walk"]

@@ -26,7 +26,7 @@ from decode_stream.stream.types import IntArray
 from .file_index import FileIndex
 from .shown_pictures import ShownPicture, shown_pictures, some_names
 
-__all__ = ["PictureEmbeddings", "captions_of", "embed_pictures", "picture_embeddings"]
+__all__ = ["PictureEmbeddings", "captions_of", "embed_pictures", "look_for_pictures", "picture_embeddings"]
 
 
 def _quiet(done: int, of: int) -> None:
@@ -112,6 +112,30 @@ def picture_embeddings(
     )
     names = tuple(picture.name for picture in shown.pictures)
     return PictureEmbeddings(names, embeddings, target.space, shown.rows, shown.pictures, kept)
+
+
+def look_for_pictures(
+    recordings: Sequence[Recording],
+    target: AnyTarget,
+    images: Path | None,
+    *,
+    near: Sequence[Path] = (),
+    captions: Path | None = None,
+) -> None:
+    """Refuse what `picture_embeddings` would refuse, without embedding anything.
+
+    Raises
+    ------
+    UsageError
+        As `picture_embeddings`.
+    """
+    pictures = shown_pictures(recordings, images, near).pictures
+    if isinstance(target, StoredTarget):
+        _stored_rows(pictures, target)
+    elif isinstance(target, Target):
+        _items(pictures)
+    else:
+        captions_of(pictures, captions)
 
 
 def embed_pictures(

@@ -13,7 +13,11 @@ from decode_stream.decoders.manifest import EmbeddingSpace
 from decode_stream.decoders.recipe import Gallery, category_gallery
 from decode_stream.decoders.regions import Regions
 from decode_stream.free_memory import free_bytes
-from decode_stream.pictures.picture_embeddings import PictureEmbeddings, picture_embeddings
+from decode_stream.pictures.picture_embeddings import (
+    PictureEmbeddings,
+    look_for_pictures,
+    picture_embeddings,
+)
 from decode_stream.pictures.targets import open_target
 from decode_stream.replay_data.open import fingerprint, open_recording
 from decode_stream.replay_data.subject import subject_of
@@ -23,6 +27,7 @@ from decode_stream.stream.recording import Recording
 from decode_stream.stream.types import IntArray
 from decode_stream.voxel_regions import recording_regions
 
+from .distinct import check_different, check_no_copies, distinct_names
 from .nsd_split import training_parts, whole_recording
 
 __all__ = ["TrainingSet", "open_training_set"]
@@ -40,6 +45,8 @@ class TrainingSet:
     ----------
     recordings : tuple of Recording
         One a run, of the subject that the decoder is for.
+    names : tuple of str
+        What to call each of them: its own name, and its folders where another has the same.
     fingerprints : tuple of str
         What tells each of them from others; then those of the other people's recordings.
     subject : str
@@ -57,6 +64,7 @@ class TrainingSet:
     """
 
     recordings: tuple[Recording, ...]
+    names: tuple[str, ...]
     fingerprints: tuple[str, ...]
     subject: str
     others: dict[str, tuple[Recording, ...]]
@@ -114,16 +122,21 @@ def open_training_set(
     DecodeStreamError
         If a recording is given twice or cannot be read, or is of nobody that was asked for, or a picture is missing.
     """
-    _check_different(paths)
+    check_different(paths)
     recordings = [
         open_recording(path, marker_column=config.marker_column, mask=config.mask) for path in paths
     ]
+    targets = [open_target(name) for name in (config.target, config.structure) if name is not None]
+    if config.hrf is not None:
+        # Betas take minutes, and there is no use for them without pictures.
+        for target in targets:
+            look_for_pictures(recordings, target, config.images, near=paths, captions=config.captions)
     # Before a split: what it leaves out was shown, and is part of the model that makes betas.
     recordings, glm = training_betas(recordings, config, report)
     if config.nsd_split is not None:
         paths, recordings = training_parts(paths, recordings, config.nsd_split, config.subject)
     fingerprints = [fingerprint(path) for path in paths]
-    _check_no_copies(paths, fingerprints)
+    check_no_copies(paths, fingerprints)
     subjects = [subject_of(path) for path in paths]
     subject = _chosen_subject(subjects, config.subject)
     own = [i for i, name in enumerate(subjects) if name == subject]
@@ -132,7 +145,6 @@ def open_training_set(
         gallery = category_gallery(recordings, parse_events(config.events))
         spaces = []
     else:
-        targets = [open_target(name) for name in (config.target, config.structure) if name is not None]
         spaces = [target.space for target in targets]
     if check is not None:
         shown = _empty_gallery(*spaces) if spaces else gallery
@@ -155,8 +167,10 @@ def open_training_set(
         for name in dict.fromkeys(subjects)
         if name != subject
     }
+    names = distinct_names([recording.name for recording in recordings], paths)
     return TrainingSet(
         tuple(recordings[i] for i in own),
+        tuple(names[i] for i in own),
         tuple(fingerprints[i] for i in sorted(range(len(paths)), key=lambda i: i not in own)),
         subject,
         others,
@@ -277,25 +291,3 @@ def _labelled(recording: Recording, rows: IntArray, tested: set[int]) -> dict[st
     row_of_onset = dict(zip(recording.stimuli.onset.tolist(), rows.tolist(), strict=True))
     found = ((label, row_of_onset.get(onset, -1)) for onset, label in recording.markers)
     return {label: row for label, row in found if row >= 0 and row not in tested}
-
-
-def _check_different(paths: Sequence[Path]) -> None:
-    """Refuse a run that would be held out and trained on at once."""
-    resolved = [path.resolve() for path in paths]
-    for path in resolved:
-        if resolved.count(path) > 1:
-            raise UsageError(
-                f"{path.name} is given {resolved.count(path)} times; every run is held out from the others once, so "
-                "each can be given only once."
-            )
-
-
-def _check_no_copies(paths: Sequence[Path], fingerprints: Sequence[str]) -> None:
-    first = dict[str, Path]()
-    for path, print_ in zip(paths, fingerprints, strict=True):
-        if print_ in first:
-            raise UsageError(
-                f"{path} is a copy of {first[print_]}; every run is held out from the others once, so each can be "
-                "given only once."
-            )
-        first[print_] = path
