@@ -139,8 +139,8 @@ def _shift(late_s: FloatArray, at: int, width: int) -> float:
 
 def sample_places(
     times_s: FloatArray, stamps_s: FloatArray, sfreq_hz: float, gaps: Sequence[Gap]
-) -> npt.NDArray[np.int64]:
-    """Return the sample nearest to each time, by the line that the stamps lie on.
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """Return the sample nearest to each time, by the line that the stamps lie on, and how far behind it the time is.
 
     Between resets the device samples on one grid, through losses too, so that one line fits the stamps of all samples
     there and their jitter averages out.
@@ -158,11 +158,13 @@ def sample_places(
 
     Returns
     -------
-    array of shape (n_times,), int64
+    places : array of shape (n_times,), int64
         -1 for a time before the first sample, after the last, or where samples are missing. A time that occurred twice,
         because the clock was set back, means the later one.
+    behind : array of shape (n_times,), float64
+        In samples, from -0.5 to 0.5; 0 where there is none.
     """
-    places = np.full(len(times_s), -1, dtype=np.int64)
+    places, behind = np.full(len(times_s), -1, dtype=np.int64), np.zeros(len(times_s))
     resets = [gap.start for gap in gaps if gap.kind == "reset"]
     for begin, end in pairwise((0, *resets, len(stamps_s))):
         grid = np.arange(end - begin)
@@ -173,8 +175,10 @@ def sample_places(
         slope_s, level_s = (
             np.polyfit(grid, mine_s, 1) if end - begin > 2 else (1 / sfreq_hz, float(mine_s[0]))
         )
-        wanted = np.floor((times_s - stamps_s[begin] - level_s) / slope_s + 0.5)
+        exact = (times_s - stamps_s[begin] - level_s) / slope_s
+        wanted = np.floor(exact + 0.5)
         at = np.minimum(np.searchsorted(grid, wanted), len(grid) - 1)
         here = grid[at] == wanted
         places[here] = begin + at[here]
-    return places
+        behind[here] = (exact - wanted)[here]
+    return places, behind

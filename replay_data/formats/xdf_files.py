@@ -65,7 +65,8 @@ def read(path: Path, options: ReadOptions) -> ArrayRecording:
     whose type is the modality's if any are. Markers come from the stream named as the marker column, else from the
     only marker stream with markers in it. Stamps are brought onto the recorder's clock by its measured offsets;
     breaks are found in them as in a live stream's, and between breaks they are put on a line, on which each marker has
-    its nearest sample. Markers in JSON tell concept, image and split of the stimuli.
+    its nearest sample; of volumes it is told how far behind the beginning of that it lies. Markers in JSON tell
+    concept, image and split of the stimuli.
 
     Returns
     -------
@@ -91,12 +92,13 @@ def read(path: Path, options: ReadOptions) -> ArrayRecording:
     gaps = find_gaps(stamps_s, sfreq_hz)
     if gaps:
         notes.append(f"{len(gaps)} gaps in the time stamps, {sum(gap.n_lost for gap in gaps)} samples lost.")
-    places = sample_places(np.array([at_s for at_s, _ in markers]), stamps_s, sfreq_hz, gaps)
+    places, behind = sample_places(np.array([at_s for at_s, _ in markers]), stamps_s, sfreq_hz, gaps)
     if n_outside := int(np.count_nonzero(places < 0)):
         notes.append(f"{n_outside} markers lie outside the signal or in a gap of it; they are left out.")
     placed = [(int(at), said) for at, (_, said) in zip(places, markers, strict=True) if at >= 0]
 
     channels = _with_unit(signal.info.channels, options.unit)
+    of_volumes = any(channel.type in DECODED_TYPES["fmri"] for channel in channels)
     kept = select_channels(channels, str(path), options.exclude_channels, options.modality)
     if len(kept) < len(channels):
         data = data[:, kept]
@@ -108,7 +110,7 @@ def read(path: Path, options: ReadOptions) -> ArrayRecording:
         gaps=gaps,
         name=path.name,
         notes=tuple(notes),
-        stimuli=_stimuli(placed),
+        stimuli=replace(_stimuli(placed), fraction=behind[places >= 0] if of_volumes else None),
     )
 
 

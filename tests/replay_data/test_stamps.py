@@ -91,12 +91,16 @@ def test_times_find_their_sample_through_jitter_losses_and_resets() -> None:
     stamps_s = true_s + rng.normal(0, 5e-4, 2500)
     gaps = (Gap(600, 20, "loss", 2.48), Gap(1500, 0, "reset", 66.08))
     samples = np.array([0, 599, 600, 1499, 1500, 2499])
-    np.testing.assert_array_equal(sample_places(true_s[samples] + 1e-3, stamps_s, 250.0, gaps), samples)
+    places, behind = sample_places(true_s[samples] + 1e-3, stamps_s, 250.0, gaps)
+    np.testing.assert_array_equal(places, samples)
+    np.testing.assert_allclose(behind, 0.25, atol=0.1)
     outside_s = np.array([99.99, 100.0 + 610 / 250, 150.0, 172.0])
-    assert sample_places(outside_s, stamps_s, 250.0, gaps).tolist() == [-1, -1, -1, -1]
+    places, behind = sample_places(outside_s, stamps_s, 250.0, gaps)
+    assert places.tolist() == [-1, -1, -1, -1]
+    assert not behind.any()
 
 
 def test_a_time_that_occurred_twice_means_the_later_sample() -> None:
     stamps_s = 50.0 + np.r_[np.arange(500), np.arange(500)] / 100
     gaps = (Gap(500, 0, "reset", 0.0),)
-    assert sample_places(np.array([51.0]), stamps_s, 100.0, gaps).tolist() == [600]
+    assert sample_places(np.array([51.0]), stamps_s, 100.0, gaps)[0].tolist() == [600]

@@ -219,3 +219,22 @@ def test_an_inspection_lists_the_streams(tmp_path: Path) -> None:
     assert dict(told.facts)["stream 2"] == "'markers' (Markers, 1 ch string, irregular)"
     assert told.sound
     assert xdf_files.read(path, ReadOptions(exclude_channels=("Pz",))).channels[1].name == "TRG"
+
+
+def test_of_volumes_it_is_told_how_far_behind_the_nearest_a_marker_lies(tmp_path: Path) -> None:
+    volumes = XdfStreamData(
+        name="scanner",
+        type="FMRI",
+        stamps_s=stamps(40, 0.5),
+        values=np.ones((40, 2)),
+        sfreq_hz=0.5,
+        labels=("1,2,3", "1,2,4"),
+        types=("voxel", "voxel"),
+        units=("", ""),
+    )
+    behind = np.array([0.0, 0.25, -0.4])
+    at = [3 * SFREQ_HZ * 2, (7 + behind[1]) * SFREQ_HZ * 2, (12 + behind[2]) * SFREQ_HZ * 2]
+    recording = read(write_xdf(tmp_path / "run.xdf", marks(at, ["face", "house", "face"]), volumes))  # type: ignore[arg-type]
+    assert recording.markers == ((3, "face"), (7, "house"), (12, "face"))
+    np.testing.assert_allclose(recording.stimuli.fraction, behind, atol=1e-6)
+    assert read(write_xdf(tmp_path / "eeg.xdf", marks([3], ["face"]), eeg())).stimuli.fraction is None
