@@ -224,7 +224,7 @@ class ChannelAttention(nn.Module):
         """
         components = windows @ self.cosines.T
         flat = components.flatten(2)
-        weights = self.linear.weight.unflatten(1, (-1, flat.shape[2])).transpose(0, 1)
+        weights = self.linear.weight.reshape(self.linear.out_features, -1, flat.shape[2]).transpose(0, 1)
         placed = torch.bmm(flat.transpose(0, 1), weights[:-1].transpose(1, 2)).transpose(0, 1)
         free = flat @ weights[-1].T
         embedding: Tensor = self.expand(torch.where(hidden[..., None], free, placed) + self.linear.bias)
