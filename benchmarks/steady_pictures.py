@@ -268,8 +268,8 @@ def _draw_figure(found: Mapping[float, Mapping[str, Score]], title: str, path: P
         for colour, (name, one) in zip(colours, scores.items(), strict=True):
             axes.plot(one.lag_ms, one.flicker, "o", ms=9, color=colour, label=name)
             axes.annotate(
-                f"{one.cosine:.2f}", (one.lag_ms, one.flicker), xytext=(7, 4), textcoords="offset points",
-                fontsize=8, color=colour,
+                f"{one.cosine:.2f}", (one.lag_ms, one.flicker), xytext=(7, -11 if name == OURS else 4),
+                textcoords="offset points", fontsize=8, color=colour,
             )  # fmt: skip
         axes.axvline(200, color="#BBBBBB", lw=0.8, ls="--")
         axes.set_yscale("log")

@@ -30,6 +30,10 @@ _DEAD_BAND = 1.25
 #: To what beliefs that are off have to add up, in standard deviations times window lengths: where no trial is told, and
 #: within one, as changes are told of then. And what one of them adds at most.
 _CHANGE, _CHANGE_WITHIN, _AT_MOST = 2.0, 4.0, 1.25
+#: How much less beliefs count that knew less than a later one: the power of the ratio.
+_REPLACES = 4
+#: Less than this is not left open, in what a belief knows.
+_LEAST_OPEN = 1e-3
 #: How far a belief moves before it is drawn again: of the spread of pictures, and of an open share.
 _MOVED = 0.02
 
@@ -55,13 +59,18 @@ class Steadied:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Mean:
-    """A mean of beliefs: where on the sphere, how far out, how open, and how much of each counts for it, in seconds."""
+    """A mean of beliefs: where on the sphere, how far out and how open, and what counts for these.
+
+    `weight` is the time that counts for the direction, times length, and `time_s` that for the others; `known` is the
+    most that one of its beliefs knew: what it settled relative to what it left open.
+    """
 
     direction: Array
     length: float
     open_share: Array
     weight: float
     time_s: float
+    known: float
 
 
 class SteadyBelief:
@@ -74,6 +83,9 @@ class SteadyBelief:
     The mean is a plain one at first and forgets with a time constant after a while. That is as long as the noise asks
     for: over T seconds the noise of windows of length L goes down to 1 / (1 + T / L), and T is such that it is at most
     `_TOLERANCE` of the signal; where there is none T is 0, and the beliefs go through as they are.
+
+    A belief that knows more than all before it rests on their evidence as well, as within a trial, and largely replaces
+    them: they count by the fourth power of what they knew relative to it.
 
     A new trial begins anew with its first belief. Where no trial is told, or what is seen changes within one, a change
     is detected: beliefs are expected to lie at a certain angle from the mean, by noise (see `DecoderNoise`). How far
@@ -162,7 +174,8 @@ class SteadyBelief:
         # The pictures' mean lies in no direction: any will do, as it counts nothing.
         direction = away / length if length > 0 else np.eye(1, len(away))[0]
         first_s = self._window_s / 4
-        return _Mean(direction, length, open_share, length * first_s, first_s)
+        left_open = min(max(float(open_share.mean()), _LEAST_OPEN), 1.0)
+        return _Mean(direction, length, open_share, length * first_s, first_s, 1 / left_open - 1)
 
     def _begin(self, sample: _Mean) -> None:
         self._mean, self._other, self._against = sample, None, 0.0
@@ -202,6 +215,8 @@ class SteadyBelief:
         if lasts_s <= 0:
             return sample
         kept, fresh_s = exp(-step_s / lasts_s), -lasts_s * np.expm1(-min(step_s, self._window_s) / lasts_s)
+        if sample.known > mean.known:
+            kept *= (mean.known / sample.known) ** _REPLACES
         weight, time_s = kept * mean.weight + sample.length * fresh_s, kept * mean.time_s + fresh_s
         by_weight = sample.length * fresh_s / weight if weight > 0 else 0.0
         by_time = fresh_s / time_s
@@ -211,6 +226,7 @@ class SteadyBelief:
             mean.open_share + by_time * (sample.open_share - mean.open_share),
             weight,
             time_s,
+            max(mean.known, sample.known),
         )
 
     def _lasts_s(self) -> float:

@@ -245,7 +245,33 @@ def test_before_anything_is_known_the_pictures_mean_is_drawn() -> None:
     told = steady.add(belief(np.full(_N, np.float32(0.2)), 1.0), 0.0)
     np.testing.assert_allclose(told.belief.mean[0], 0.2, atol=1e-6)
     new = truths(1, 11)[0] + 0.2
-    np.testing.assert_allclose(steady.add(belief(new), 0.1).belief.mean[0] - 0.2, (new - 0.2) * 0.8, atol=0.1)
+    # The first that is known stands for itself: there is nothing to average it with.
+    np.testing.assert_allclose(steady.add(belief(new), 0.1).belief.mean[0], new, atol=1e-6)
+
+
+def growing(truth: Array, n: int, snr: float, rng: np.random.Generator) -> list[EmbeddingBelief]:
+    """Return beliefs that rest on all windows so far, each on one more: their means, and what they leave open."""
+    seen = truth + np.cumsum(rng.standard_normal((n, len(truth))), axis=0) / np.arange(1, n + 1)[:, None] / (
+        snr * np.sqrt(len(truth))
+    )
+    settled = 1 / (1 + 1 / (snr**2 * np.arange(1, n + 1)))
+    return [belief(share * row, 1 - share) for row, share in zip(seen, settled, strict=True)]
+
+
+def test_a_belief_that_knows_more_largely_replaces_those_before() -> None:
+    rng, steady, shown = np.random.default_rng(13), SteadyBelief(model(128)), truths(12, 13, 128)
+    newest, drawn, moved = [], [], []
+    for trial, truth in enumerate(shown):
+        came = growing(truth, 40, 0.2, rng)
+        told = [steady.add(one, trial + _STEP_S * i, trial) for i, one in enumerate(came)]
+        newest.append(float(came[-1].mean[0] @ truth / np.linalg.norm(came[-1].mean)))
+        drawn.append(cosines(told[-1:], truth)[0])
+        np.testing.assert_allclose(told[-1].belief.open_share, came[-1].open_share, atol=0.06)
+        pairs = (np.stack([one.mean[0] for one in came]), np.stack([one.belief.mean[0] for one in told]))
+        moved.append([np.linalg.norm(np.diff(rows[20:], axis=0), axis=1).mean() for rows in pairs])
+    # What the last one knows is drawn, nearly, and it comes more calmly.
+    assert np.mean(drawn) > np.mean(newest) - 0.02
+    assert np.mean(moved, axis=0)[0] > 2 * np.mean(moved, axis=0)[1]
 
 
 # Skipping
