@@ -35,7 +35,7 @@ _REPLACES = 4
 #: Less than this is not left open, in what a belief knows.
 _LEAST_OPEN = 1e-3
 #: How far a belief moves before it is drawn again: of the spread of pictures, and of an open share.
-_MOVED = 0.02
+_MOVED = 0.01
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -279,14 +279,14 @@ def test_a_belief_that_knows_more_largely_replaces_those_before() -> None:
 
 def test_skipping_is_the_same_each_time_and_bounds_what_is_missed() -> None:
     rng = np.random.default_rng(12)
-    decoded = np.concatenate([noisy(truth, 60, 2.0, rng) for truth in truths(3, 12)])
+    decoded = np.concatenate([noisy(truth, 60, 5.0, rng) for truth in truths(3, 12)])
     once, again = (follow(SteadyBelief(model()), decoded) for _ in range(2))
     assert [one.draw for one in once] == [one.draw for one in again]
     assert 3 < sum(one.draw for one in once) < len(once) - 10
     drawn = once[0].belief.mean
     for one in once:
         drawn = one.belief.mean if one.draw else drawn
-        assert np.linalg.norm(one.belief.mean - drawn) <= 0.02 + 1e-6
+        assert np.linalg.norm(one.belief.mean - drawn) <= 0.01 + 1e-6
 
 
 def test_a_belief_that_only_opens_is_drawn_again() -> None:
