@@ -16,6 +16,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from decode_stream.demos.demo import demo_generator
+
 __all__ = ["Check", "doctor", "lsl_config_file", "print_doctor"]
 
 #: How long to look for streams, seconds.
@@ -64,6 +66,7 @@ def doctor(*, streams: bool = False) -> tuple[Check, ...]:
         ("mne", True, _version_of("mne")),
         ("Qt window", False, _qt),
         ("torch", False, _torch),
+        ("Generator", False, _generator),
     ]
     if streams:
         looks.append(("Streams", False, _streams))
@@ -204,6 +207,13 @@ def _torch() -> str:
     if not _is_installed("torch"):
         raise LookupError('not installed; only training needs it: pip install "decode-stream[train]"')
     return metadata.version("torch")
+
+
+def _generator() -> str:
+    path = demo_generator()
+    if path is None:
+        raise LookupError("none came with this installation; pictures are drawn with --generator PATH alone")
+    return f"{path.name}, {path.stat().st_size / 1e6:.1f} MB, draws what the demos decode"
 
 
 def _streams() -> str:

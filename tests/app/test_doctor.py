@@ -185,3 +185,14 @@ def test_streams_are_listed_only_when_asked(imported: dict[str, Any]) -> None:
     assert check("Streams", streams=True).text == "none answered within 1 s"
     assert "Streams" not in {found.name for found in doctor()}
     assert check("pylsl").text.endswith("liblsl 1.17")
+
+
+def test_it_says_whether_pictures_are_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shipped = tmp_path / "generator.zip"
+    monkeypatch.setattr("decode_stream.doctor.demo_generator", lambda: shipped if shipped.exists() else None)
+    found = check("Generator")
+    assert not found.ok
+    assert not found.needed
+    assert "--generator PATH" in found.text
+    shipped.write_bytes(bytes(2_000_000))
+    assert check("Generator").text == "generator.zip, 2.0 MB, draws what the demos decode"
