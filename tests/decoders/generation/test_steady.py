@@ -279,7 +279,7 @@ def test_a_belief_that_knows_more_largely_replaces_those_before() -> None:
 
 def test_skipping_is_the_same_each_time_and_bounds_what_is_missed() -> None:
     rng = np.random.default_rng(12)
-    decoded = np.concatenate([noisy(truth, 60, 5.0, rng) for truth in truths(3, 12)])
+    decoded = np.concatenate([noisy(truth, 60, 100.0, rng) for truth in truths(3, 12)])
     once, again = (follow(SteadyBelief(model()), decoded) for _ in range(2))
     assert [one.draw for one in once] == [one.draw for one in again]
     assert 3 < sum(one.draw for one in once) < len(once) - 10
