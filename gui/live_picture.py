@@ -17,7 +17,6 @@ __all__ = ["FADE_S", "LivePicture", "pixmap_of"]
 FADE_S = 0.15
 #: How much of a held picture is covered by the ground of the panel.
 _HELD_COVER = 0.45
-_HATCH_PX = 14
 _PLATE = "❚❚ HELD"
 
 
@@ -168,14 +167,17 @@ class LivePicture(QWidget):
         painter.setClipRect(place)
         hatch = QColor(WARNING)
         hatch.setAlphaF(0.35)
-        painter.setPen(QPen(hatch, 1.5))
+        line_px = self.fontMetrics().height()
+        painter.setPen(QPen(hatch, line_px / 10))
         x = place.left() - place.height()
         while x < place.right():
             painter.drawLine(QPointF(x, place.bottom()), QPointF(x + place.height(), place.top()))
-            x += _HATCH_PX
+            x += line_px
         painter.restore()
         painter.setBrush(Qt.BrushStyle.NoBrush)
-        painter.setPen(QPen(QColor(WARNING), 3, Qt.PenStyle.DashLine, j=Qt.PenJoinStyle.MiterJoin))
+        painter.setPen(
+            QPen(QColor(WARNING), max(3.0, line_px / 6), Qt.PenStyle.DashLine, j=Qt.PenJoinStyle.MiterJoin)
+        )
         painter.drawRect(place.adjusted(-0.5, -0.5, 0.5, 0.5))
         font = QFont(self.font())
         font.setBold(True)

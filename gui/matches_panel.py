@@ -18,6 +18,7 @@ N_MATCHES = 5
 HOLD_S = 0.34
 #: A panel of at least this height, in widths and in lines of text, has the matches one below the other.
 _HIGH, _HIGH_LINES = 0.42, 15
+_GAP_PX = 6
 _LEAST_PICTURE_PX, _NO_LIMIT_PX = 40, (1 << 24) - 1  # Qt's own
 
 
@@ -83,26 +84,19 @@ class MatchCard(QWidget):
         self._parts.addWidget(self.picture, 1)
         self._parts.addLayout(words)
 
-    def set_flat(self, flat: bool) -> None:
-        """Put the words beside the picture, or below it."""
-        directions = QBoxLayout.Direction
+    def set_flat(self, picture_px: int | None) -> None:
+        """Put the words beside a picture of this width, or below one that is as wide as the card (None)."""
+        flat, directions = picture_px is not None, QBoxLayout.Direction
         self._parts.setDirection(directions.LeftToRight if flat else directions.TopToBottom)
         self._parts.setStretch(0, int(not flat))
         self._parts.setStretch(1, int(flat))
         self._parts.setSpacing(10 if flat else 2)
-        self._set_picture_width()
-
-    def resizeEvent(self, event: Any) -> None:
-        """Keep the place of a picture beside the words square."""
-        super().resizeEvent(event)
-        self._set_picture_width()
-
-    def _set_picture_width(self) -> None:
-        if self._parts.direction() == QBoxLayout.Direction.LeftToRight:
-            self.picture.setFixedWidth(max(_LEAST_PICTURE_PX, self.height()))
-        else:
-            self.picture.setMinimumWidth(_LEAST_PICTURE_PX)
-            self.picture.setMaximumWidth(_NO_LIMIT_PX)
+        self.picture.setMinimumWidth(max(_LEAST_PICTURE_PX, picture_px or 0))
+        self.picture.setMaximumWidth(max(_LEAST_PICTURE_PX, picture_px) if picture_px else _NO_LIMIT_PX)
+        # A list that could not get lower would never become a row again.
+        self.picture.setMinimumHeight(_LEAST_PICTURE_PX // 2 if flat else _LEAST_PICTURE_PX)
+        # At once, or the panel asks for room that the card no longer needs.
+        self._parts.activate()
 
     def show_match(self, match: Match | None, truth: str, *, with_picture: bool) -> None:
         """Draw a match; nothing for None, in the same room."""
@@ -190,14 +184,14 @@ class MatchesPanel(Panel):
         super().resizeEvent(event)
         lines = self.height() / self.fontMetrics().height()
         flat = self.height() > _HIGH * self.width() and lines > _HIGH_LINES
-        directions = QBoxLayout.Direction
-        direction = directions.TopToBottom if flat else directions.LeftToRight
-        if self._row.direction() == direction:
-            return
-        self._row.setDirection(direction)
-        self._row.setSpacing(6 if flat else 14)
+        margins = self.content.contentsMargins()
+        taken = margins.top() + margins.bottom() + self.top.sizeHint().height() + self.content.spacing()
+        each_px = (self.height() - taken - (N_MATCHES - 1) * _GAP_PX) // N_MATCHES
         for card in self._cards:
-            card.set_flat(flat)
+            card.set_flat(each_px if flat else None)
+        directions = QBoxLayout.Direction
+        self._row.setDirection(directions.TopToBottom if flat else directions.LeftToRight)
+        self._row.setSpacing(_GAP_PX if flat else 14)
 
     def _set_widths(self) -> None:
         for card in self._cards:

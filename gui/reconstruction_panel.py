@@ -17,6 +17,7 @@ from .reconstruction_words import (
     open_text,
     settled_text,
     trial_of,
+    was_shown_text,
 )
 from .snapshot import Reconstruction, Snapshot
 from .words import TRACE
@@ -54,7 +55,8 @@ class ReconstructionPanel(Panel):
         self._changed_s = self._told_s = float("-inf")
         self.picture = LivePicture()
         self._bar = Bar()
-        self.settled = label("value")
+        self.settled, self.truth = label("value"), label("truth")
+        self.top.addWidget(self.truth)
         self.extras = {name: Extra(text) for name, text in _NAMES.items()}
         self._facts, self._beside = Facts(), QWidget()
         # A picture and an empty place are at the same spot.
@@ -100,11 +102,13 @@ class ReconstructionPanel(Panel):
             self.picture.show_nothing(missing)
             set_text(self.settled, "")
             set_text(self.note, "")
+            set_text(self.truth, "")
             self.describe(f"{missing.words}: {missing.meaning}")
             return False
         newest = snapshot.reconstruction
         assert newest is not None  # or there would be a reason
         drawn = self._draw(newest, now_s)
+        set_text(self.truth, was_shown_text(snapshot, self._shown or newest))
         fading = self.picture.advance(now_s)
         return drawn or fading
 
@@ -169,7 +173,7 @@ class ReconstructionPanel(Panel):
         """Draw a picture that is new, unless the last one must stay a little longer; and tell of what is drawn."""
         last = self._shown
         new = last is None or newest.number != last.number
-        cut = self.reduced_motion or last is None or trial_of(newest) != trial_of(last)
+        cut = self.reduced_motion or last is None or trial_of(newest.of) != trial_of(last.of)
         stay_s = _STILL_S if self.reduced_motion else HOLD_S
         if last is not None and new and cut and now_s - self._changed_s < stay_s:
             # The words stay those of the picture that stays, but whether it is held is never late.

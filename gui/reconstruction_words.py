@@ -16,6 +16,7 @@ __all__ = [
     "reconstruction_text",
     "settled_text",
     "trial_of",
+    "was_shown_text",
 ]
 
 #: Stands before the reason for which an older picture is still shown.
@@ -93,9 +94,16 @@ def nearest_text(newest: Reconstruction) -> str:
     return f"the nearest picture, cosine distance {newest.nearest_distance:.2f}"
 
 
-def trial_of(newest: Reconstruction) -> str:
-    """Return the trial that a picture is of, without how much of it had been seen: ``"trial 12"``."""
-    return newest.of.partition(",")[0]
+def trial_of(of: str) -> str:
+    """Return the trial that a picture or matches are of, without how much of it had been seen: ``"trial 12"``."""
+    return of.partition(",")[0]
+
+
+def was_shown_text(snapshot: Snapshot, drawn: Reconstruction) -> str:
+    """Return what was shown in the trial of a picture, where the stimulus beside it is another one by now."""
+    now = snapshot.stimulus.name if snapshot.stimulus is not None else ""
+    known = snapshot.truth and trial_of(drawn.of) == trial_of(snapshot.matches_of)
+    return f"was shown: {snapshot.truth}" if known and snapshot.truth != now else ""
 
 
 def reconstruction_text(snapshot: Snapshot) -> str:

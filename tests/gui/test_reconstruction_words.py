@@ -10,8 +10,9 @@ from decode_stream.gui.reconstruction_words import (
     open_text,
     reconstruction_text,
     settled_text,
+    was_shown_text,
 )
-from decode_stream.gui.snapshot import UNLIKE_TRAINING
+from decode_stream.gui.snapshot import UNLIKE_TRAINING, Stimulus
 
 
 def drawing(fakes, **changes):
@@ -67,3 +68,14 @@ def test_why_there_is_no_picture(fakes):
         assert reconstruction_text(snapshot) == f"{why.shape} {words}: {why.meaning}"
     assert no_picture(drawing(fakes)) is None
     assert no_picture(drawing(fakes, held="generator failed: x")) is None
+
+
+def test_what_was_shown_is_told_where_the_stimulus_has_gone_on(fakes):
+    drawn = replace(fakes.reconstruction(), of="trial 120, decided")
+    now = replace(fakes.snapshot("decoding"), stimulus=Stimulus("house", True))
+    assert (now.matches_of, now.truth) == ("trial 120, up to 350 ms after onset", "face")
+    assert was_shown_text(now, drawn) == "was shown: face"
+    assert was_shown_text(replace(now, stimulus=None), drawn) == "was shown: face"
+    assert was_shown_text(replace(now, stimulus=Stimulus("face", True)), drawn) == ""
+    assert was_shown_text(now, replace(drawn, of="trial 119, decided")) == ""
+    assert was_shown_text(replace(now, truth=""), drawn) == ""

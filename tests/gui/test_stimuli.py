@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from PySide6.QtGui import QImage
-from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
 
-from decode_stream.gui.matches_panel import HOLD_S
+from decode_stream.gui.matches_panel import HOLD_S, MatchCard, MatchesPanel
+from decode_stream.gui.pictures import Pictures
 from decode_stream.gui.snapshot import Match, Stimulus
 from decode_stream.gui.words import TRUTH
 
@@ -113,7 +113,9 @@ def test_a_picture_that_cannot_be_read_is_a_word(seen, open_window):
 def test_without_pictures_the_row_is_as_high_as_its_text(fakes, open_window, seen):
     with_pictures = open_window(seen)
     bare = open_window(fakes.Puller(fakes.snapshot("decoding"), fakes.signal(5)))
-    QTest.qWait(50)
+    for _ in range(3):  # a layout may ask for another
+        bare.refresh()
+        QApplication.processEvents()
     assert bare.matches_panel.row_texts() == (("✓ face", "83.0 %"), ("house", "17.0 %"))
     assert bare.matches_panel.height() < 0.5 * with_pictures.matches_panel.height()
     assert bare.signal_panel.height() > 1.2 * with_pictures.signal_panel.height()
@@ -129,6 +131,31 @@ def test_matches_change_three_times_a_second_at_most(seen, open_window):
     assert panel.show_snapshot(other, now_s + 20)
     assert not panel.show_snapshot(seen.now, now_s + 20 + 0.9 * HOLD_S)
     assert panel.row_texts()[0] == ("✓ blue", "100.0 %")
+
+
+def test_a_high_panel_lists_the_matches_one_below_the_other(seen, application):
+    panel = MatchesPanel(Pictures(seen.picture))
+    panel.show_snapshot(seen.now, 0.0)
+    panel.show()
+
+    def places(width: int, height: int) -> tuple[set[int], set[int], list[int]]:
+        panel.resize(width, height)
+        QApplication.processEvents()
+        cards = panel.findChildren(MatchCard)
+        words = [card.mapTo(panel, card.name.pos()) for card in cards]
+        return {at.x() for at in words}, {at.y() for at in words}, [card.picture.height() for card in cards]
+
+    x, y, row_px = places(1000, 200)
+    assert (len(x), len(y)) == (5, 1)
+    # One below the other the words begin at one line, right of pictures that are squares.
+    x, y, list_px = places(400, 320)
+    assert (len(x), len(y)) == (1, 5)
+    assert panel.n_pictures() == 2
+    assert {card.picture.width() for card in panel.findChildren(MatchCard)} <= {*list_px, min(list_px) - 1}
+    places(1000, 230)
+    assert places(1000, 200)[2] == row_px
+    panel.close()
+    panel.deleteLater()
 
 
 @pytest.mark.parametrize("size", [(900, 600), (1280, 800), (2560, 1440)])
