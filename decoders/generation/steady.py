@@ -81,8 +81,8 @@ class SteadyBelief:
     direction. Length and open shares are averaged over time.
 
     The mean is a plain one at first and forgets with a time constant after a while. That is as long as the noise asks
-    for: over T seconds the noise of windows of length L goes down to 1 / (1 + T / L), and T is such that it is at most
-    `_TOLERANCE` of the signal; where there is none T is 0, and the beliefs go through as they are.
+    for: over T seconds the noise of windows of length L goes down to about 1 / (1 + T / L), and T is such that it is at
+    most a fiftieth of the signal, or 2 s; where there is no noise T is 0, and beliefs go through as they are.
 
     A belief that knows more than all before it rests on their evidence as well, as within a trial, and largely replaces
     them: they count by the fourth power of what they knew relative to it.
@@ -157,11 +157,11 @@ class SteadyBelief:
             if not change:
                 self._mean = self._joined(self._mean, sample, step_s)
         self._trial = self._trial if trial is None else trial
-        self._newest = (time_s, sample.direction if sample.length > 0 else self._newest[1])
+        self._newest = (time_s, sample.direction if sample.length > 0 else np.zeros_like(sample.direction))
         return self._told(change)
 
     def _sample(self, belief: EmbeddingBelief) -> _Mean:
-        """Return a belief as a mean of itself alone, which counts as long as two windows share most samples."""
+        """Return a belief as the mean of itself alone, which counts as long as a quarter of its window."""
         if belief.mean.shape != (1, len(self._center)) or belief.open_share.shape != (1, 2):
             raise ValueError(
                 f"A belief of one picture has a mean of shape (1, {len(self._center)}) and open shares of shape (1, 2);"
@@ -247,7 +247,7 @@ class SteadyBelief:
         return Steadied(belief, draw, change)
 
     def _moved(self, belief: EmbeddingBelief, drawn: EmbeddingBelief) -> bool:
-        distance = float(np.linalg.norm(belief.mean - drawn.mean)) / self._scale
+        distance = float(np.linalg.norm(belief.mean.astype(np.float64) - drawn.mean)) / self._scale
         opened = float(np.abs(belief.open_share - drawn.open_share).max())
         return max(distance, opened) > _MOVED
 
