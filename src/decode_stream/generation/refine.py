@@ -60,7 +60,6 @@ def refine_trials(bundle_path: Path, recording: Path, config: RefineConfig) -> i
     bundle, generator = load_bundle(bundle_path), load_generator(config.generator, config.provider)
     _check_space(bundle, generator)
     trials = _decoded(bundle, generator, recording, config)
-    config.out.mkdir(parents=True)
     told = list[dict[str, Any]]()
     rows = list[npt.NDArray[np.uint8]]()
     with Progress(console=Console(stderr=True), transient=True) as progress:
@@ -195,6 +194,8 @@ def _stage(
 
 
 def _save(out: Path, number: int, refined: Refined) -> None:
+    # Not before there is something to write: what fails leaves no folder in the way.
+    out.mkdir(parents=True, exist_ok=True)
     for stage, pictures in (("stage-1", refined.first), ("stage-2", refined.pictures)):
         Image.fromarray(pictures[0]).save(out / f"trial-{number:04d}-{stage}.png")
 
