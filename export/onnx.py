@@ -17,7 +17,7 @@ from decode_stream.decoders.onnx_model import DATA_FILE, OnnxModel
 from .large_tensors import laid_outside
 from .parity import require_parity
 
-__all__ = ["OPSET", "export_encoder", "quiet"]
+__all__ = ["OPSET", "export_encoder", "quiet", "serialised"]
 
 #: Version of the ONNX operator set written.
 OPSET = 20
@@ -79,15 +79,15 @@ def export_encoder(
             verbose=False,
         )
     assert program is not None
-    model = _serialised(program.model)
+    model = serialised(program.model)
     expected = _outputs(module, torch.tensor(windows), torch.tensor(latencies_s))
     for name, values in zip(names, expected, strict=True):
         require_parity(model, windows, latencies_s, values, output=name)
     return model
 
 
-def _serialised(model: onnx_ir.Model) -> OnnxModel:
-    """Return a model as bytes."""
+def serialised(model: onnx_ir.Model) -> OnnxModel:
+    """Return a model as bytes, its large tensors beside the graph where they do not fit in it."""
     tensors = {name: value.const_value for name, value in model.graph.initializers.items()}
     held = {name: tensor for name, tensor in tensors.items() if tensor is not None}
     offsets, data = laid_outside({name: tensor.numpy() for name, tensor in held.items()})

@@ -84,7 +84,8 @@ def unet_arguments(networks: Networks, told: "Tensor", text: "Mapping[str, Tenso
     text : mapping of str to Tensor
         One of `Networks.texts`, where `told` is.
     """
-    n = len(told)
+    # Not len(told): where a graph is traced that would be a number, and this stays open.
+    n = told.shape[0]
     rows = {name: value.expand(n, *value.shape[1:]) for name, value in text.items()}
     arguments: dict[str, Any] = {"encoder_hidden_states": rows.get("states")}
     if networks.guidance is not None:

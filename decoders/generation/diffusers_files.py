@@ -99,6 +99,12 @@ class PipelineFile:
         return RECIPES[self.recipe]
 
     @property
+    def weights(self) -> dict[str, str]:
+        """Paths of what lies beside the pipeline, by what it is: unet, lora, adapter, vae."""
+        named = {"unet": self.unet, "lora": self.lora, "adapter": self.adapter, "vae": self.autoencoder}
+        return {part: path for part, path in named.items() if path}
+
+    @property
     def n_steps(self) -> tuple[int, ...]:
         """In how many steps it can draw, fewest first."""
         return self.steps or self.how.usual
@@ -120,6 +126,10 @@ def read_pipeline_file(folder: Path) -> PipelineFile:
         If it is missing, of another back-end or schema, or says what cannot be.
     """
     path = folder / GENERATOR_FILE
+    if folder.is_file():
+        raise BundleError(
+            f"{folder} is a file; a generator of diffusers is a folder. Unpack it, and give the folder."
+        )
     try:
         raw = msgspec.json.decode(path.read_bytes())
         if not isinstance(raw, dict) or raw.get("back_end") != BACK_END:

@@ -149,18 +149,22 @@ def load_networks(folder: Path, said: PipelineFile, *, half: bool = False) -> Ne
     UsageError
         If diffusers is not installed.
     """
-    pipeline_folder = inside(folder, said.pipeline)
+    base = inside(folder, said.pipeline)
+    parts = {name: inside(folder, path) for name, path in said.weights.items()}
+    # Said before gigabytes are read.
+    _check_family(find_family(base, leave_out=tuple(parts)), said, base)
     instead: dict[str, Any] = {}
-    if said.unet:
-        instead["unet"] = load_unet(inside(folder, said.unet), pipeline_folder / "unet")
-    if said.autoencoder:
-        instead["vae"] = load_tiny_autoencoder(inside(folder, said.autoencoder))
-    family, pipeline = load_pipeline(pipeline_folder, **instead)
-    _check_family(family, pipeline, said, pipeline_folder)
-    if said.lora:
-        merge_lora(pipeline.unet, inside(folder, said.lora))
-    if said.adapter:
-        load_adapter(pipeline, inside(folder, said.adapter))
+    with needs_diffusers():
+        if "unet" in parts:
+            instead["unet"] = load_unet(parts["unet"], base / "unet")
+        if "vae" in parts:
+            instead["vae"] = load_tiny_autoencoder(parts["vae"])
+        family, pipeline = load_pipeline(base, **instead)
+        _check_latents(pipeline, said, base)
+        if "lora" in parts:
+            merge_lora(pipeline.unet, parts["lora"])
+        if "adapter" in parts:
+            load_adapter(pipeline, parts["adapter"])
     networks = _networks(family, pipeline, said)
     if half:
         networks.unet.half()
@@ -197,7 +201,7 @@ def schedule_of(scheduler: Any) -> VariancePreserving:
     )
 
 
-def _check_family(family: str, pipeline: Any, said: PipelineFile, folder: Path) -> None:
+def _check_family(family: str, said: PipelineFile, folder: Path) -> None:
     """Refuse a recipe, an adapter or an autoencoder of another family of pipelines."""
     if family not in said.how.families:
         raise BundleError(
@@ -216,6 +220,10 @@ def _check_family(family: str, pipeline: Any, said: PipelineFile, folder: Path) 
         raise BundleError(
             f'{folder} is told of embeddings by an IP-Adapter, and none is named: give its file as "adapter".'
         )
+
+
+def _check_latents(pipeline: Any, said: PipelineFile, folder: Path) -> None:
+    """Refuse an autoencoder of other latents than the U-Net's."""
     n_latents = int(getattr(pipeline, "vae", pipeline.unet).config.get("latent_channels", 4))
     if n_latents != pipeline.unet.config.in_channels:
         raise BundleError(

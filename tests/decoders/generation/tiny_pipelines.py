@@ -105,14 +105,14 @@ def _tokenizer(folder: Path) -> Any:
     return kind(str(folder / "vocab.json"), str(folder / "merges.txt"), model_max_length=6)
 
 
-def write_pipeline(family: str, folder: Path) -> None:
+def write_pipeline(family: str, folder: Path, **of_unet: Any) -> None:
     """Write a pipeline of a family as save_pretrained does."""
     scheduler: Any = DDIMScheduler(**TABLE, clip_sample=False, steps_offset=1)
     kind: Any
     if family == "sd":
         kind = StableDiffusionPipeline
         made = kind(
-            _vae(), _text(), _tokenizer(folder.parent / "words"), unet(), scheduler, None, None,
+            _vae(), _text(), _tokenizer(folder.parent / "words"), unet(**of_unet), scheduler, None, None,
             requires_safety_checker=False,
         )  # fmt: skip
     elif family == "sdxl":
@@ -125,7 +125,7 @@ def write_pipeline(family: str, folder: Path) -> None:
         words = _tokenizer(folder.parent / "words")
         kind = StableDiffusionXLPipeline
         made = kind(
-            _vae(), _text(), _text(True), words, words, unet(**more), EulerDiscreteScheduler(**TABLE),
+            _vae(), _text(), _text(True), words, words, unet(**more, **of_unet), EulerDiscreteScheduler(**TABLE),
             add_watermarker=False,
         )  # fmt: skip
     elif family == "unclip":
@@ -147,7 +147,7 @@ def write_pipeline(family: str, folder: Path) -> None:
             DDPMScheduler(beta_schedule="squaredcos_cap_v2"),
             _tokenizer(folder.parent / "words"),
             _text(),
-            unet(**more),
+            unet(**more, **of_unet),
             DDIMScheduler(**TABLE, clip_sample=False, prediction_type="v_prediction"),
             _vae(),
         )
@@ -176,7 +176,7 @@ def write_pipeline(family: str, folder: Path) -> None:
         )
         kind = KandinskyV22Pipeline
         table = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "linear"}
-        made = kind(unet(**more), DDIMScheduler(**table, clip_sample=False), movq)
+        made = kind(unet(**more, **of_unet), DDIMScheduler(**table, clip_sample=False), movq)
     made.save_pretrained(str(folder))
 
 
