@@ -74,7 +74,9 @@ def started() -> Iterator[Callable[..., tuple[Painter, list[tuple[str, str]]]]]:
         painter.tell = lambda kind, text: told.append((kind, text))
         painter.start()
         running.append(painter)
-        until(lambda: painter.generator or painter.missing)
+        assert painter.generator in ("being loaded", "plain")
+        until(lambda: painter.summary()["generator"])
+        assert painter.generator == "plain"
         return painter, told
 
     yield start
@@ -342,6 +344,7 @@ def test_a_generator_that_does_not_load_is_told_where_it_was_asked_for(asked: bo
     painter.stop()
     assert painter.reconstruction() is None
     assert painter.summary()["missing"] == "the file is damaged"
+    assert painter.generator == ""
     assert told == ([("generator", "no picture is drawn: the file is damaged")] if asked else [])
 
 

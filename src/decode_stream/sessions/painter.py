@@ -275,8 +275,10 @@ class Painter:
 
     @property
     def generator(self) -> str:
-        """What draws; empty before it is loaded."""
-        return self._drawer.generator.name if self._drawer else ""
+        """What draws, or that it is being loaded; empty where nothing will be drawn."""
+        if self._drawer is None:
+            return "" if self.missing else "being loaded"
+        return self._drawer.generator.name
 
     def reconstruction(self) -> Reconstruction | None:
         """Return the newest picture as it stands now; None before there is one."""
