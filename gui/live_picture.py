@@ -130,6 +130,8 @@ class LivePicture(QWidget):
     def _paint_picture(self, painter: QPainter, corner: QPointF) -> None:
         if self._before is not None:
             painter.drawPixmap(corner, self._before)
+            if self._share == 0:
+                return  # the new one is made as large as this in the next frame: no frame has to do all
             painter.setOpacity(self._share)
         painter.drawPixmap(corner, self._fitted())
         painter.setOpacity(1.0)
