@@ -8,7 +8,7 @@ clean latent; the teacher's step between them is one of DDIM, with its guidance 
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -25,77 +25,18 @@ from decode_stream.decoders.training.checkpoint import (
 from decode_stream.decoders.training.history import FitHistory
 from decode_stream.decoders.training.run import TrainingRun, out_of_memory_told, rate_schedule
 from decode_stream.stream.errors import DecodeStreamError
-from decode_stream.stream.types import FloatArray
 
 from .conditioning import Conditioning, UnetArguments
+from .consistency_settings import ConsistencySettings, TrainingRows
 from .consistency_steps import ConsistencySchedule, pseudo_huber
 from .students import Student, follow
 
-__all__ = ["ConsistencySettings", "TrainingRows", "consistency_loss", "distil", "predicted"]
+__all__ = ["consistency_loss", "distil", "predicted"]
 
 _OUT_OF_MEMORY = (
     "Try again with --batch-size {smaller} --accumulate {more}, which comes to the same; with --save-memory; with "
     "--method lora; or with a smaller --side-px."
 )
-
-
-@dataclass(frozen=True)
-class ConsistencySettings:
-    """How a student is trained.
-
-    Attributes
-    ----------
-    n_steps : int
-        Of the optimizer.
-    batch_size, accumulate : int
-        Latents at once, and how often before each step.
-    learning_rate : float
-        Of AdamW.
-    guidance : tuple of float
-        Lowest and highest guidance scale, drawn evenly between; 1 is none.
-    average : float
-        Share of the moving average that each step leaves.
-    huber_width : float
-        c of the pseudo-Huber loss.
-    most_norm : float
-        Longer gradients are cut to this norm.
-    save_every : int
-        Steps between two checkpoints.
-    """
-
-    n_steps: int = 2000
-    batch_size: int = 8
-    accumulate: int = 1
-    learning_rate: float = 1e-4
-    guidance: tuple[float, float] = (3.0, 8.0)
-    average: float = 0.95
-    huber_width: float = 1e-3
-    most_norm: float = 1.0
-    save_every: int = 200
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class TrainingRows:
-    """What a student learns from.
-
-    Attributes
-    ----------
-    latents : array of shape (n, channels, height, width), float32
-        Of pictures, as the U-Net has them. May be mapped from a file.
-    embeddings : array of shape (n, dimension), float32
-    """
-
-    latents: FloatArray
-    embeddings: FloatArray
-
-    def drawn(self, n: int, device: torch.device) -> tuple[Tensor, Tensor]:
-        """Return n rows, drawn by torch's own generator."""
-        rows = torch.randint(len(self.latents), (n,)).numpy()
-        parts = (
-            torch.from_numpy(np.asarray(part[rows], np.float32)) for part in (self.latents, self.embeddings)
-        )
-        latents, embeddings = (part.to(device) for part in parts)
-        return latents, embeddings
 
 
 class Told(Protocol):

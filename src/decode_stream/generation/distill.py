@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from shutil import rmtree
 from tempfile import TemporaryFile
@@ -12,51 +12,30 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from decode_stream.decoders.distillation.conditioning import Conditioning, conditioning
 from decode_stream.decoders.distillation.consistency_drawing import teacher_latents
+from decode_stream.decoders.distillation.consistency_settings import ConsistencySettings, TrainingRows
 from decode_stream.decoders.distillation.consistency_steps import consistency_schedule
-from decode_stream.decoders.distillation.latent_consistency import ConsistencySettings, TrainingRows, distil
+from decode_stream.decoders.distillation.latent_consistency import distil
 from decode_stream.decoders.distillation.students import LowRankStudent, Student, WholeStudent
 from decode_stream.decoders.generation.diffusers_files import GENERATOR_FILE, PipelineFile
-from decode_stream.decoders.generation.diffusers_pipelines import load_pipeline
-from decode_stream.decoders.generation.diffusers_weights import load_adapter, quiet_diffusers
+from decode_stream.decoders.generation.diffusers_weights import quiet_diffusers
 from decode_stream.decoders.generation.picture_file import MOST_NUMBERS
-from decode_stream.decoders.training.checkpoint import array_digest, module_digest
+from decode_stream.decoders.training.checkpoint import array_digest
 from decode_stream.replay_data.whole import written_whole
 from decode_stream.stream.errors import DecodeStreamError, UsageError
 from decode_stream.training.progress import TrainingProgress
 
-from .config import DistillConfig, Precision
+from .config import DistillConfig
 from .distillation_rows import Conditions, conditions, drawn_latents, picture_latents
 from .sample_grid import SampleGrid
 from .student_folder import LORA, TRAINING, UNET, picture_model, write_student
+from .teacher import Teacher, prepared, read_pipeline
 
-__all__ = ["distill_pipeline"]
+__all__ = ["TEACHER_STEPS", "distill_pipeline"]
 
 #: Steps in which a teacher draws: what a student without pictures learns from, and the first row of samples.
-_TEACHER_STEPS = 25
+TEACHER_STEPS = 25
 _N_SAMPLES = 4
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Teacher:
-    """A pipeline, ready to teach."""
-
-    folder: Path
-    family: str
-    pipeline: Any
-    device: torch.device
-    dtype: torch.dtype
-    side_px: int
-    condition: Conditioning
-    many_steps: Any  # DDIMScheduler
-    few_steps: Any  # LCMScheduler
-    digest: str
-
-    @property
-    def autoencoder(self) -> str:
-        """Name of the part that makes pictures of latents."""
-        return "movq" if self.family == "kandinsky" else "vae"
 
 
 def distill_pipeline(folder: Path, source: Path, config: DistillConfig) -> int:
@@ -80,16 +59,14 @@ def distill_pipeline(folder: Path, source: Path, config: DistillConfig) -> int:
     console = Console(stderr=True)
     with TrainingProgress(console) as progress:
         progress.report(f"reading {folder}")
-        family, pipeline = _read(folder, config)
+        family, pipeline = read_pipeline(folder, config)
         told = conditions(source, config.target, progress.pictures)
-        teacher = _teacher(folder, family, pipeline, told, config)
+        teacher = prepared(folder, family, pipeline, told, config)
         progress.report(f"encoding pictures of {teacher.side_px} px")
         rows = _rows(teacher, source, told, config, progress)
         student = _student(teacher, config)
         work = _work(config)
-        grid = SampleGrid.begun(
-            getattr(pipeline, teacher.autoencoder), _grid_rows(rows), config.steps, config.seed
-        )
+        grid = SampleGrid.begun(teacher.autoencoder, _grid_rows(rows), config.steps, config.seed)
         progress.report(f"distilling {folder.name} ({config.method}) on {len(rows.latents)} pictures")
         history = distil(
             student,
@@ -132,89 +109,29 @@ def _work(config: DistillConfig) -> Path:
     return config.out.with_name(f"{config.out.name}.training")
 
 
-def _read(folder: Path, config: DistillConfig) -> tuple[str, Any]:
-    """Return the family of a pipeline and the pipeline, with its adapter."""
-    family, pipeline = load_pipeline(folder)
-    if config.ip_adapter is not None:
-        if family not in ("sd", "sdxl"):
-            raise UsageError(
-                f"{folder} is conditioned on embeddings by itself; --ip-adapter is for Stable Diffusion and SDXL."
-            )
-        if not config.ip_adapter.is_file() or config.ip_adapter.suffix != ".safetensors":
-            raise UsageError(
-                f"{config.ip_adapter} is no .safetensors file; pickled weights, which run code when they are read, are "
-                "not read. Give the adapter's .safetensors file."
-            )
-        load_adapter(pipeline, config.ip_adapter)
-    return family, pipeline
-
-
-def _teacher(folder: Path, family: str, pipeline: Any, told: Conditions, config: DistillConfig) -> _Teacher:
-    from diffusers import DDIMScheduler, LCMScheduler
-
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    autoencoder = pipeline.movq if family == "kandinsky" else pipeline.vae
-    scale = 2 ** (len(autoencoder.config.block_out_channels) - 1)
-    side_px = config.side_px or int(pipeline.unet.config.sample_size) * scale
-    neutral = None if told.neutral is None else torch.from_numpy(told.neutral)
-    condition = conditioning(pipeline, device, side_px, neutral)
-    condition.check(told.space.dimension, f"{told.space.model} ({told.space.layer})")
-    if condition.nothing is None and config.guidance[1] > 1:
-        raise UsageError(
-            f"What {folder} draws of nothing is not known from a file of embeddings. Give a --target that embeds "
-            "pictures, or --guidance 1 1 for none."
-        )
-    digest = module_digest(pipeline.unet)
-    with quiet_diffusers():
-        # What the pipeline's own sampler adds at random or clips is no part of its way.
-        many = DDIMScheduler.from_config(pipeline.scheduler.config, clip_sample=False, set_alpha_to_one=False)
-        few = LCMScheduler.from_config(pipeline.scheduler.config, clip_sample=False)
-    pipeline.unet.to(device)
-    autoencoder.to(device).requires_grad_(False)
-    if config.save_memory:
-        pipeline.unet.enable_gradient_checkpointing()
-    dtype = _precision(config.precision, device)
-    return _Teacher(folder, family, pipeline, device, dtype, side_px, condition, many, few, digest)
-
-
-def _precision(asked: Precision, device: torch.device) -> torch.dtype:
-    if asked != "auto":
-        found: torch.dtype = getattr(torch, asked)
-        if found == torch.float16 and device.type == "cpu":
-            raise UsageError("--precision float16 needs a GPU. Leave it out, or give bfloat16.")
-        return found
-    if device.type == "cpu":
-        return torch.float32
-    return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
-
-
 def _rows(
-    teacher: _Teacher, source: Path, told: Conditions, config: DistillConfig, progress: TrainingProgress
+    teacher: Teacher, source: Path, told: Conditions, config: DistillConfig, progress: TrainingProgress
 ) -> TrainingRows:
     """Return latents and embeddings to train on."""
     if source.is_dir():
-        place = teacher.folder / teacher.autoencoder
+        place = teacher.folder / teacher.autoencoder_name
         latents = picture_latents(source, place, teacher.side_px, progress.pictures)
         return TrainingRows(latents, told.embeddings)
     guidance = _guidance(config)
-    side = teacher.side_px // 2 ** (
-        len(getattr(teacher.pipeline, teacher.autoencoder).config.block_out_channels) - 1
-    )
-    shape = (int(teacher.pipeline.unet.config.in_channels), side, side)
     with _told_out_of_memory():
         latents = drawn_latents(
             told.embeddings,
-            shape,
+            teacher.latent_shape,
             lambda given, noise: teacher_latents(
                 teacher.pipeline.unet,
                 teacher.many_steps,
                 teacher.condition,
                 given,
                 noise,
-                _TEACHER_STEPS,
+                TEACHER_STEPS,
                 guidance,
             ),
-            f"U-Net {teacher.digest[:12]}, {_TEACHER_STEPS} steps, guidance {guidance:g}",
+            f"U-Net {teacher.digest[:12]}, {TEACHER_STEPS} steps, guidance {guidance:g}",
             teacher.device,
             progress.pictures,
         )
@@ -231,7 +148,7 @@ def _told_out_of_memory() -> Iterator[None]:
         ) from error
 
 
-def _student(teacher: _Teacher, config: DistillConfig) -> Student:
+def _student(teacher: Teacher, config: DistillConfig) -> Student:
     unet = teacher.pipeline.unet
     with torch.random.fork_rng(devices=[]), quiet_diffusers():
         torch.manual_seed(config.seed)
@@ -256,7 +173,7 @@ def _settings(config: DistillConfig) -> ConsistencySettings:
     )
 
 
-def _identity(teacher: _Teacher, rows: TrainingRows, config: DistillConfig) -> dict[str, Any]:
+def _identity(teacher: Teacher, rows: TrainingRows, config: DistillConfig) -> dict[str, Any]:
     """Return what a training that goes on must agree in."""
     scheduler = {name: value for name, value in teacher.few_steps.config.items() if not name.startswith("_")}
     return {
@@ -278,12 +195,12 @@ def _grid_rows(rows: TrainingRows) -> TrainingRows:
 
 
 def _draw_samples(
-    grid: SampleGrid, teacher: _Teacher, student: Student, config: DistillConfig, work: Path, done: int
+    grid: SampleGrid, teacher: Teacher, student: Student, config: DistillConfig, work: Path, done: int
 ) -> None:
     guidance = _guidance(config)
     with torch.autocast(teacher.device.type, teacher.dtype, enabled=teacher.dtype != torch.float32):
         with student.teacher() as unet:
-            grid.draw_teacher(unet, teacher.many_steps, teacher.condition, _TEACHER_STEPS, guidance)
+            grid.draw_teacher(unet, teacher.many_steps, teacher.condition, TEACHER_STEPS, guidance)
         with student.average() as unet:
             told = guidance if student.takes_guidance else None
             grid.draw_student(unet, teacher.few_steps, teacher.condition, told)
@@ -291,7 +208,7 @@ def _draw_samples(
 
 
 def _write(
-    teacher: _Teacher,
+    teacher: Teacher,
     student: Student,
     told: Conditions,
     rows: TrainingRows,
@@ -302,11 +219,11 @@ def _write(
     adapted = teacher.family in ("sd", "sdxl")
     runs_live = told.space.dimension <= MOST_NUMBERS and adapted == (config.ip_adapter is not None)
     said = PipelineFile(
-        name=f"{teacher.folder.name} in {config.steps} steps",
+        name=f"{teacher.folder.name}, distilled",
         recipe="lcm",
         space=told.space,
         side_px=teacher.side_px,
-        steps=(config.steps,),
+        steps=tuple(range(1, config.steps + 1)),
         pipeline=str(teacher.folder.resolve()),
         unet=UNET if config.method == "full" else "",
         lora=LORA if config.method == "lora" else "",

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from decode_stream.decoders.distillation.conditioning import Conditioning
 from decode_stream.decoders.distillation.consistency_drawing import student_latents, teacher_latents
-from decode_stream.decoders.distillation.latent_consistency import TrainingRows
+from decode_stream.decoders.distillation.consistency_settings import TrainingRows
 
 __all__ = ["SampleGrid"]
 
