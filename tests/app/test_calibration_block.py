@@ -19,16 +19,25 @@ from .simulated_runs import simulated_runs
 N_TRIALS = 290
 
 
+def stored_block(folder: Path, n_trials: int) -> Path:
+    """Store a run of two kinds of pictures, one a second, at 250 Hz."""
+    kinds = np.array([[1.0, -1.0], [-1.0, 1.0]])
+    settings = {"n_trials": n_trials, "n_channels": 8, "soa_s": 1.0, "seed": 1}
+    (run,) = simulated_runs(kinds, ["house", "face"], n_runs=1, **settings)  # type: ignore[arg-type]
+    assert n_trials < run.n_samples / run.sfreq_hz < n_trials + 10
+    store(run, folder / "block.recording")
+    return folder / "block.recording"
+
+
 @pytest.fixture(scope="module")
 def block(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return five minutes of two kinds of pictures, one a second, at 250 Hz."""
-    kinds = np.array([[1.0, -1.0], [-1.0, 1.0]])
-    settings = {"n_trials": N_TRIALS, "n_channels": 8, "soa_s": 1.0, "seed": 1}
-    (run,) = simulated_runs(kinds, ["house", "face"], n_runs=1, **settings)  # type: ignore[arg-type]
-    assert 290 < run.n_samples / run.sfreq_hz < 300
-    path = tmp_path_factory.mktemp("session") / "block.recording"
-    store(run, path)
-    return path
+    return stored_block(tmp_path_factory.mktemp("session"), N_TRIALS)
+
+
+@pytest.fixture(scope="module")
+def short(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return what is enough where a training fails."""
+    return stored_block(tmp_path_factory.mktemp("session"), 50)
 
 
 #: LDA filters from 1 Hz on; NICE, as published, from 0.1 Hz on: that settles for many seconds, but once.
@@ -78,20 +87,20 @@ def test_a_block_of_five_minutes_becomes_a_bundle(
     ids=["memory", "a disk", "the disk of the windows", "another disk"],
 )
 def test_a_machine_that_is_too_small_is_told_and_leaves_nothing(
-    block: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, told: str
+    short: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, told: str
 ) -> None:
     def full(*given: object) -> None:
         raise error
 
     monkeypatch.setattr("decode_stream.training.train.fitter", lambda model: full)
-    tokens = ("train", block, "--modality", "eeg", "--model", "lda", "--out", tmp_path / "block.bundle")
+    tokens = ("train", short, "--modality", "eeg", "--model", "lda", "--out", tmp_path / "block.bundle")
     with pytest.raises(DecodeStreamError, match=told):
         app([str(token) for token in tokens], result_action="return_value")
     assert not any(tmp_path.iterdir())
 
 
 def test_a_disk_that_is_full_when_the_bundle_is_saved_is_told(
-    block: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    short: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "block.bundle"
 
@@ -99,6 +108,6 @@ def test_a_disk_that_is_full_when_the_bundle_is_saved_is_told(
         raise OSError(errno.ENOSPC, "No space left on device", "/full/block.bundle")
 
     monkeypatch.setattr("decode_stream.training.train.save_bundle", full)
-    tokens = ("train", block, "--modality", "eeg", "--model", "lda", "--out", out)
+    tokens = ("train", short, "--modality", "eeg", "--model", "lda", "--out", out)
     with pytest.raises(DecodeStreamError, match=r"no room left at /full/block\.bundle\. Make room there\.$"):
         app([str(token) for token in tokens], result_action="return_value")
