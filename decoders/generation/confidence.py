@@ -70,8 +70,10 @@ def mean_picture(generator: Generator, seed: int, n_steps: int, n: int = 32) -> 
     GeneratorError
         If it cannot draw.
     """
-    drawn = draw_several(generator, generator.pictures.nothing(), seed, n, n_steps)
-    mean: Pictures = np.rint(drawn.mean(axis=0)).astype(np.uint8)
+    nothing = generator.pictures.condition(generator.pictures.nothing())
+    # One at a time, as a session draws: a large generator has no room for all of them at once.
+    drawn = [generator.draw(nothing, noise[None], n_steps)[0] for noise in generator.noise(seed, n)]
+    mean: Pictures = np.rint(np.mean(drawn, axis=0)).astype(np.uint8)
     return mean
 
 

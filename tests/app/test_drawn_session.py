@@ -106,11 +106,13 @@ def test_a_generator_that_never_answers_costs_the_pictures_alone(
     gate = threading.Event()
     path, bundle = write_csv(tmp_path / "run.csv"), picture_bundle()
 
-    def wait(n: int) -> None:
-        if n == 1:  # the mean of many, drawn before, is there
+    session = drawn_session(bundle, path, PlainGenerator(before_draw=lambda _: wait()), speed=4.0)
+
+    def wait() -> None:
+        if session.painter is not None and session.painter.summary()["generator"]:  # it is loaded
             gate.wait(60)
 
-    session = run(drawn_session(bundle, path, PlainGenerator(before_draw=wait), speed=4.0))
+    run(session)
     summary = session_summary(session, 0)
     gate.set()
     assert summary["reconstructions"]["made"] == 0

@@ -139,14 +139,15 @@ def test_the_same_evidence_gives_the_same_pictures(started: Any) -> None:
 
 
 def test_of_beliefs_that_come_while_one_is_drawn_the_newest_is_drawn(started: Any) -> None:
-    gate, entered = threading.Event(), threading.Event()
+    gate, entered, loaded = threading.Event(), threading.Event(), threading.Event()
 
     def wait(n: int) -> None:
-        if n == 1:
+        if loaded.is_set():
             entered.set()
             assert gate.wait(10)
 
     painter, _ = started(PlainGenerator(before_draw=wait))
+    loaded.set()
     trials = Trials(painter)
     trials.say(0, 0)
     assert entered.wait(5)
