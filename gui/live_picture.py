@@ -15,21 +15,24 @@ from .words import BACKGROUND, GRID, MUTED, SURFACE, TEXT, WARNING
 __all__ = ["FADE_S", "LivePicture", "pixmap_of"]
 
 FADE_S = 0.15
+#: Larger pictures have pixels enough for the place that they are drawn in.
+_SMALL_PX = 256
 #: How much of a held picture is covered by the ground of the panel.
 _HELD_COVER = 0.45
 _PLATE = "❚❚ HELD"
 
 
 def pixmap_of(picture: npt.NDArray[np.uint8]) -> QPixmap:
-    """Return a picture of shape (height, width, 3), RGB, at twice its size.
+    """Return a picture of shape (height, width, 3), RGB; a small one at twice its size.
 
     Qt makes it larger still by straight lines between pixels, which show as a grid in a picture of 64; after a first
     doubling by cubics they do not, and one step of cubics costs a fraction of going all the way with them.
     """
     height, width = picture.shape[:2]
-    doubled = Image.fromarray(picture).resize((2 * width, 2 * height), Image.Resampling.BICUBIC)
-    data = doubled.tobytes()
-    image = QImage(data, 2 * width, 2 * height, 6 * width, QImage.Format.Format_RGB888)
+    fold = 2 if max(height, width) <= _SMALL_PX else 1
+    size = fold * width, fold * height
+    data = Image.fromarray(picture).resize(size, Image.Resampling.BICUBIC).tobytes()
+    image = QImage(data, *size, 3 * size[0], QImage.Format.Format_RGB888)
     return QPixmap.fromImage(image)  # copies
 
 

@@ -9,7 +9,7 @@ from PySide6.QtGui import QImage
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QLabel
 
-from decode_stream.gui.live_picture import FADE_S
+from decode_stream.gui.live_picture import FADE_S, pixmap_of
 from decode_stream.gui.matches_panel import HOLD_S
 from decode_stream.gui.reconstruction_panel import ReconstructionPanel
 from decode_stream.gui.snapshot import UNLIKE_TRAINING, Match, Stimulus
@@ -104,6 +104,13 @@ def test_a_small_picture_is_made_large_without_blocks(panel, session):
     row = seen[seen.shape[0] // 2, 20:-20, 0].astype(int)
     # A pixel of the picture is four of the screen: as blocks they would be black or white.
     assert len(np.unique(row)) > 20
+
+
+@pytest.mark.parametrize(("side", "wanted"), [(1, 2), (64, 128), (512, 512)])
+def test_only_a_small_picture_is_doubled_before_it_is_fitted(application, side, wanted):
+    made = pixmap_of(np.full((side, side, 3), BLUE, np.uint8))
+    assert (made.width(), made.height()) == (wanted, wanted)
+    assert made.toImage().pixelColor(wanted - 1, wanted - 1).getRgb()[:3] == BLUE
 
 
 def test_nothing_is_drawn_again_that_has_not_changed(panel, session):
