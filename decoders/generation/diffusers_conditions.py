@@ -89,7 +89,7 @@ def unet_arguments(networks: Networks, told: "Tensor", text: "Mapping[str, Tenso
     rows = {name: value.expand(n, *value.shape[1:]) for name, value in text.items()}
     arguments: dict[str, Any] = {"encoder_hidden_states": rows.get("states")}
     if networks.guidance is not None:
-        arguments["timestep_cond"] = networks.guidance.to(told).expand(n, -1)
+        arguments["timestep_cond"] = networks.guidance.expand(n, -1)
     conditioned = FAMILIES[networks.family].conditioned
     if conditioned == "label":
         return {**arguments, "class_labels": told}

@@ -1,6 +1,7 @@
 """One picture by the networks of a pipeline: from noise and what is told, by a sampler, to colours."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -50,9 +51,10 @@ class Drawing:
     ) -> None:
         import torch
 
-        self._said, self._networks = said, networks
+        self._said, self._dtype = said, networks.unet.dtype
+        guidance = None if networks.guidance is None else networks.guidance.to(device, self._dtype)
+        self._networks = networks = replace(networks, guidance=guidance)
         self._unet, self._autoencoder = networks.unet.to(device), networks.autoencoder.to(device)
-        self._dtype = networks.unet.dtype
         self._scale = guidance_scale(said, networks)
         self._texts = [
             {name: value.to(device, self._dtype) for name, value in text.items()} for text in networks.texts

@@ -42,7 +42,8 @@ def captured(
             function(*held)
     torch.cuda.current_stream().wait_stream(aside)
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
+    # What other threads ask of the GPU meanwhile, such as a decoder's memory, is none of this capture's business.
+    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
         given = function(*held)
 
     def replay(*values: "Tensor") -> "tuple[Tensor, ...]":

@@ -80,15 +80,13 @@ class Networks:
         return int(2 ** (len(self.autoencoder.config.block_out_channels) - 1))
 
 
-def load_pipeline(folder: Path, *, half: bool = False, **instead: Any) -> tuple[str, Any]:
-    """Read a pipeline that draws from embeddings, on the CPU; nothing is fetched, and only safetensors are read.
+def load_pipeline(folder: Path, **instead: Any) -> tuple[str, Any]:
+    """Read a pipeline that draws from embeddings, on the CPU in float32; nothing is fetched, only safetensors are read.
 
     Parameters
     ----------
     folder : Path
         With `model_index.json`, as ``save_pretrained`` writes it.
-    half : bool
-        Whether numbers are float16.
     **instead
         Parts that stand in the place of the folder's, by name.
 
@@ -123,7 +121,7 @@ def load_pipeline(folder: Path, *, half: bool = False, **instead: Any) -> tuple[
             str(folder),
             local_files_only=True,
             use_safetensors=True,
-            torch_dtype=torch.float16 if half else torch.float32,
+            torch_dtype=torch.float32,
             variant=None if "unet" in instead else variant_of(folder / "unet"),
             **aside,
             **instead,

@@ -12,13 +12,16 @@ import numpy as np
 import pytest
 import torch
 from safetensors.numpy import save_file
+from safetensors.torch import load_file
 from safetensors.torch import save_file as save_tensors
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from decode_stream.decoders.generation.condition import Condition, EmbeddingBelief
 from decode_stream.decoders.generation.diffusers_conditions import embeddings_told, unclip_level
 from decode_stream.decoders.generation.diffusers_generator import DiffusersGenerator, load_diffusers
 from decode_stream.decoders.generation.diffusers_graph import captured
 from decode_stream.decoders.generation.diffusers_recipes import RECIPES
+from decode_stream.decoders.generation.diffusers_weights import merge_lora
 from decode_stream.stream.errors import BundleError, GeneratorError, UsageError
 
 from .tiny_pipelines import (
@@ -327,6 +330,26 @@ def test_a_whole_unet_stands_in_the_place_of_the_pipelines(
     assert np.abs(pictures[0].astype(int) - pictures[2]).max() > 3
 
 
+def test_additions_are_the_same_in_every_form_they_are_published_in(root: Path, tmp_path: Path) -> None:
+    published = load_file(root / "sd" / "lora.safetensors")
+    other = {}
+    for name, value in published.items():
+        layer, _, kind = name.removeprefix("unet.").partition(".lora_")
+        key = f"lora_unet_{layer.replace('.', '_')}"
+        other[f"{key}.lora_{'down' if kind.startswith('A') else 'up'}.weight"] = value
+        other[f"{key}.alpha"] = torch.tensor(2.0)  # its rank, which scales it by one
+    save_tensors(other, tmp_path / "kohya.safetensors")
+    plain, one, two = (unet(cross_attention_dim=8).state_dict() for _ in range(3))
+    for state, path in ((one, root / "sd" / "lora.safetensors"), (two, tmp_path / "kohya.safetensors")):
+        network = unet(cross_attention_dim=8)
+        merge_lora(network, path)
+        state.update(network.state_dict())
+    assert one.keys() == two.keys() == plain.keys()
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    changed = {name for name in one if not torch.equal(one[name], plain[name])}
+    assert changed == {name for name in one if name.endswith("to_q.weight")}
+
+
 def test_a_student_is_told_of_the_guidance_that_it_was_taught(
     root: Path, generator: Callable[..., DiffusersGenerator]
 ) -> None:
@@ -511,7 +534,7 @@ def test_a_graph_takes_new_inputs_where_the_old_ones_were(monkeypatch: pytest.Mo
         "current_stream": Stream,
         "stream": nullcontext,
         "CUDAGraph": Graph,
-        "graph": nullcontext,
+        "graph": lambda _, capture_error_mode: nullcontext(),
     }.items():
         monkeypatch.setattr(torch.cuda, name, value)
     first = (torch.ones(3), torch.ones(3))
@@ -522,6 +545,43 @@ def test_a_graph_takes_new_inputs_where_the_old_ones_were(monkeypatch: pytest.Mo
     assert total.tolist() == [5, 6, 7]
     assert most == 2
     assert len(calls) == 4
+
+
+class Watch(TorchDispatchMode):
+    """Names what a graph on a GPU cannot hold: numbers read back, and numbers made by the processor."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: set[str] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = func.overloadpacket.__name__
+        if name in ("_local_scalar_dense", "lift_fresh", "nonzero", "masked_select", "unique"):
+            self.found.add(name)
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize(
+    ("family", "recipe"),
+    [("sdxl", "sdxl-turbo"), ("sd", "ip-adapter"), ("unclip", "unclip"), ("kandinsky", "kandinsky")],
+)
+def test_painting_neither_waits_for_the_gpu_nor_brings_it_numbers(
+    family: str, recipe: str, generator: Callable[..., DiffusersGenerator], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = generator(family, recipe, steps=(2,), start=0.5 if family == "sdxl" else 1.0)
+    paint = made._drawing.paint
+    watch = Watch()
+
+    def watched(*inputs: Any) -> Any:
+        with watch:
+            return paint(*inputs)
+
+    monkeypatch.setattr(made._drawing, "paint", watched)
+    assert drawn(made, 2).shape == (1, SIDE_PX, SIDE_PX, 3)
+    assert not watch.found
+    with watch:
+        torch.tensor([1.0]).item()
+    assert watch.found == {"_local_scalar_dense", "lift_fresh"}
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
