@@ -248,6 +248,16 @@ def test_without_a_bundle_the_head_is_looked_at(
     assert not (tmp_path / "scan.journal").exists()
 
 
+def test_a_folder_that_may_not_be_looked_at_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(path: Path) -> bool:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    _, source = source_of(tmp_path / "kept" / "scan", None, onsets=tmp_path / "events.tsv")
+    monkeypatch.setattr(Path, "is_file", refused)
+    with pytest.raises(UsageError, match="scan cannot be looked at: Permission denied. Ask for the right"):
+        source.connect(threading.Event())
+
+
 def test_a_folder_that_comes_later_is_waited_for(
     decoder: tuple[Path, SimulatedVolumes], tmp_path: Path
 ) -> None:

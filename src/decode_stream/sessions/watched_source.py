@@ -117,7 +117,14 @@ class WatchedSource(Source):
 
     def _first_volume(self, stop: threading.Event) -> Volume | None:
         """Wait for the folder and for the first volume in it; return None if `stop` was set meanwhile."""
-        if self._folder.is_file():
+        try:
+            is_file = self._folder.is_file()
+        except PermissionError as error:
+            raise UsageError(
+                f"{self._folder} cannot be looked at: {error.strerror}. Ask for the right to read it and the folders "
+                "above it, or give another folder to --watch."
+            ) from error
+        if is_file:
             raise UsageError(f"{self._folder} is a file. Give the folder that the scanner writes to.")
         self._once_waiting(not self._folder.is_dir(), "there is no folder {} yet; waiting for it")
         while not stop.is_set() and not self._folder.is_dir():
