@@ -27,16 +27,19 @@ from decode_stream.decoders.training.run import TrainingRun, out_of_memory_told
 
 from .beliefs import BeliefDraws
 from .flow_unet import FlowUnet
+from .parts import parts_loss
 
 __all__ = [
     "Batch",
     "Batches",
+    "Drawn",
     "FlowSettings",
     "Learning",
     "PictureSource",
     "flow_loss",
     "learn",
     "learning_state",
+    "painted_parts_loss",
 ]
 
 _OUT_OF_MEMORY = "Try again with a smaller --batch-size."
@@ -51,11 +54,30 @@ _RISE_STEPS, _FALL_SHARE = 200, 0.3
 Told: TypeAlias = tuple[Tensor, Tensor, Tensor]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Drawn:
+    """Pictures to learn from.
+
+    Attributes
+    ----------
+    pictures : array of shape (n, side, side, 3), uint8
+        RGB.
+    embeddings : array of shape (n, dimension), float32
+    places : array of shape (n, n_parts, 3), float32, or None
+        Where their objects are, as `decode_stream.decoders.distillation.parts.Parts` tells it; NaN where there is none,
+        None where nobody tells.
+    """
+
+    pictures: npt.NDArray[np.uint8]
+    embeddings: npt.NDArray[np.float32]
+    places: npt.NDArray[np.float32] | None = None
+
+
 class PictureSource(Protocol):
     """Where pictures come from."""
 
-    def draw(self, n: int, rng: np.random.Generator) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
-        """Return n pictures (n, side, side, 3), RGB, and their embeddings (n, dimension)."""
+    def draw(self, n: int, rng: np.random.Generator) -> "Drawn":
+        """Return n pictures."""
         ...
 
 
@@ -101,6 +123,8 @@ class Batch:
         What is seen, layout and open shares, as `FlowUnet` takes them.
     nothing : tuple of Tensor
         The same, of one row, of somebody who knows nothing of any picture.
+    places : Tensor of shape (n, n_parts, 3), float32, or None
+        Where the objects are, if anybody tells.
     rng : torch.Generator
         Of the noise and times of this batch, on the CPU.
     """
@@ -108,6 +132,7 @@ class Batch:
     pictures: Tensor
     condition: Told
     nothing: Told
+    places: Tensor | None
     rng: torch.Generator
 
     def noise(self) -> Tensor:
@@ -139,12 +164,13 @@ class Batches:
     def batch(self, number: int, n: int, device: torch.device) -> Batch:
         """Return a batch of n pictures."""
         rng = np.random.default_rng((self.seed, number))
-        pictures, embeddings = self.source.draw(n, rng)
-        told = _tensors(self.pictures.condition(self.beliefs.draw(embeddings, rng)), device)
+        drawn = self.source.draw(n, rng)
+        told = _tensors(self.pictures.condition(self.beliefs.draw(drawn.embeddings, rng)), device)
         nothing = _tensors(self.pictures.condition(self.pictures.nothing()), device)
-        scaled = torch.from_numpy(pictures).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
+        scaled = torch.from_numpy(drawn.pictures).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
         noise = torch.Generator().manual_seed(int(rng.integers(1 << 62)))
-        return Batch(scaled, told, nothing, noise)
+        places = None if drawn.places is None else torch.from_numpy(drawn.places).to(device)
+        return Batch(scaled, told, nothing, places, noise)
 
 
 def _tensors(condition: Condition, device: torch.device) -> Told:
@@ -157,6 +183,13 @@ def _tensors(condition: Condition, device: torch.device) -> Told:
 
 #: Takes the network that learns and a batch, and gives the loss.
 Loss = Callable[[FlowUnet, Batch], Tensor]
+
+
+def painted_parts_loss(network: FlowUnet, batch: Batch) -> Tensor:
+    """Return the loss of the parts that a network paints over; see `parts_loss`."""
+    given, places = network.under(*batch.condition)
+    true = torch.full_like(places, torch.nan) if batch.places is None else batch.places
+    return parts_loss(given, places, batch.pictures, true)
 
 
 def flow_loss(settings: FlowSettings) -> Loss:

@@ -3,21 +3,24 @@
 J. Ho et al., Denoising diffusion probabilistic models, NeurIPS 2020 (the U-Net); T. Karras et al., arXiv 2206.00364
 (the clean picture as output); H. Ye et al., IP-Adapter, arXiv 2308.06721 (an embedding as tokens that the picture
 attends to). What is seen reaches the picture twice: it modulates every block, and it is laid out as tokens, so that
-parts of an object are looked up where they are wanted. Where colours are is known from the layout, which lies under the
-picture.
+they are looked up where they are wanted. Under what it paints lie parts in their places, from a network of their own.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import pi
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from .parts import Parts, PartsConfig
+
 __all__ = ["FlowUnet", "FlowUnetConfig"]
 
 _N_FREQUENCIES = 8
 _GROUPS = 8
+# Mean square of what the parts leave to be painted, of colours from -1 to 1.
+_LEFT = 0.04
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,10 @@ class FlowUnetConfig:
         Of what modulates the blocks.
     heads : int
         Of the attention to the tokens.
+    grid : tuple of int
+        Rows and columns of the layout.
+    parts : PartsConfig
+        What it paints over.
 
     Raises
     ------
@@ -50,11 +57,13 @@ class FlowUnetConfig:
     semantic_dim: int
     side_px: int = 64
     patch: int = 4
-    widths: tuple[int, ...] = (96, 192)
-    n_tokens: int = 64
-    token_dim: int = 96
+    widths: tuple[int, ...] = (80, 160)
+    n_tokens: int = 16
+    token_dim: int = 64
     condition_dim: int = 256
     heads: int = 4
+    grid: tuple[int, int] = (8, 8)
+    parts: PartsConfig = field(default_factory=PartsConfig)
 
     def __post_init__(self) -> None:
         if not self.widths or any(width % _GROUPS or width % self.heads for width in self.widths):
@@ -142,7 +151,10 @@ class FlowUnet(nn.Module):
             nn.Linear(c.condition_dim, c.n_tokens * c.token_dim),
         )
         self.token_places = nn.Parameter(0.5 * torch.randn(c.n_tokens, c.token_dim))
+        self.parts = Parts(c.parts, c.semantic_dim + 2, c.side_px, c.grid)
         self.into = nn.Conv2d(3 * c.patch**2 + 5, c.widths[0], 3, padding=1)
+        self.into_noisy = nn.Conv2d(3 * c.patch**2, c.widths[0], 3, padding=1)
+        self.gate = nn.Linear(c.condition_dim, c.widths[0])
         width, down, up = c.widths[0], list[nn.Module](), list[nn.Module]()
         for level in c.widths:
             down.append(_Block(width, level, c.condition_dim))
@@ -178,19 +190,23 @@ class FlowUnet(nn.Module):
         -------
         Tensor of shape (n, 3, side_px, side_px), float32
         """
-        seen = torch.cat([semantic / self.semantic_scale, open_share], dim=1)
+        seen = self._seen(semantic, open_share)
         condition = self.told(torch.cat([seen, _waves(t), _waves(t - r)], dim=1))
         c = self.config
         tokens = self.tokens(seen).reshape(-1, c.n_tokens, c.token_dim) + self.token_places
-        colours = 2 * layout.permute(0, 3, 1, 2) - 1
-        under = functional.interpolate(colours, size=c.side_px, mode="bilinear")
+        colours = _colours(layout)
+        under, _ = self.parts(seen, colours)
+        noise = t[:, None, None, None]
+        signal = 1 - noise
+        # What is not expected, and what is painted, of about unit size at any time (Karras et al., section 5).
+        whole = signal**2 * _LEFT + noise**2
+        rest = x - signal * under
         inside = functional.interpolate(colours, size=c.side_px // c.patch, mode="bilinear")
-        h = self.into(
-            torch.cat(
-                [functional.pixel_unshuffle(x, c.patch), inside, self.places.expand(x.shape[0], -1, -1, -1)],
-                dim=1,
-            )
-        )
+        places = self.places.expand(x.shape[0], -1, -1, -1)
+        h = self.into(torch.cat([functional.pixel_unshuffle(under, c.patch), inside, places], dim=1))
+        # Where there is nothing but noise, it is of no use to those who know what is seen.
+        gate = self.gate(condition)[:, :, None, None]
+        h = h + gate * self.into_noisy(functional.pixel_unshuffle(rest / whole.sqrt(), c.patch))
         passed = []
         for level, (block, look) in enumerate(zip(self.down, self.look_down, strict=True)):
             if level:
@@ -203,7 +219,20 @@ class FlowUnet(nn.Module):
                 h = functional.interpolate(h, scale_factor=2.0, mode="nearest")
             h = look(block(torch.cat([h, passed.pop()], dim=1), condition), tokens)
         painted = self.out(functional.silu(self.out_norm(h)))
-        return under + functional.pixel_shuffle(painted, c.patch)
+        expected = under + signal * _LEFT / whole * rest
+        return expected + noise * (_LEFT / whole).sqrt() * functional.pixel_shuffle(painted, c.patch)
+
+    def under(self, semantic: Tensor, layout: Tensor, open_share: Tensor) -> tuple[Tensor, Tensor]:
+        """Return pictures of parts in their places, and these; see `Parts`."""
+        given: tuple[Tensor, Tensor] = self.parts(self._seen(semantic, open_share), _colours(layout))
+        return given
+
+    def _seen(self, semantic: Tensor, open_share: Tensor) -> Tensor:
+        return torch.cat([semantic / self.semantic_scale, open_share], dim=1)
+
+
+def _colours(layout: Tensor) -> Tensor:
+    return 2 * layout.permute(0, 3, 1, 2) - 1
 
 
 def _waves(t: Tensor) -> Tensor:

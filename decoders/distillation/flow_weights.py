@@ -1,9 +1,8 @@
 """The network of an embedded generator as a file, to be run by torch again: with gradients, which ONNX has not."""
 
-import json
-from dataclasses import asdict
 from pathlib import Path
 
+import msgspec
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
@@ -19,7 +18,7 @@ _SIZES = "sizes"
 
 def flow_weights(network: FlowUnet) -> bytes:
     """Return a network's state in float16, as its ONNX model has it, and its sizes, as safetensors."""
-    sizes = torch.frombuffer(bytearray(json.dumps(asdict(network.config)).encode()), dtype=torch.uint8)
+    sizes = torch.frombuffer(bytearray(msgspec.json.encode(network.config)), dtype=torch.uint8)
     state = {name: value.half().contiguous() for name, value in network.state_dict().items()}
     written: bytes = save({**state, _SIZES: sizes})
     return written
@@ -47,10 +46,10 @@ def load_flow_network(data: bytes, path: Path) -> FlowUnet:
         )
     try:
         state = load(data)
-        sizes = json.loads(bytes(state.pop(_SIZES).numpy()))
-        network = FlowUnet(FlowUnetConfig(**(sizes | {"widths": tuple(sizes["widths"])})))
+        sizes = msgspec.json.decode(state.pop(_SIZES).numpy().tobytes(), type=FlowUnetConfig)
+        network = FlowUnet(sizes)
         network.load_state_dict({name: value.float() for name, value in state.items()})
-    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+    except (SafetensorError, msgspec.MsgspecError, KeyError, ValueError, RuntimeError) as error:
         words = str(error).strip().splitlines()
         raise BundleError(
             f"The weights of the generator {path} cannot be read: {words[0][:200] if words else type(error).__name__}. "

@@ -103,8 +103,10 @@ class TrainGeneratorConfig:
     bundle: Annotated[tuple[Path, ...], Parameter(group=_PICTURES)] = ()
     """Decoders of the same target: beliefs are drawn as theirs are, too. May be given several times."""
 
-    teacher_updates: Annotated[int, Parameter(group=_TRAINING)] = 16_000
-    """Steps of the optimizer for the teacher of many steps."""
+    parts_updates: Annotated[int, Parameter(group=_TRAINING)] = 12_000
+    """Steps of the optimizer for the parts of pictures in their places."""
+    teacher_updates: Annotated[int, Parameter(group=_TRAINING)] = 12_000
+    """For the teacher of many steps."""
     pairs_updates: Annotated[int, Parameter(group=_TRAINING)] = 800
     """For the student, which learns where the teacher's ways lead."""
     consistency_updates: Annotated[int, Parameter(group=_TRAINING)] = 800
@@ -112,7 +114,7 @@ class TrainGeneratorConfig:
     guidance: Annotated[float, Parameter(group=_TRAINING)] = 1.5
     """How far the teacher is led beyond its own prediction, for the student; 1 is not at all."""
     batch_size: Annotated[int | None, Parameter(group=_TRAINING)] = None
-    """Pictures at once; by default 16 on a CPU, 256 on a GPU."""
+    """Pictures at once, twice as many for the parts; by default 16 on a CPU, 256 on a GPU."""
     learning_rate: Annotated[float, Parameter(group=_TRAINING)] = 1e-3
     """Of the teacher; the student learns at a quarter of it."""
     seed: Annotated[int, Parameter(group=_TRAINING)] = 0
@@ -126,8 +128,9 @@ class TrainGeneratorConfig:
     """Updates between two checkpoints, each with a picture of samples."""
 
     def __post_init__(self) -> None:
-        least_of = {"teacher_updates": 1, "pairs_updates": 0, "consistency_updates": 0, "save_every": 1}
-        for name, least in least_of.items():
+        least_of = {"pairs_updates": 0, "consistency_updates": 0}
+        for name in ("parts_updates", "teacher_updates", *least_of, "save_every"):
+            least = least_of.get(name, 1)
             if getattr(self, name) < least:
                 raise UsageError(
                     f"--{name.replace('_', '-')} is {getattr(self, name)}; it must be {least} or more."

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
-from decode_stream.decoders.distillation.flow_training import PictureSource
+from decode_stream.decoders.distillation.flow_training import Drawn, PictureSource
 from decode_stream.decoders.generation.condition import LayoutMap, PictureModel
 from decode_stream.decoders.generation.picture_file import MOST_NUMBERS
 from decode_stream.decoders.manifest import EmbeddingSpace
@@ -53,7 +53,7 @@ class GeneratorPictures:
 def own_scenes() -> GeneratorPictures:
     """Return the scenes of objects that come with the program, of 64 pixels a side."""
     scenes = ObjectScenes()
-    words = "scenes of one or two of 200 drawn objects, composed anew for every batch"
+    words = "scenes of one or two of 200 drawn objects"
     return GeneratorPictures(scenes, scene_pictures(), objects_space(), words, scenes.side_px)
 
 
@@ -69,10 +69,10 @@ class FolderPictures:
     def __init__(self, pictures: npt.NDArray[np.uint8], embeddings: npt.NDArray[np.float32]) -> None:
         self.pictures, self.embeddings = pictures, embeddings
 
-    def draw(self, n: int, rng: np.random.Generator) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
-        """Return n pictures and their embeddings."""
+    def draw(self, n: int, rng: np.random.Generator) -> Drawn:
+        """Return n pictures with their embeddings."""
         rows = rng.integers(len(self.pictures), size=n)
-        return self.pictures[rows], self.embeddings[rows]
+        return Drawn(self.pictures[rows], self.embeddings[rows])
 
 
 def folder_pictures(folder: Path, target: str | None, side_px: int, progress: Progress) -> GeneratorPictures:

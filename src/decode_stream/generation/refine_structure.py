@@ -78,13 +78,19 @@ def structure_of(
     Raises
     ------
     UsageError
-        If the second head decodes something else than the flags say, or that cannot be seen in a picture.
+        If the second head decodes something else than the flags say, or that cannot be seen in a picture, or nothing
+        tells of structure.
     """
     space = bundle.manifest.structure
     if config.shallow is not None and (space is None or not space.model.startswith(_CLIP)):
         raise UsageError(
             f"--shallow is for a bundle whose second head decodes a layer of CLIP; that of {bundle.manifest.name!r} "
             f"decodes {space.model if space else 'nothing'}. Leave it out."
+        )
+    if (space is None or space.model.startswith(_LATENTS)) and not pictures.layout.weight.any():
+        raise UsageError(
+            f"The embeddings of {bundle.manifest.name!r} do not tell where colours are, so that nothing would lead the "
+            "pictures. Give a bundle with a second head: train --structure colour-layout, or a shallow layer."
         )
     if space is None or found is None:
         return DecodedStructure(

@@ -1,4 +1,4 @@
-"""The command that makes an embedded generator: a teacher by flow matching, its student of few steps, and the files."""
+"""The command that makes an embedded generator: its parts, a teacher by flow matching, a student, and the files."""
 
 import sys
 from collections.abc import Callable
@@ -21,6 +21,7 @@ from decode_stream.decoders.distillation.flow_training import (
     flow_loss,
     learn,
     learning_state,
+    painted_parts_loss,
 )
 from decode_stream.decoders.distillation.flow_unet import FlowUnet, FlowUnetConfig
 from decode_stream.decoders.distillation.flow_weights import flow_weights
@@ -47,6 +48,7 @@ __all__ = ["train_generator"]
 #: Pictures that tell what it learnt from, and the side of their copies.
 _N_NEAREST, _COPY_PX = 2000, 32
 _N_CHECKED = 8
+_STAGES = ("parts", "teacher", "pairs", "consistency")
 
 
 def train_generator(folder: Path | None, config: TrainGeneratorConfig) -> int:
@@ -133,7 +135,10 @@ class _Trainer:
             config.learning_rate,
             save_every=config.save_every,
         )
-        teacher = self._stage("teacher", self._new(), flow_loss(settings), settings).average
+        quick = replace(settings, learning_rate=2 * config.learning_rate, batch_size=2 * settings.batch_size)
+        by_parts = replace(quick, n_steps=config.parts_updates)
+        began = self._stage("parts", self._new(), painted_parts_loss, by_parts).average
+        teacher = self._stage("teacher", self._copy(began), flow_loss(settings), settings).average
         taught = StudentSettings(config.guidance)
         told = {"teacher": module_digest(teacher), "taught": asdict(taught)}
         gentle = replace(settings, learning_rate=config.learning_rate / 4)
@@ -185,10 +190,8 @@ class _Trainer:
         told: dict[str, object] | None,
     ) -> Learning:
         config = self._config
-        seeds = {"teacher": 0, "pairs": 1, "consistency": 2}
-        batches = Batches(
-            self._pictures.source, self._pictures.model, self._draws, 3 * config.seed + seeds[name]
-        )
+        seed = len(_STAGES) * config.seed + _STAGES.index(name)
+        batches = Batches(self._pictures.source, self._pictures.model, self._draws, seed)
         self._progress.report(f"training: {name}")
         learn(
             learning,
@@ -219,7 +222,8 @@ def _write(
     device: torch.device,
 ) -> None:
     rng = np.random.default_rng(config.seed)
-    shown, embeddings = pictures.source.draw(_N_NEAREST, rng)
+    drawn = pictures.source.draw(_N_NEAREST, rng)
+    shown, embeddings = drawn.pictures, drawn.embeddings
     side = pictures.side_px // _COPY_PX
     copies = shown.reshape(len(shown), _COPY_PX, side, _COPY_PX, side, 3).mean(axis=(2, 4))
     batch = config.batch_size or (16 if device.type == "cpu" else 256)
@@ -231,6 +235,7 @@ def _write(
         GeneratorTraining(
             pictures.words,
             {
+                "parts": 2 * batch * config.parts_updates,
                 "teacher": batch * config.teacher_updates,
                 "pairs": batch * config.pairs_updates,
                 "consistency": batch * config.consistency_updates,
