@@ -71,7 +71,9 @@ def decoder_channel(pictures: PictureModel, precision: FloatArray) -> Channel:
     return _channel(pictures, root @ turned, np.maximum(values, 0))
 
 
-def _channel(pictures: PictureModel, axes: FloatArray, precision: FloatArray) -> Channel:
+def _channel(
+    pictures: PictureModel, axes: npt.NDArray[np.float64], precision: npt.NDArray[np.float64]
+) -> Channel:
     """Return the channel of directions that are independent of each other over pictures."""
     covariance = pictures.covariance.astype(np.float64)
     readout = linalg.solve(covariance, axes, assume_a="pos").T

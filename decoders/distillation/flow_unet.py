@@ -220,7 +220,8 @@ class FlowUnet(nn.Module):
             h = look(block(torch.cat([h, passed.pop()], dim=1), condition), tokens)
         painted = self.out(functional.silu(self.out_norm(h)))
         expected = under + signal * _LEFT / whole * rest
-        return expected + noise * (_LEFT / whole).sqrt() * functional.pixel_shuffle(painted, c.patch)
+        clean: Tensor = expected + noise * (_LEFT / whole).sqrt() * functional.pixel_shuffle(painted, c.patch)
+        return clean
 
     def under(self, semantic: Tensor, layout: Tensor, open_share: Tensor) -> tuple[Tensor, Tensor]:
         """Return pictures of parts in their places, and these; see `Parts`."""

@@ -80,12 +80,9 @@ class Parts(nn.Module):
         self.tell = nn.ModuleList(nn.Linear(c.n_parts * c.width, 2 * c.place_width) for _ in range(4))
         self.heat = nn.Conv2d(c.place_width, c.n_parts, 1)
         self.shift = nn.Conv2d(c.place_width, 3 * c.n_parts, 1)
-        self.ground = nn.Sequential(
-            nn.Conv2d(c.place_width + 3, 64, 3, padding=1),
-            nn.SiLU(),
-            nn.Conv2d(64, 3 * _GROUND_PATCH**2, 3, padding=1),
-        )
-        nn.init.zeros_(self.ground[2].weight)
+        finest = nn.Conv2d(64, 3 * _GROUND_PATCH**2, 3, padding=1)
+        nn.init.zeros_(finest.weight)
+        self.ground = nn.Sequential(nn.Conv2d(c.place_width + 3, 64, 3, padding=1), nn.SiLU(), finest)
 
     def forward(self, seen: Tensor, colours: Tensor) -> tuple[Tensor, Tensor]:
         """Return pictures of parts on their ground, and where these lie.

@@ -192,6 +192,10 @@ def test_a_second_head_leads_by_what_it_decodes() -> None:
     begun = structure_of(of_latents, np.ones(256, np.float32), believed(), plain_picture_model(), config)
     assert begun.latents is not None
     assert begun.latents.shape == (1, 4, 8, 8)
+    blind = plain_picture_model()
+    blind = replace(blind, layout=replace(blind.layout, weight=np.zeros_like(blind.layout.weight)))
+    with pytest.raises(UsageError, match="do not tell where colours are.*--structure"):
+        structure_of(bundle, None, believed(), blind, config)
     unseen = replace(with_head, manifest=replace(manifest, structure=objects_space("layout")), features=None)
     with pytest.raises(UsageError, match="not seen in a picture"):
         structure_of(unseen, np.ones(64, np.float32), believed(), plain_picture_model(), config)

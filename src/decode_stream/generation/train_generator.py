@@ -1,8 +1,9 @@
 """The command that makes an embedded generator: its parts, a teacher by flow matching, a student, and the files."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from shutil import rmtree
 
@@ -85,7 +86,7 @@ def train_generator(folder: Path | None, config: TrainGeneratorConfig) -> int:
         trainer = _Trainer(pictures, draws, config, device, progress)
         network = trainer.train()
         progress.report("writing the generator")
-        _write(network.cpu(), pictures, draws, config, words, device)
+        _write(network.cpu(), pictures, draws, config, trainer.batch_size, words)
     rmtree(trainer.work)
     print(f"{config.out}: draws {pictures.side_px} px in 1, 2 or 4 steps")
     return 0
@@ -124,35 +125,34 @@ class _Trainer:
     ) -> None:
         self._pictures, self._draws, self._config = pictures, draws, config
         self._device, self._progress = device, progress
+        self.batch_size = config.batch_size or (16 if device.type == "cpu" else 256)
         self.work = config.out.with_name(f"{config.out.name}.training")
 
     def train(self) -> FlowUnet:
         """Return the student."""
-        config = self._config
+        config, taught = self._config, StudentSettings(self._config.guidance)
         settings = FlowSettings(
-            config.teacher_updates,
-            config.batch_size or (16 if self._device.type == "cpu" else 256),
-            config.learning_rate,
-            save_every=config.save_every,
+            config.teacher_updates, self.batch_size, config.learning_rate, save_every=config.save_every
         )
-        quick = replace(settings, learning_rate=2 * config.learning_rate, batch_size=2 * settings.batch_size)
-        by_parts = replace(quick, n_steps=config.parts_updates)
-        began = self._stage("parts", self._new(), painted_parts_loss, by_parts).average
-        teacher = self._stage("teacher", self._copy(began), flow_loss(settings), settings).average
-        taught = StudentSettings(config.guidance)
-        told = {"teacher": module_digest(teacher), "taught": asdict(taught)}
+        quick = replace(
+            settings,
+            n_steps=config.parts_updates,
+            batch_size=2 * self.batch_size,
+            learning_rate=2 * config.learning_rate,
+        )
+        parts = self._learn("parts", self._new(), lambda _: painted_parts_loss, quick)
+        teacher = self._learn("teacher", parts, lambda _: flow_loss(settings), settings)
         gentle = replace(settings, learning_rate=config.learning_rate / 4)
-        student = self._copy(teacher)
+        told = {"teacher": module_digest(teacher), "taught": asdict(taught)}
+        student = teacher
         if config.pairs_updates:
             by_pairs = replace(gentle, n_steps=config.pairs_updates)
-            student = self._stage(
-                "pairs", student, pairs_loss(teacher, taught), by_pairs, taught, told
-            ).average
+            student = self._learn("pairs", student, lambda _: pairs_loss(teacher, taught), by_pairs, told)
         if config.consistency_updates:
-            learning = learning_state(self._copy(student))
-            self_taught = replace(gentle, n_steps=config.consistency_updates)
-            loss = consistency_loss(teacher, learning.average, taught)
-            student = self._learn("consistency", learning, loss, self_taught, taught, told).average
+            by_itself = replace(gentle, n_steps=config.consistency_updates)
+            student = self._learn(
+                "consistency", student, partial(_by_itself, teacher, taught), by_itself, told
+            )
         return student
 
     def _new(self) -> FlowUnet:
@@ -161,51 +161,37 @@ class _Trainer:
         scale = float(np.sqrt(np.trace(model.covariance[start:stop, start:stop]) / (stop - start)))
         with torch.random.fork_rng():
             torch.manual_seed(self._config.seed)
-            network = FlowUnet(FlowUnetConfig(stop - start, self._pictures.side_px), scale)
-        return network.to(self._device, memory_format=torch.channels_last)
-
-    def _copy(self, network: FlowUnet) -> FlowUnet:
-        copy = FlowUnet(network.config)
-        copy.load_state_dict(network.state_dict())
-        return copy.to(self._device, memory_format=torch.channels_last)
-
-    def _stage(
-        self,
-        name: str,
-        network: FlowUnet,
-        loss: Loss,
-        settings: FlowSettings,
-        taught: StudentSettings | None = None,
-        told: dict[str, object] | None = None,
-    ) -> Learning:
-        return self._learn(name, learning_state(network), loss, settings, taught, told)
+            return FlowUnet(FlowUnetConfig(stop - start, self._pictures.side_px), scale)
 
     def _learn(
         self,
         name: str,
-        learning: Learning,
-        loss: Loss,
+        network: FlowUnet,
+        loss: Callable[[Learning], Loss],
         settings: FlowSettings,
-        taught: StudentSettings | None,
-        told: dict[str, object] | None,
-    ) -> Learning:
-        config = self._config
-        seed = len(_STAGES) * config.seed + _STAGES.index(name)
+        told: Mapping[str, object] | None = None,
+    ) -> FlowUnet:
+        """Return the moving average of a copy of a network that has learnt."""
+        learner = FlowUnet(network.config)
+        learner.load_state_dict(network.state_dict())
+        learner.to(self._device).to(memory_format=torch.channels_last)
+        learning = learning_state(learner)
+        seed = len(_STAGES) * self._config.seed + _STAGES.index(name)
         batches = Batches(self._pictures.source, self._pictures.model, self._draws, seed)
         self._progress.report(f"training: {name}")
         learn(
             learning,
-            loss,
+            loss(learning),
             batches,
             settings,
             checkpoint=self.work / name,
             trained_on={"pictures": self._pictures.words, "part": name, **(told or {})},
             progress=self._progress.steps,
-            saved=self._samples(name, learning.average, taught is not None),
+            saved=self._samples(name, learning.average, few_steps=told is not None),
         )
-        return learning
+        return learning.average
 
-    def _samples(self, name: str, network: FlowUnet, few_steps: bool) -> Callable[[int], None]:
+    def _samples(self, name: str, network: FlowUnet, *, few_steps: bool) -> Callable[[int], None]:
         def save(done: int) -> None:
             path = self.work / "samples" / f"{name}-{done:06d}.png"
             draw_samples(path, network, self._pictures, self._draws, few_steps=few_steps)
@@ -213,20 +199,23 @@ class _Trainer:
         return save
 
 
+def _by_itself(teacher: FlowUnet, taught: StudentSettings, learning: Learning) -> Loss:
+    return consistency_loss(teacher, learning.average, taught)
+
+
 def _write(
     network: FlowUnet,
     pictures: GeneratorPictures,
     draws: BeliefDraws,
     config: TrainGeneratorConfig,
+    batch: int,
     words: list[str],
-    device: torch.device,
 ) -> None:
     rng = np.random.default_rng(config.seed)
     drawn = pictures.source.draw(_N_NEAREST, rng)
     shown, embeddings = drawn.pictures, drawn.embeddings
     side = pictures.side_px // _COPY_PX
     copies = shown.reshape(len(shown), _COPY_PX, side, _COPY_PX, side, 3).mean(axis=(2, 4))
-    batch = config.batch_size or (16 if device.type == "cpu" else 256)
     manifest = EmbeddedManifest(
         config.out.name.removesuffix(".zip"),
         pictures.space,
@@ -243,7 +232,7 @@ def _write(
             config.seed,
             config.guidance,
             tuple(words),
-            torch.cuda.get_device_name() if device.type == "cuda" else "CPU",
+            torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU",
             versions=library_versions(),
         ),
     )
