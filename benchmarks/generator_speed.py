@@ -157,20 +157,21 @@ def play(modality: Modality, bundle: Bundle, make: Callable[[], Drawer] | None, 
 
 def joined(turns: Sequence[Turn]) -> Turn:
     """Return the median of several turns, and sums of what was passed over."""
-    names = turns[0].lateness_ms
-    lateness = {
-        name: tuple(float(np.median([turn.lateness_ms[name][i] for turn in turns])) for i in (0, 1))
-        for name in names
-    }
+    drew = [turn for turn in turns if turn.drawn["made"]]
+    lateness = {}
+    for name in (drew or turns)[0].lateness_ms:
+        told = np.array([turn.lateness_ms[name] for turn in turns if name in turn.lateness_ms])
+        middle, late = np.median(told, axis=0)
+        lateness[name] = (float(middle), float(late))
     return replace(
         turns[0],
         lateness_ms=lateness,
         skipped=sum(turn.skipped for turn in turns),
         superseded=sum(turn.superseded for turn in turns),
         drawn={
-            name: float(np.median([turn.drawn[name] for turn in turns]))
+            name: float(np.median([turn.drawn[name] for turn in drew]))
             for name in ("made", "superseded", "skipped", "failed", "images_per_s")
-            if turns[0].drawn["made"]
+            if drew
         },
     )
 

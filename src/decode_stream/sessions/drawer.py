@@ -19,8 +19,8 @@ from decode_stream.stream.errors import GeneratorError
 
 __all__ = ["Drawer", "Drawn"]
 
-#: Noises whose pictures tell what is imagined.
-_N_SEVERAL = 8
+#: Noises whose pictures tell what is imagined, and those whose mean is what is drawn of nothing.
+_N_SEVERAL, _N_NOTHING = 8, 16
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,7 +89,8 @@ class Drawer:
         self._newest_stop = -1
         # The session's noise is the first of several.
         self._noises = generator.noise(seed, _N_SEVERAL)
-        self.prior = mean_picture(generator, seed, self.n_steps)
+        # In the fewest steps: a mean has no details, and the first picture waits for it.
+        self.prior = mean_picture(generator, seed, generator.n_steps[0], _N_NOTHING)
 
     def believe(self, said: TrialEvidence) -> Steadied | None:
         """Return what is to be drawn now that a trial has said more; None of what is not newer than the last.
