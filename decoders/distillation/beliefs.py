@@ -128,7 +128,7 @@ class BeliefDraws:
         How many pictures are known as they are.
     """
 
-    def __init__(self, pictures: PictureModel, channels: Sequence[Channel], known_share: float = 0.4) -> None:
+    def __init__(self, pictures: PictureModel, channels: Sequence[Channel], known_share: float = 0.6) -> None:
         self._pictures = pictures
         self._known_share = known_share
         self._channels = [(channel, _strengths(channel)) for channel in channels]

@@ -189,7 +189,8 @@ def painted_parts_loss(network: FlowUnet, batch: Batch) -> Tensor:
     """Return the loss of the parts that a network paints over; see `parts_loss`."""
     given, places = network.under(*batch.condition)
     true = torch.full_like(places, torch.nan) if batch.places is None else batch.places
-    return parts_loss(given, places, batch.pictures, true)
+    sure = (1 - batch.condition[2]).prod(dim=1)
+    return parts_loss(given, places, batch.pictures, true, sure)
 
 
 def flow_loss(settings: FlowSettings) -> Loss:

@@ -15,6 +15,7 @@ __all__ = ["Parts", "PartsConfig", "parts_loss"]
 
 #: A part that nothing is known of covers half of the picture, and is mostly clear.
 _LOG_SIZE, _CLEAR = -0.6, -1.0
+_LOG_SIZES = (-3.0, 0.7)
 _GROUND_PATCH = 4
 #: How much a place that is off counts beside colours that are off.
 _PLACES = 0.3
@@ -125,8 +126,8 @@ class Parts(nn.Module):
         centre = weights @ self.centres.flatten(1).T
         shift = self.shift(features).flatten(2).unflatten(1, (c.n_parts, 3))
         shift = (weights[:, :, None] * shift).sum(dim=3)
-        places = torch.cat([centre + 0.3 * torch.tanh(shift[:, :, :2]), shift[:, :, 2:] + _LOG_SIZE], dim=2)
-        return features, places
+        log_size = (shift[:, :, 2:] + _LOG_SIZE).clamp(*_LOG_SIZES)
+        return features, torch.cat([centre + 0.3 * torch.tanh(shift[:, :, :2]), log_size], dim=2)
 
     def _laid(self, painted: Tensor, place: Tensor) -> Tensor:
         """Return a part where it lies, shape (n, 4, side_px, side_px): colours, and how much they cover."""
@@ -140,7 +141,7 @@ class Parts(nn.Module):
         return functional.grid_sample(part, frame, align_corners=False, padding_mode="zeros")
 
 
-def parts_loss(given: Tensor, places: Tensor, pictures: Tensor, true_places: Tensor) -> Tensor:
+def parts_loss(given: Tensor, places: Tensor, pictures: Tensor, true_places: Tensor, sure: Tensor) -> Tensor:
     """Return how far pictures of parts are off: their colours, and their places where these are known.
 
     Parameters
@@ -150,8 +151,11 @@ def parts_loss(given: Tensor, places: Tensor, pictures: Tensor, true_places: Ten
     pictures : Tensor of shape (n, 3, side_px, side_px), float32
     true_places : Tensor of shape (n, n_parts, 3), float32
         NaN where there is no part or nobody tells.
+    sure : Tensor of shape (n,), float32
+        How much of the picture is known, 0 to 1: nobody can tell a place of which nothing is known.
     """
     off = (given - pictures).abs().mean()
     told = true_places.isfinite()
-    wrong = torch.where(told, places - true_places.nan_to_num(), 0.0).abs().sum() / told.sum().clamp(min=1)
+    wrong = (sure[:, None, None] * torch.where(told, places - true_places.nan_to_num(), 0.0)).abs()
+    wrong = wrong.sum() / told.sum().clamp(min=1)
     return off + _PLACES * wrong

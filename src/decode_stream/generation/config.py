@@ -124,6 +124,8 @@ class TrainGeneratorConfig:
     """The generator: a folder, or one file where it ends in .zip."""
     overwrite: Annotated[bool, Parameter(group=_OUTPUT, negative=())] = False
     """Replace a generator that stands there."""
+    keep_teacher: Annotated[Path | None, Parameter(group=_OUTPUT)] = None
+    """Write the teacher's weights to this file, to compare the student with."""
     save_every: Annotated[int, Parameter(group=_OUTPUT)] = 250
     """Updates between two checkpoints, each with a picture of samples."""
 

@@ -37,6 +37,7 @@ from decode_stream.decoders.generation.nearest import nearest_files
 from decode_stream.decoders.training.checkpoint import module_digest
 from decode_stream.export.generator import export_generator
 from decode_stream.library_versions import library_versions
+from decode_stream.replay_data.whole import written_whole
 from decode_stream.stream.errors import UsageError
 from decode_stream.training.progress import TrainingProgress
 
@@ -142,6 +143,9 @@ class _Trainer:
         )
         parts = self._learn("parts", self._new(), lambda _: painted_parts_loss, quick)
         teacher = self._learn("teacher", parts, lambda _: flow_loss(settings), settings)
+        if config.keep_teacher is not None:
+            with written_whole(config.keep_teacher) as part:
+                part.write_bytes(flow_weights(teacher))
         gentle = replace(settings, learning_rate=config.learning_rate / 4)
         told = {"teacher": module_digest(teacher), "taught": asdict(taught)}
         student = teacher
