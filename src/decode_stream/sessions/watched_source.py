@@ -143,9 +143,11 @@ class WatchedSource(Source):
                 self._once_waiting(
                     not self._watch.n_refused, "no volume has come into {} yet; waiting for the scanner"
                 )
+                remedy = "if only the repetition time is not told there, give --tr-s"
+                if self._config.tr_s is not None:
+                    remedy = f"if the files tell the repetition time rightly, leave out --tr-s {self._config.tr_s:g}"
                 self._once_waiting(
-                    bool(self._watch.n_refused),
-                    "nothing in {} can be used so far; if only the repetition time is not told there, give --tr-s",
+                    bool(self._watch.n_refused), f"nothing in {{}} can be used so far; {remedy}"
                 )
             # What is sent while nothing is scanned yet must not fill liblsl's buffer.
             if self._marker_inlet is not None:
