@@ -23,7 +23,7 @@ from ..decoders.generation.tiny_pipelines import (
     write_tiny_autoencoder,
 )
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

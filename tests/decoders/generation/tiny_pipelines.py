@@ -262,3 +262,16 @@ def write_generator(folder: Path, recipe: str, **more: Any) -> PipelineFile:
     )
     write_pipeline_file(folder, said)
     return said
+
+
+def write_folders(folder: Path) -> None:
+    """Write a folder for a generator of each family, with adapters and additions that fit beside the pipeline."""
+    for family in ("sd", "sdxl", "unclip", "kandinsky"):
+        (folder / family).mkdir()
+        write_pipeline(family, folder / family / "pipeline")
+        (folder / family / "pictures.safetensors").write_bytes(pictures_file(family == "kandinsky"))
+        write_tiny_autoencoder(folder / family / "tiny")
+    for family, width in (("sd", 8), ("sdxl", 16)):
+        base = unet(cross_attention_dim=width)
+        write_adapter(folder / family / "adapter.safetensors", base)
+        write_lora(folder / family / "lora.safetensors", base)
