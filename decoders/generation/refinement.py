@@ -123,6 +123,8 @@ def refine(
     structure: Structure,
     settings: RefineSettings,
     report: Callable[[int, float], None] = lambda _iteration, _loss: None,
+    *,
+    unit: float = 1.0,
 ) -> Refined:
     """Adjust the start and the condition by Adam until the pictures have the decoded structure: stage 2.
 
@@ -141,6 +143,9 @@ def refine(
     settings : RefineSettings
     report : callable
         Is told the iterations done and the mean loss of the structure.
+    unit : float
+        Spread of the condition's numbers over pictures: its steps are in this unit, as Adam's are as long whatever it
+        adjusts. The paper's have a spread of about 1.
 
     Raises
     ------
@@ -156,7 +161,7 @@ def refine(
             f"{len(start)} starts, {len(semantic)} conditions and {len(structure.wanted)} structures."
         )
     decoded = semantic.detach().clone()
-    moved = [part.detach().clone().requires_grad_() for part in (start, semantic)]
+    moved = [part.detach().clone().requires_grad_() for part in (start, semantic / unit)]
     optimizer = torch.optim.Adam(moved, settings.learning_rate)
     schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, settings.decay)
     losses, cosines = list[npt.NDArray[np.float64]](), list[npt.NDArray[np.float64]]()
@@ -164,7 +169,7 @@ def refine(
     first = pictures = np.empty(0, np.uint8)
     least = np.full(len(start), np.inf)
     for iteration in range(settings.iterations + 1):
-        drawn = paint(moved[0], moved[1])
+        drawn = paint(moved[0], unit * moved[1])
         structural = structure.loss(drawn)
         cosine = torch.nn.functional.cosine_similarity(moved[1], decoded, dim=1)
         total = structural + settings.semantic_weight * (1 - cosine)

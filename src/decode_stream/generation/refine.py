@@ -155,7 +155,10 @@ def _refined(
     noise = generator.noise(config.seed)
     start, told, paint = _stage(generator, condition, noise, aim, config)
     settings = RefineSettings(config.iterations, config.learning_rate, config.decay, config.semantic_weight)
-    return refine(paint, start, told, aim.structure, settings, report)
+    first, last = generator.pictures.semantic
+    spread = generator.pictures.covariance[first:last, first:last]
+    unit = float(np.sqrt(np.trace(spread) / (last - first)))
+    return refine(paint, start, told, aim.structure, settings, report, unit=unit)
 
 
 def _stage(

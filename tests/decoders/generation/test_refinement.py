@@ -151,3 +151,17 @@ def test_what_is_not_finite_ends_it_with_a_message() -> None:
 def test_settings_that_cannot_be_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="got"):
         RefineSettings(**wrong)
+
+
+def test_steps_of_the_condition_are_in_its_own_unit() -> None:
+    start, semantic, noise, structure = given()
+    small = 0.01 * semantic
+
+    def paint_small(start: Tensor, semantic: Tensor) -> Any:
+        return paint_with(noise, n_steps=3)(start, 100 * semantic)
+
+    settings = RefineSettings(iterations=8)
+    expected = refine(paint_with(noise, n_steps=3), start, semantic, structure, settings)
+    found = refine(paint_small, start, small, structure, settings, unit=0.01)
+    np.testing.assert_allclose(found.structure_loss, expected.structure_loss, rtol=1e-3)
+    np.testing.assert_allclose(found.cosine, expected.cosine, atol=1e-4)
