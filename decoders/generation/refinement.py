@@ -59,20 +59,17 @@ class Refined:
     Attributes
     ----------
     first, pictures : array of shape (n, height, width, 3), uint8
-        Of stage 1, and refined: of each picture the iteration with its smallest loss.
+        Of stage 1, and after the last iteration.
     structure_loss : array of shape (iterations + 1, n), float64
         That of stage 1 first.
     cosine : array of shape (iterations + 1, n), float64
         Of the condition with the decoded one.
-    best : array of shape (n,), int64
-        After how many iterations each was taken.
     """
 
     first: npt.NDArray[np.uint8]
     pictures: npt.NDArray[np.uint8]
     structure_loss: npt.NDArray[np.float64]
     cosine: npt.NDArray[np.float64]
-    best: npt.NDArray[np.int64]
 
 
 def painter(
@@ -165,40 +162,33 @@ def refine(
     optimizer = torch.optim.Adam(moved, settings.learning_rate)
     schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, settings.decay)
     losses, cosines = list[npt.NDArray[np.float64]](), list[npt.NDArray[np.float64]]()
-    best = np.zeros(len(start), np.int64)
-    first = pictures = np.empty(0, np.uint8)
-    least = np.full(len(start), np.inf)
+    pictures = list[npt.NDArray[np.uint8]]()
     for iteration in range(settings.iterations + 1):
         drawn = paint(moved[0], unit * moved[1])
         structural = structure.loss(drawn)
         cosine = torch.nn.functional.cosine_similarity(moved[1], decoded, dim=1)
         total = structural + settings.semantic_weight * (1 - cosine)
-        now = _finite(total, iteration)
+        _check_finite(total, iteration)
         losses.append(structural.detach().double().cpu().numpy())
         cosines.append(cosine.detach().double().cpu().numpy())
-        if iteration == 0:
-            first = _as_pictures(drawn)
-            pictures = first.copy()
-        better = now < least
-        pictures[better] = _as_pictures(drawn)[better]
-        best[better], least[better] = iteration, now[better]
+        if iteration in (0, settings.iterations):
+            pictures.append(_as_pictures(drawn))
         report(iteration, float(losses[-1].mean()))
         if iteration < settings.iterations:
             optimizer.zero_grad()
             total.sum().backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             schedule.step()
-    return Refined(first, pictures, np.stack(losses), np.stack(cosines), best)
+    return Refined(pictures[0], pictures[-1], np.stack(losses), np.stack(cosines))
 
 
-def _finite(total: "Tensor", iteration: int) -> npt.NDArray[np.float64]:
+def _check_finite(total: "Tensor", iteration: int) -> None:
     found = total.detach().double().cpu().numpy()
     if n_lost := np.count_nonzero(~np.isfinite(found)):
         raise GeneratorError(
             f"After {iteration} iterations the loss of {n_lost} of {len(found)} pictures is not a finite number. Take "
             "a smaller --learning-rate."
         )
-    return found
 
 
 def _as_pictures(drawn: "Tensor") -> npt.NDArray[np.uint8]:

@@ -15,6 +15,7 @@ from decode_stream.cli import main
 from decode_stream.decoders.bundle import save_bundle
 from decode_stream.decoders.distillation.flow_unet import FlowUnet, FlowUnetConfig
 from decode_stream.decoders.distillation.flow_weights import flow_weights, load_flow_network
+from decode_stream.decoders.distillation.parts import PartsConfig
 from decode_stream.decoders.evidence import Calibration
 from decode_stream.decoders.generation.embedded_files import (
     EmbeddedManifest,
@@ -65,7 +66,17 @@ def generator(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny network with random weights, as a generator's folder."""
     model = plain_picture_model()
     torch.manual_seed(0)
-    sizes = FlowUnetConfig(128, SIDE_PX, 2, widths=(8,), n_tokens=2, token_dim=4, condition_dim=8, heads=2)
+    sizes = FlowUnetConfig(
+        128,
+        SIDE_PX,
+        2,
+        widths=(8,),
+        n_tokens=2,
+        token_dim=4,
+        condition_dim=8,
+        heads=2,
+        parts=PartsConfig(2, 8, 16, 8),
+    )
     network = FlowUnet(sizes, 0.1)
     torch.nn.init.normal_(network.out.weight, std=0.2)
     manifest = EmbeddedManifest("tiny", objects_space(), SIDE_PX, (1, 2), GeneratorTraining("nothing"))
@@ -98,14 +109,14 @@ def test_trials_are_drawn_and_led_to_their_layout(
     generator: Path, bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     recording, out = write_csv(tmp_path / "run.csv"), tmp_path / "refined"
-    asked = ("--trials", 1, "--trials", 3, "--iterations", 8, "--learning-rate", 0.1)
+    asked = ("--trials", 1, "--trials", 3, "--iterations", 8, "--learning-rate", 0.05)
     assert run(bundle, recording, "--generator", generator, "--out", out, *asked) == 0
     told = json.loads((out / "refined.json").read_text())
     assert [one["trial"] for one in told["trials"]] == [1, 3]
     for one in told["trials"]:
         losses = np.array(one["structure_loss"])
         assert losses.shape == (9,)
-        assert losses[one["taken"]] < 0.9 * losses[0]
+        assert losses[-1] < 0.8 * losses[0]
         assert one["led_by"] == "the layout, 25% of its numbers"
         for stage in ("stage-1", "stage-2"):
             assert shape(out / f"trial-{one['trial']:04d}-{stage}.png") == (SIDE_PX, SIDE_PX, 3)

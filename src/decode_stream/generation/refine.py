@@ -82,7 +82,7 @@ def refine_trials(bundle_path: Path, recording: Path, config: RefineConfig) -> i
     for one in told:
         print(
             f"trial {one['trial']} ({one['shown']}): structure {one['structure_loss'][0]:.4f} -> "
-            f"{one['structure_loss'][one['taken']]:.4f}, condition at a cosine of {one['cosine'][one['taken']]:.3f}"
+            f"{one['structure_loss'][-1]:.4f}, condition at a cosine of {one['cosine'][-1]:.3f}"
         )
     print(f"{config.out}: refined.png has a row a trial: seen, where known; layout; stage 1; stage 2")
     return 0
@@ -226,7 +226,6 @@ def _summary(number: int, name: str, aim: DecodedStructure, refined: Refined) ->
         "led_by": aim.words,
         "structure_loss": refined.structure_loss[:, 0].tolist(),
         "cosine": refined.cosine[:, 0].tolist(),
-        "taken": int(refined.best[0]),
     }
 
 

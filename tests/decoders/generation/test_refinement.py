@@ -59,7 +59,6 @@ def test_pictures_are_led_to_the_decoded_structure_by_start_and_condition() -> N
     assert found.structure_loss.shape == found.cosine.shape == (41, 3)
     assert (found.structure_loss[-1] < 0.4 * found.structure_loss[0]).all()
     assert (found.cosine[0] > 0.999).all()
-    assert (found.best > 20).all()
     assert [iteration for iteration, _ in told] == list(range(41))
     assert found.first.shape == found.pictures.shape == (3, SIDE, SIDE, 3)
     as_drawn = torch.tensor(found.pictures / 255).permute(0, 3, 1, 2).float()
