@@ -47,7 +47,7 @@ _OUT_OF_MEMORY = "Try again with a smaller --batch-size."
 _LEAST_T = 0.1
 _LEARNER, _AVERAGE = "learner", "average"
 #: Of all steps, how many the rate rises over in the beginning, at most, and over which share it falls in the end.
-_RISE_STEPS, _FALL_SHARE = 200, 0.3
+_RISE_STEPS, _FALL_SHARE = 200, 0.6
 
 
 #: What is seen (n, semantic_dim), layout (n, rows, columns, 3) and open shares (n, 2), float32.

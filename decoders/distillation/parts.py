@@ -18,7 +18,7 @@ _LOG_SIZE, _CLEAR = -0.6, -1.0
 _LOG_SIZES = (-3.0, 0.7)
 _GROUND_PATCH = 4
 #: How much a place that is off counts beside colours that are off.
-_PLACES = 0.3
+_PLACES = 1.0
 
 
 @dataclass(frozen=True)
