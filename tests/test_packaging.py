@@ -36,7 +36,7 @@ ROOMS = {
         "brain": {"evaluation", "pictures"},
         "demos": {"pictures", "training"},
         "evaluation": set(),
-        "generation": {"pictures", "training"},
+        "generation": {"evaluation", "pictures", "training"},
         "pictures": set(),
         "sessions": {"demos", "evaluation"},
         "simulation": set(),

@@ -14,16 +14,10 @@ from cyclopts.config import Toml
 from decode_stream import __version__
 from decode_stream.stream.errors import DecodeStreamError, UsageError
 
-from .brain.config import (
-    CeilingConfig,
-    CycleConfig,
-    EncodeConfig,
-    InterpolateConfig,
-    WeightsConfig,
-    WhatIfConfig,
-)
+from .brain.commands import app as brain
 from .config import EvaluateConfig, GalleryConfig, Modality, SessionConfig, TrainConfig
-from .generation.config import DistillConfig, RefineConfig, TrainGeneratorConfig
+from .flag_groups import FLAT
+from .generation.commands import distill, refine, train_generator
 from .replay_config import ReplayConfig
 from .scan_config import ScanConfig
 from .simulate_config import SimulateConfig
@@ -35,18 +29,15 @@ app = App(
     help="Decode what a person sees from EEG, MEG or fMRI, live over Lab Streaming Layer.",
     version=__version__,
 )
-
-brain = App(
-    name="brain", help="Ask of fMRI voxels and regions what they tell, and what a decoder makes of them."
-)
 app.command(brain)
+for _command in (train_generator, distill, refine):
+    app.command(_command)
 
 _CONFIG_NAME = "decode-stream.toml"
-_FLAT = Parameter(name="*")
 
 
 @app.default
-def session(config: Annotated[SessionConfig | None, _FLAT] = None) -> int:
+def session(config: Annotated[SessionConfig | None, FLAT] = None) -> int:
     """Run a session: connect to a stream (or replay a recording), decode it, and show it."""
     from decode_stream.sessions.run import run_session
 
@@ -54,7 +45,7 @@ def session(config: Annotated[SessionConfig | None, _FLAT] = None) -> int:
 
 
 @app.command
-def replay(recording: Path, /, *, config: Annotated[ReplayConfig | None, _FLAT] = None) -> int:
+def replay(recording: Path, /, *, config: Annotated[ReplayConfig | None, FLAT] = None) -> int:
     """Publish a recording as LSL streams: its signal, and its markers in a stream of their own.
 
     Parameters
@@ -68,7 +59,7 @@ def replay(recording: Path, /, *, config: Annotated[ReplayConfig | None, _FLAT] 
 
 
 @app.command
-def scan(recording: Path, /, *, config: Annotated[ScanConfig, _FLAT]) -> int:
+def scan(recording: Path, /, *, config: Annotated[ScanConfig, FLAT]) -> int:
     """Play a run of fMRI as a scanner would write it: its volumes as DICOM or NIfTI files, each at its time.
 
     Parameters
@@ -83,7 +74,7 @@ def scan(recording: Path, /, *, config: Annotated[ScanConfig, _FLAT]) -> int:
 
 @app.command
 def simulate(
-    dataset: Literal["things-eeg2", "things-meg", "nsd"], /, *, config: Annotated[SimulateConfig, _FLAT]
+    dataset: Literal["things-eeg2", "things-meg", "nsd"], /, *, config: Annotated[SimulateConfig, FLAT]
 ) -> int:
     """Write a simulated subject in a dataset's published layout, file for file, with its forward model beside it.
 
@@ -99,7 +90,7 @@ def simulate(
 
 @app.command
 def train(
-    recordings: Annotated[list[Path], Parameter(negative=())], /, *, config: Annotated[TrainConfig, _FLAT]
+    recordings: Annotated[list[Path], Parameter(negative=())], /, *, config: Annotated[TrainConfig, FLAT]
 ) -> int:
     """Train a decoder on recordings, one a run, and write it as a bundle.
 
@@ -118,7 +109,7 @@ def evaluate(
     recordings: Annotated[list[Path] | None, Parameter(negative=())] = None,
     /,
     *,
-    config: Annotated[EvaluateConfig | None, _FLAT] = None,
+    config: Annotated[EvaluateConfig | None, FLAT] = None,
 ) -> int:
     """Score a bundle on recordings, as a live session would, without waiting.
 
@@ -197,26 +188,7 @@ def convert(
 
 
 @app.command
-def train_generator(
-    pictures: Annotated[Path | None, Parameter(negative=())] = None,
-    /,
-    *,
-    config: Annotated[TrainGeneratorConfig, _FLAT],
-) -> int:
-    """Train the generator that draws what is decoded, and write it as a folder or .zip.
-
-    Parameters
-    ----------
-    pictures
-        A folder of pictures; by default the scenes that come with the program.
-    """
-    from decode_stream.generation.train_generator import train_generator as made
-
-    return made(pictures, config)
-
-
-@app.command
-def gallery(images: Path, /, *, config: Annotated[GalleryConfig, _FLAT]) -> int:
+def gallery(images: Path, /, *, config: Annotated[GalleryConfig, FLAT]) -> int:
     """Write a bundle that decodes against your own pictures: the same decoder with another gallery.
 
     Parameters
@@ -227,38 +199,6 @@ def gallery(images: Path, /, *, config: Annotated[GalleryConfig, _FLAT]) -> int:
     from decode_stream.pictures.gallery import make_gallery
 
     return make_gallery(images, config)
-
-
-@app.command
-def distill(pipeline: Path, source: Path, /, *, config: Annotated[DistillConfig, _FLAT]) -> int:
-    """Make a student of 1 to 4 steps of a diffusion pipeline that lies on this machine, by latent consistency.
-
-    Parameters
-    ----------
-    pipeline
-        Folder of a diffusers pipeline that draws from embeddings.
-    source
-        A folder of pictures to learn from, or a file of embeddings, whose pictures the pipeline then draws itself.
-    """
-    from decode_stream.generation.distill import distill_pipeline
-
-    return distill_pipeline(pipeline, source, config)
-
-
-@app.command
-def refine(bundle: Path, recording: Path, /, *, config: Annotated[RefineConfig, _FLAT]) -> int:
-    """Draw recorded trials and lead the pictures to the decoded structure, slowly and exactly: MindDiffuser's stages.
-
-    Parameters
-    ----------
-    bundle
-        The decoder: a bundle's folder or .zip.
-    recording
-        A recording with trials that it can decode.
-    """
-    from decode_stream.generation.refine import refine_trials
-
-    return refine_trials(bundle, recording, config)
 
 
 @app.command
@@ -273,93 +213,6 @@ def doctor(*, streams: Annotated[bool, Parameter(negative=())] = False) -> int:
     from .doctor import print_doctor
 
     return print_doctor(streams=streams)
-
-
-_Recordings = Annotated[list[Path], Parameter(negative=())]
-
-
-@brain.command
-def ceiling(recordings: _Recordings, /, *, config: Annotated[CeilingConfig | None, _FLAT] = None) -> int:
-    """Say how much of each voxel's variance pictures can explain: NSD's noise ceiling, from repeats.
-
-    Parameters
-    ----------
-    recordings
-        Betas or volumes of fMRI, of one person.
-    """
-    from decode_stream.brain.ceiling import tell_ceiling
-
-    return tell_ceiling(recordings, config or CeilingConfig())
-
-
-@brain.command
-def weights(recordings: _Recordings, /, *, config: Annotated[WeightsConfig, _FLAT]) -> int:
-    """Map what a decoder makes of each voxel: activation patterns, and how much it listens to it.
-
-    Parameters
-    ----------
-    recordings
-        Trials that the bundle can decode.
-    """
-    from decode_stream.brain.weights import tell_weights
-
-    return tell_weights(recordings, config)
-
-
-@brain.command
-def encode(recordings: _Recordings, /, *, config: Annotated[EncodeConfig | None, _FLAT] = None) -> int:
-    """Predict voxels from what was shown, and compare with the noise ceiling.
-
-    Parameters
-    ----------
-    recordings
-        Betas or volumes of fMRI, of one person; parts of their runs are held out in turn.
-    """
-    from decode_stream.brain.encode import tell_encoding
-
-    return tell_encoding(recordings, config or EncodeConfig())
-
-
-@brain.command
-def cycle(recordings: _Recordings, /, *, config: Annotated[CycleConfig, _FLAT]) -> int:
-    """Send embeddings to voxels by an encoding model and back by a decoder, and say how well they return.
-
-    Parameters
-    ----------
-    recordings
-        Trials that the bundle can decode; parts of their runs are held out in turn.
-    """
-    from decode_stream.brain.cycle import tell_cycle
-
-    return tell_cycle(recordings, config)
-
-
-@brain.command
-def what_if(recordings: _Recordings, /, *, config: Annotated[WhatIfConfig, _FLAT]) -> int:
-    """Silence or raise regions, and see what is decoded then.
-
-    Parameters
-    ----------
-    recordings
-        Trials that the bundle can decode.
-    """
-    from decode_stream.brain.what_if import tell_what_if
-
-    return tell_what_if(recordings, config)
-
-
-@brain.command
-def interpolate(recordings: _Recordings, /, *, config: Annotated[InterpolateConfig, _FLAT]) -> int:
-    """Decode on the way from one scan to another.
-
-    Parameters
-    ----------
-    recordings
-        Trials that the bundle can decode.
-    """
-    from decode_stream.brain.interpolate import tell_interpolation
-
-    return tell_interpolation(recordings, config)
 
 
 @contextmanager

@@ -1,9 +1,10 @@
-"""Under which headings flags stand in the help, in this order."""
+"""How flags stand in the help: under these headings, in this order, and without their setting's name before them."""
 
-from cyclopts import Group
+from cyclopts import Group, Parameter
 
 __all__ = [
     "DECODER",
+    "FLAT",
     "GENERATOR",
     "MARKERS",
     "OUTPUT",
@@ -13,6 +14,9 @@ __all__ = [
     "SOURCE",
     "VOLUMES",
 ]
+
+#: A command's configuration: each of its fields is a flag.
+FLAT = Parameter(name="*")
 
 SOURCE = Group.create_ordered("Source")
 VOLUMES = Group.create_ordered("Volumes")
