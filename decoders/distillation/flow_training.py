@@ -45,6 +45,8 @@ __all__ = [
 _OUT_OF_MEMORY = "Try again with a smaller --batch-size."
 # Nearer to the picture the velocity tells of nothing but the last noise.
 _LEAST_T = 0.1
+#: How much of a picture is known where its parts are laid by what is true.
+_SURE = 0.9
 _LEARNER, _AVERAGE = "learner", "average"
 #: Of all steps, how many the rate rises over in the beginning, at most, and over which share it falls in the end.
 _RISE_STEPS, _FALL_SHARE = 200, 0.6
@@ -186,11 +188,18 @@ Loss = Callable[[FlowUnet, Batch], Tensor]
 
 
 def painted_parts_loss(network: FlowUnet, batch: Batch) -> Tensor:
-    """Return the loss of the parts that a network paints over; see `parts_loss`."""
-    given, places = network.under(*batch.condition)
-    true = torch.full_like(places, torch.nan) if batch.places is None else batch.places
+    """Return the loss of the parts that a network paints over; see `parts_loss`.
+
+    Of pictures that are known parts are laid where their objects are: what they look like and where they lie are learnt
+    apart, and neither waits for the other. Of others they lie where they are found.
+    """
     sure = (1 - batch.condition[2]).prod(dim=1)
-    return parts_loss(given, places, batch.pictures, true, sure)
+    if batch.places is None:
+        given, places = network.under(*batch.condition)
+        return parts_loss(given, places, batch.pictures, torch.full_like(places, torch.nan), sure)
+    laid_at = torch.where((sure > _SURE)[:, None, None], batch.places, torch.nan)
+    given, places = network.under(*batch.condition, laid_at)
+    return parts_loss(given, places, batch.pictures, batch.places, sure)
 
 
 def flow_loss(settings: FlowSettings) -> Loss:

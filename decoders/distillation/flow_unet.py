@@ -223,9 +223,11 @@ class FlowUnet(nn.Module):
         clean: Tensor = expected + noise * (_LEFT / whole).sqrt() * functional.pixel_shuffle(painted, c.patch)
         return clean
 
-    def under(self, semantic: Tensor, layout: Tensor, open_share: Tensor) -> tuple[Tensor, Tensor]:
+    def under(
+        self, semantic: Tensor, layout: Tensor, open_share: Tensor, at: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Return pictures of parts in their places, and these; see `Parts`."""
-        given: tuple[Tensor, Tensor] = self.parts(self._seen(semantic, open_share), _colours(layout))
+        given: tuple[Tensor, Tensor] = self.parts(self._seen(semantic, open_share), _colours(layout), at)
         return given
 
     def _seen(self, semantic: Tensor, open_share: Tensor) -> Tensor:

@@ -85,7 +85,7 @@ class Parts(nn.Module):
         nn.init.zeros_(finest.weight)
         self.ground = nn.Sequential(nn.Conv2d(c.place_width + 3, 64, 3, padding=1), nn.SiLU(), finest)
 
-    def forward(self, seen: Tensor, colours: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, seen: Tensor, colours: Tensor, at: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return pictures of parts on their ground, and where these lie.
 
         Parameters
@@ -93,12 +93,16 @@ class Parts(nn.Module):
         seen : Tensor of shape (n, seen_dim), float32
         colours : Tensor of shape (n, 3, rows, columns), float32
             The layout, -1 to 1.
+        at : Tensor of shape (n, n_parts, 3), float32, optional
+            Where parts are laid in the place of where they are found, but for those that are NaN: what is painted is
+            learnt at once where it lies right.
 
         Returns
         -------
         pictures : Tensor of shape (n, 3, side_px, side_px), float32
         places : Tensor of shape (n, n_parts, 3), float32
-            x and y of the centre, -1 to 1 from left and top, and the logarithm of the side, 1 being the picture's.
+            Where parts are found: x and y of the centre, -1 to 1 from left and top, and the logarithm of the side, 1
+            being the picture's.
         """
         c = self.config
         known = self.known(seen)
@@ -109,8 +113,9 @@ class Parts(nn.Module):
         side = self.side_px // _GROUND_PATCH
         finer = functional.interpolate(finer, size=(side, side), mode="nearest")
         picture = under + functional.pixel_shuffle(finer, _GROUND_PATCH)
+        laid_at = places if at is None else torch.where(at.isfinite(), at, places)
         for part in range(c.n_parts):
-            laid = self._laid(painted[:, part], places[:, part])
+            laid = self._laid(painted[:, part], laid_at[:, part])
             picture = picture + laid[:, 3:] * (laid[:, :3] - picture)
         return picture, places
 
