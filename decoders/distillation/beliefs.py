@@ -79,9 +79,9 @@ def _channel(
     readout = linalg.solve(covariance, axes, assume_a="pos").T
     start, stop = pictures.semantic
     seen = pictures.layout.weight.astype(np.float64)
-    whole = (np.trace(covariance[start:stop, start:stop]), np.einsum("ij,jk,ik->", seen, covariance, seen))
+    whole = np.maximum(pictures.part_variances(covariance), 1e-30)
     parts = (axes[start:stop], seen @ axes)
-    shares = [(part**2).sum(axis=0) / max(power, 1e-30) for part, power in zip(parts, whole, strict=True)]
+    shares = [(part**2).sum(axis=0) / power for part, power in zip(parts, whole, strict=True)]
     return Channel(axes, readout, precision, np.stack(shares))
 
 

@@ -15,7 +15,7 @@ from decode_stream.decoders.generation.guidance import Structure
 from decode_stream.decoders.runtime import Encoder
 from decode_stream.decoders.targets.selection import best_decoded
 from decode_stream.stream.errors import UsageError
-from decode_stream.stream.types import FloatArray, IntArray
+from decode_stream.stream.types import IntArray
 
 from .config import RefineConfig
 
@@ -131,8 +131,8 @@ def layout_structure(posterior: EmbeddingPosterior, pictures: PictureModel, shar
 
     layout = pictures.layout
     rows, columns = layout.rows, layout.columns
-    settled = 1 - _variances(layout.weight, posterior.covariance(pictures)) / np.maximum(
-        _variances(layout.weight, pictures.covariance), 1e-30
+    settled = 1 - layout.variances(posterior.covariance(pictures)) / np.maximum(
+        layout.variances(pictures.covariance), 1e-30
     )
     wanted = layout.layout(posterior.mean[None]).reshape(1, -1)
 
@@ -141,13 +141,6 @@ def layout_structure(posterior: EmbeddingPosterior, pictures: PictureModel, shar
         return cells.permute(0, 2, 3, 1).flatten(1)
 
     return Structure(features, wanted, best_decoded(settled, share))
-
-
-def _variances(weight: FloatArray, covariance: FloatArray) -> npt.NDArray[np.float64]:
-    """Return the variance of each number of a layout."""
-    by = weight.astype(np.float64)
-    variances: npt.NDArray[np.float64] = np.einsum("ij,jk,ik->i", by, covariance.astype(np.float64), by)
-    return variances
 
 
 def _shallow(bundle: Bundle, config: RefineConfig) -> Callable[[Any], Any]:
