@@ -24,8 +24,7 @@ import numpy.typing as npt
 
 from benchmarks.machine import machine
 from decode_stream.decoders.generation.condition import EmbeddingBelief, PictureModel
-from decode_stream.decoders.generation.confidence import rms_contrast
-from decode_stream.decoders.generation.generator import Generator
+from decode_stream.decoders.generation.generator import Generator, Pictures
 from decode_stream.decoders.generation.load import load_generator
 from decode_stream.decoders.generation.steady import SteadyBelief, slerp
 from decode_stream.demos.demo import demo_generator
@@ -40,6 +39,8 @@ Array = npt.NDArray[np.float64]
 SNRS = (0.35, 0.8, 1.6)
 _MIDDLE = 0.8
 _N_CONCEPTS, _N_EACH, _STEP_S, _WINDOW = 12, 60, 0.025, 4
+#: Luminance of red, green and blue (ITU-R BT.709).
+_LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
 #: The last third of each showing.
 _STABLE = slice(2 * _N_EACH // 3, None)
 _FIRST_SEED = 1000
@@ -165,6 +166,12 @@ def _cosines(means: Array, truth: Array, model: PictureModel) -> Array:
     return away @ (towards / np.linalg.norm(towards, axis=1, keepdims=True)).T
 
 
+def _rms_contrast(pictures: Pictures) -> Array:
+    """Return the standard deviation of the luminance of pictures (Peli 1990), in grey levels, shape (n,)."""
+    contrast: Array = (pictures @ _LUMINANCE).std(axis=(1, 2))
+    return contrast
+
+
 def _lag_ms(along: Array, stable: Array) -> float:
     """Return the median time to four fifths of the stable cosine; the first picture has none before it."""
     reached = along[1:] >= 0.8 * stable[1:, None]
@@ -205,7 +212,7 @@ def measure(generator: Generator, snr: float, seed: int, n_steps: int) -> dict[s
         squares, contrasts = [], []
         for pictures in _pictures(generator, followed, stream, n_steps, fresh=name == FRESH):
             squares.append(np.mean((np.diff(pictures.astype(np.float64), axis=0) / 255) ** 2))
-            contrasts.append(rms_contrast(pictures).mean())
+            contrasts.append(_rms_contrast(pictures).mean())
         raw_contrast = float(np.mean(contrasts)) if name == FIXED else raw_contrast
         scores[name] = Score(
             float(np.sqrt(np.mean(squares))),

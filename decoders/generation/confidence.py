@@ -8,91 +8,89 @@ import numpy.typing as npt
 
 from decode_stream.stream.types import FloatArray
 
-from .condition import EmbeddingBelief, PictureModel
+from .condition import EmbeddingBelief
 from .generator import Generator, Pictures
 
-__all__ = [
-    "ContrastBounds",
-    "NoveltyGate",
-    "confidence",
-    "contrast_bounds",
-    "draw_several",
-    "fade",
-    "mean_picture",
-    "rms_contrast",
-    "variance_map",
-]
+__all__ = ["NoveltyGate", "Unknown", "confidence", "draw_unknown", "fade", "variance_map"]
 
 
-#: Luminance of red, green and blue (ITU-R BT.709).
-_LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
-#: Pictures between these percentiles of contrast are ordinary; how much contrast may be raised.
-_ORDINARY, _MOST_RAISED = (1.0, 99.0), 2.0
-#: Grey levels below which a picture is flat.
-_FLAT = 1.0
+@dataclass(frozen=True, slots=True, eq=False)
+class Unknown:
+    """What a generator draws of nothing known.
 
-
-def confidence(belief: EmbeddingBelief, pictures: PictureModel) -> npt.NDArray[np.float64]:
-    """Return which share of the variance over pictures beliefs settle, shape (n,), from 0 to 1.
-
-    What is seen and where count as much as pictures vary in either.
+    Attributes
+    ----------
+    mean : array of shape (side_px, side_px, 3), uint8
+        Of its pictures.
+    layout_share : float
+        Which part of the variance of their pixels is that of layouts, 0 to 1; the rest is in what is seen.
     """
-    start, stop = pictures.semantic
-    variances = np.diag(pictures.covariance).astype(np.float64)
-    semantic = variances[start:stop].sum()
-    parts = np.array([semantic, variances.sum() - semantic])
-    settled: npt.NDArray[np.float64] = 1 - belief.open_share.astype(np.float64) @ (parts / parts.sum())
-    return np.clip(settled, 0, 1)
+
+    mean: Pictures
+    layout_share: float
 
 
-def draw_several(generator: Generator, belief: EmbeddingBelief, seed: int, n: int, n_steps: int) -> Pictures:
-    """Return what a generator draws of one belief from several noises, shape (n, side_px, side_px, 3), uint8.
-
-    Raises
-    ------
-    GeneratorError
-        If it cannot draw.
-    """
-    repeated = EmbeddingBelief(np.repeat(belief.mean, n, axis=0), np.repeat(belief.open_share, n, axis=0))
-    return generator.draw(generator.pictures.condition(repeated), generator.noise(seed, n), n_steps)
-
-
-def mean_picture(generator: Generator, seed: int, n_steps: int, n: int = 32) -> Pictures:
-    """Return the mean of what a generator draws of nothing known, shape (side_px, side_px, 3), uint8.
+def draw_unknown(generator: Generator, seed: int, n_steps: int, n: int) -> Unknown:
+    """Draw of nothing known.
 
     Parameters
     ----------
     n : int
-        Noises that are drawn from.
+        Noises that are drawn from, two or more.
 
     Raises
     ------
     GeneratorError
         If it cannot draw.
     """
-    nothing = generator.pictures.condition(generator.pictures.nothing())
+    if n < 2:
+        raise ValueError(f"Pictures vary from two on; got {n}.")
+    model = generator.pictures
+    nothing, total, squares = model.condition(model.nothing()), np.float64(0), np.float64(0)
     # One at a time, as a session draws: a large generator has no room for all of them at once.
-    drawn = [generator.draw(nothing, noise[None], n_steps)[0] for noise in generator.noise(seed, n)]
-    mean: Pictures = np.rint(np.mean(drawn, axis=0)).astype(np.uint8)
-    return mean
+    for noise in generator.noise(seed, n):
+        drawn = generator.draw(nothing, noise[None], n_steps)[0].astype(np.float64)
+        total, squares = total + drawn, squares + drawn**2
+    mean = total / n
+    variance = float((squares / n - mean**2).mean()) * n / (n - 1)
+    of_layouts = 255**2 * float(model.layout.variances(model.covariance).mean())
+    return Unknown(np.rint(mean).astype(np.uint8), min(of_layouts / max(variance, 1e-9), 1.0))
+
+
+def confidence(belief: EmbeddingBelief, layout_share: float) -> npt.NDArray[np.float64]:
+    """Return which share of the variance of pixels over pictures beliefs settle, shape (n,), from 0 to 1.
+
+    What is seen and its layout count as much as each makes pictures differ, whatever room they have in an embedding:
+    most of a picture is its layout.
+
+    Parameters
+    ----------
+    layout_share : float
+        See `Unknown`.
+    """
+    parts = np.array([1 - layout_share, layout_share])
+    settled: npt.NDArray[np.float64] = np.clip(1 - belief.open_share.astype(np.float64) @ parts, 0, 1)
+    return settled
 
 
 def fade(drawn: Pictures, prior: Pictures, confident: FloatArray) -> Pictures:
     """Return pictures moved towards the mean picture, as far as their beliefs are open.
 
     A picture drawn of a belief has its mean in common with what was seen, and the rest by chance: the least squared
-    error has the mean picture plus its difference from this times the share of the variance that the belief settles.
+    error has the mean picture plus its difference from this times the share s of the variance that the belief settles.
+    Beyond 2 s the picture errs more than the mean picture does, so that no livelier rule, such as the root of s, serves
+    weak beliefs.
 
     Parameters
     ----------
     drawn : array of shape (n, side_px, side_px, 3), uint8
     prior : array of shape (side_px, side_px, 3), uint8
-        See `mean_picture`.
+        See `Unknown`.
     confident : array of shape (n,)
         See `confidence`: of 0 the mean picture is returned, of 1 the picture itself.
     """
-    before = prior.astype(np.float64)
-    share = np.clip(confident, 0, 1)[:, None, None, None]
+    before = prior.astype(np.float32)  # exact for grey levels, and a large picture is faded in half the time
+    share = np.clip(confident, 0, 1).astype(np.float32)[:, None, None, None]
     faded: Pictures = np.rint(before + share * (drawn - before)).astype(np.uint8)
     return faded
 
@@ -116,53 +114,6 @@ def variance_map(drawn: Pictures) -> npt.NDArray[np.uint8]:
     spread = np.sqrt(drawn.astype(np.float64).var(axis=0).mean(axis=2))
     doubled: npt.NDArray[np.uint8] = np.rint(2 * spread).astype(np.uint8)
     return doubled
-
-
-def rms_contrast(pictures: Pictures) -> npt.NDArray[np.float64]:
-    """Return the standard deviation of the luminance of pictures (Peli 1990), in grey levels, shape (n,)."""
-    contrast: npt.NDArray[np.float64] = (pictures @ _LUMINANCE).std(axis=(1, 2))
-    return contrast
-
-
-@dataclass(frozen=True, slots=True)
-class ContrastBounds:
-    """Between which contrasts pictures are ordinary, in grey levels; see `rms_contrast`."""
-
-    low: float
-    high: float
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.low <= self.high < np.inf:
-            raise ValueError(f"Contrast lies between two numbers from 0, the lower one first; got {self}.")
-
-    def kept(self, pictures: Pictures) -> Pictures:
-        """Return pictures whose contrast lies within the bounds, changed about the mean colour of each.
-
-        What is flat stays flat, and contrast is at most doubled: what is hardly there is not made to show.
-
-        Parameters
-        ----------
-        pictures : array of shape (n, side_px, side_px, 3), uint8
-            As drawn, before they are faded.
-        """
-        contrast = np.maximum(rms_contrast(pictures), 1e-9)
-        factor = np.minimum(np.clip(contrast, self.low, self.high) / contrast, _MOST_RAISED)
-        factor = np.where(contrast < _FLAT, 1.0, factor)[:, None, None, None]
-        middle = pictures.mean(axis=(1, 2), keepdims=True)
-        kept: Pictures = np.rint(np.clip(middle + factor * (pictures - middle), 0, 255)).astype(np.uint8)
-        return kept
-
-
-def contrast_bounds(pictures: Pictures) -> ContrastBounds:
-    """Return between which contrasts all but two in a hundred pictures lie.
-
-    Parameters
-    ----------
-    pictures : array of shape (n, side_px, side_px, 3), uint8
-        Those that a generator learnt from.
-    """
-    low, high = np.percentile(rms_contrast(pictures), _ORDINARY)
-    return ContrastBounds(float(low), float(high))
 
 
 #: Time constant of the mean surprise, and above and below which of it drawing stops and goes on.

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from decode_stream.decoders.bundle import Bundle
 from decode_stream.decoders.generation.condition import EmbeddingBelief
-from decode_stream.decoders.generation.confidence import confidence, fade, mean_picture, variance_map
+from decode_stream.decoders.generation.confidence import confidence, draw_unknown, fade, variance_map
 from decode_stream.decoders.generation.embedding_belief import Posteriors
 from decode_stream.decoders.generation.generator import Generator, Pictures
 from decode_stream.decoders.generation.nearest import NearestPictures
@@ -32,7 +32,7 @@ class Drawn:
     picture : array of shape (side, side, 3), uint8
         Faded as far as the belief is open.
     confidence : float
-        Share of the variance over pictures that the belief settles, 0 to 1.
+        Share of the variance of pixels over pictures that the belief settles, 0 to 1.
     nearest : bytes or None
         PNG of the training picture nearest to the belief, where these are known.
     nearest_distance : float
@@ -90,7 +90,8 @@ class Drawer:
         # The session's noise is the first of several.
         self._noises = generator.noise(seed, _N_SEVERAL)
         # In the fewest steps: a mean has no details, and the first picture waits for it.
-        self.prior = mean_picture(generator, seed, generator.n_steps[0], _N_NOTHING)
+        unknown = draw_unknown(generator, seed, generator.n_steps[0], _N_NOTHING)
+        self.prior, self._layout_share = unknown.mean, unknown.layout_share
 
     def believe(self, said: TrialEvidence) -> Steadied | None:
         """Return what is to be drawn now that a trial has said more; None of what is not newer than the last.
@@ -118,7 +119,7 @@ class Drawer:
             If the generator gives no picture.
         """
         picture = self._drawn(belief, self._noises[:1])
-        settled = confidence(belief, self.generator.pictures)
+        settled = confidence(belief, self._layout_share)
         faded = fade(picture, self.prior, settled)[0]
         if self._training is None:
             return Drawn(faded, float(settled[0]))

@@ -1,4 +1,4 @@
-"""What a picture may say: faded by what is open, bounded in contrast, none at all of what is unlike the training."""
+"""What a picture may say: faded by what is open, and none at all of what is unlike the training."""
 
 from dataclasses import replace
 
@@ -6,19 +6,14 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from decode_stream.decoders.generation.condition import EmbeddingBelief
+from decode_stream.decoders.generation.condition import Condition, EmbeddingBelief
 from decode_stream.decoders.generation.confidence import (
-    ContrastBounds,
     NoveltyGate,
     confidence,
-    contrast_bounds,
-    draw_several,
+    draw_unknown,
     fade,
-    mean_picture,
-    rms_contrast,
     variance_map,
 )
 
@@ -33,22 +28,55 @@ def pictures(n: int, seed: int = 0) -> Pictures:
     return np.random.default_rng(seed).integers(0, 256, (n, 8, 8, 3), np.uint8)
 
 
+def drawn_of(generator: PlainGenerator, belief: EmbeddingBelief, n: int) -> Pictures:
+    condition = generator.pictures.condition(belief)
+    return np.concatenate([generator.draw(condition, noise[None], 1) for noise in generator.noise(0, n)])
+
+
 # Confidence
 
 
 def test_confidence_is_the_share_of_the_variance_that_is_settled() -> None:
     model = plain_picture_model()
-    np.testing.assert_array_equal(confidence(model.nothing(2), model), [0, 0])
-    np.testing.assert_allclose(confidence(model.known(np.zeros((1, 192))), model), [1])
-    # Both halves of the demos' space vary alike.
-    half = EmbeddingBelief(model.nothing().mean, np.array([[0.25, 1.0]], np.float32))
-    np.testing.assert_allclose(confidence(half, model), [0.375], atol=1e-5)
+    np.testing.assert_array_equal(confidence(model.nothing(2), 0.8), [0, 0])
+    np.testing.assert_allclose(confidence(model.known(np.zeros((1, 192))), 0.8), [1])
+    # What is seen is settled well and the layout not at all, then the other way round.
+    shares = np.array([[0.25, 1.0], [1.0, 0.25]], np.float32)
+    beliefs = EmbeddingBelief(model.nothing(2).mean, shares)
+    np.testing.assert_allclose(confidence(beliefs, 0.8), [0.15, 0.6], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("detail", "layout_share"), [(0.0, 1.0), (1.0, 0.5), (3.0, 0.25)], ids=["none", "as much", "more"]
+)
+def test_the_layout_counts_as_much_as_it_makes_pictures_differ(detail: float, layout_share: float) -> None:
+    model = plain_picture_model()
+    # Layouts far within the range of colours: nothing is clipped.
+    model = replace(model, covariance=model.covariance / 40)
+    layouts = 255**2 * model.layout.variances(model.covariance).mean()
+
+    class Drawing(PlainGenerator):
+        pictures = model
+
+        def draw(self, condition: Condition, noise: Pictures, n_steps: int) -> Pictures:
+            sd = np.sqrt((1 + detail) * layouts)
+            return np.rint(np.clip(128 + sd * noise, 0, 255)).astype(np.uint8)
+
+    found = draw_unknown(Drawing(side_px=16), seed=1, n_steps=1, n=64)
+    assert found.layout_share == pytest.approx(layout_share, abs=0.03)
 
 
 def test_a_space_without_a_layout_settles_by_what_is_seen_alone() -> None:
-    model = replace(plain_picture_model(), semantic=(0, 192))
+    model = plain_picture_model()
+    without = replace(model, layout=replace(model.layout, weight=np.zeros_like(model.layout.weight)))
+
+    class Without(PlainGenerator):
+        pictures = without
+
+    found = draw_unknown(Without(side_px=16), seed=1, n_steps=1, n=4)
+    assert found.layout_share == 0
     belief = EmbeddingBelief(model.nothing().mean, np.array([[0.2, 1.0]], np.float32))
-    np.testing.assert_allclose(confidence(belief, model), [0.8], atol=1e-6)
+    np.testing.assert_allclose(confidence(belief, found.layout_share), [0.8], atol=1e-6)
 
 
 # Fading
@@ -79,13 +107,28 @@ def test_fading_by_the_settled_share_errs_least() -> None:
     assert min(errors, key=lambda share: errors[share]) == settled
 
 
+def test_a_weak_belief_faded_by_the_root_of_its_share_errs_more_than_the_mean_picture() -> None:
+    rng = np.random.default_rng(0)
+    settled, prior = 0.1, np.full((8, 8, 3), 120, np.uint8)
+    common = prior + rng.normal(0, 30 * np.sqrt(settled), (400, 8, 8, 3))
+    truth, drawn = (common + rng.normal(0, 30 * np.sqrt(1 - settled), common.shape) for _ in range(2))
+    drawn8 = np.rint(np.clip(drawn, 0, 255)).astype(np.uint8)
+    by_share, nothing, by_root = (
+        np.mean((fade(drawn8, prior, np.full(400, share)) - truth) ** 2)
+        for share in (settled, 0.0, np.sqrt(settled))
+    )
+    assert by_share < nothing < by_root
+
+
 def test_the_mean_picture_is_drawn_of_nothing_from_several_noises() -> None:
     generator = PlainGenerator(side_px=16)
-    prior = mean_picture(generator, seed=3, n_steps=1, n=64)
+    prior = draw_unknown(generator, seed=3, n_steps=1, n=64).mean
     layout = generator.pictures.layout.layout(generator.pictures.mean[None])[0]
     assert np.abs(prior / 255 - layout.repeat(2, axis=0).repeat(2, axis=1)).mean() < 0.03
-    one = draw_several(generator, generator.pictures.nothing(), 3, 1, 1)[0]
+    one = drawn_of(generator, generator.pictures.nothing(), 1)[0]
     assert np.abs(prior.astype(float) - one).mean() > 10
+    with pytest.raises(ValueError, match="two on"):
+        draw_unknown(generator, seed=3, n_steps=1, n=1)
 
 
 # What is imagined
@@ -94,8 +137,8 @@ def test_the_mean_picture_is_drawn_of_nothing_from_several_noises() -> None:
 def test_what_is_known_is_not_imagined_and_what_is_open_is() -> None:
     generator = PlainGenerator(side_px=16)
     known = generator.pictures.known(np.zeros((1, 192)))
-    np.testing.assert_array_equal(variance_map(draw_several(generator, known, 0, 4, 1)), 0)
-    spread = variance_map(draw_several(generator, generator.pictures.nothing(), 0, 64, 1))
+    np.testing.assert_array_equal(variance_map(drawn_of(generator, known, 4)), 0)
+    spread = variance_map(drawn_of(generator, generator.pictures.nothing(), 64))
     assert spread.shape == (16, 16)
     assert 70 < spread.mean() < 110  # twice 0.2 of 255, less what is clipped
 
@@ -106,50 +149,6 @@ def test_a_variance_map_is_full_where_black_and_white_are_as_likely() -> None:
     np.testing.assert_array_equal(variance_map(drawn), [[255, 255], [0, 0]])
     with pytest.raises(ValueError, match="two or more"):
         variance_map(drawn[:1])
-
-
-# Contrast
-
-
-def test_contrast_is_kept_within_bounds_and_colours_about_their_mean() -> None:
-    bounds = ContrastBounds(20.0, 30.0)
-    strong, weak, right = (
-        np.rint(128 + (pictures(1, seed).astype(float) - 128) * factor).astype(np.uint8)
-        for seed, factor in ((1, 1.0), (2, 0.3), (3, 0.45))
-    )
-    kept = bounds.kept(np.concatenate([strong, weak, right]))
-    assert rms_contrast(strong)[0] > 30
-    assert rms_contrast(kept)[0] == pytest.approx(30, abs=0.5)
-    assert rms_contrast(weak)[0] < 20
-    assert rms_contrast(kept)[1] == pytest.approx(20, abs=0.5)
-    np.testing.assert_array_equal(kept[2], right[0])
-    np.testing.assert_allclose(kept.mean(axis=(1, 2))[0], strong.mean(axis=(1, 2))[0], atol=1)
-
-
-@given(drawn_pictures, st.floats(0, 60), st.floats(0, 60))
-@settings(max_examples=40, deadline=None)
-def test_contrast_is_at_most_doubled_and_never_beyond_the_upper_bound(
-    drawn: Pictures, low: float, more: float
-) -> None:
-    before, after = rms_contrast(drawn), rms_contrast(ContrastBounds(low, low + more).kept(drawn))
-    assert (after <= np.maximum(low + more, 1.0) + 1).all()
-    assert (after <= 2 * before + 1).all()
-
-
-def test_a_flat_picture_stays_flat() -> None:
-    flat = np.full((1, 8, 8, 3), 77, np.uint8)
-    np.testing.assert_array_equal(ContrastBounds(20, 30).kept(flat), flat)
-
-
-def test_bounds_leave_out_two_in_a_hundred() -> None:
-    drawn = np.rint(128 + (pictures(200) - 128.0) * np.linspace(0.1, 1, 200)[:, None, None, None]).astype(
-        np.uint8
-    )
-    bounds, contrast = contrast_bounds(drawn), rms_contrast(drawn)
-    assert ((contrast < bounds.low) | (contrast > bounds.high)).sum() == 4
-    for low, high in ((3.0, 2.0), (-1.0, 2.0), (float("nan"), 2.0)):
-        with pytest.raises(ValueError, match="Contrast"):
-            ContrastBounds(low, high)
 
 
 # Unlike the training
