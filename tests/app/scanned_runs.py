@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import nibabel
@@ -10,12 +11,16 @@ import numpy as np
 from decode_stream.config import SessionConfig
 from decode_stream.decoders.bundle import Bundle
 from decode_stream.decoders.chains import watch_chain
+from decode_stream.decoders.manifest import EmbeddingSpace
+from decode_stream.decoders.recipe import Gallery
+from decode_stream.decoders.volume_space import VolumeSpace
 from decode_stream.replay_data.simulation.simulate_fmri import FmriSubject, fmri_subject
 from decode_stream.replay_data.simulation.simulated_volumes import SimulatedVolumes
 from decode_stream.sessions.session import Session
 from decode_stream.sessions.watched_run import VOLUME_NUMBER
 from decode_stream.sessions.watched_source import WatchedSource
 from decode_stream.stream.stimuli import StimulusTable
+from decode_stream.training.train import train
 
 GRID = (14, 16, 14)
 AFFINE_MM = np.array([[1.8, 0, 0, -12], [0, 1.8, 0, -14], [0, 0, 1.8, -12], [0, 0, 0, 1]])
@@ -119,3 +124,29 @@ def watch(
         session.stop()
         session.join()
     return session
+
+
+@cache
+def decoder_of_volumes() -> tuple[Bundle, SimulatedVolumes]:
+    """Return a decoder that knows its grid, and a run that it has not seen."""
+    who = subject()
+    space = EmbeddingSpace("drawn", "at random", 8, "unit")
+    gallery = Gallery(NAMES, embeddings().astype(np.float32), space, {}, {})
+    runs = [run(who, number) for number in range(4)]
+    made, _ = train(runs[1:], name="small", modality="fmri", model="ridge", gallery=gallery)
+    manifest = replace(made.manifest, volume=VolumeSpace.of(GRID, AFFINE_MM))
+    return replace(made, manifest=manifest), runs[0]
+
+
+def told(session: Session, kind: str) -> str:
+    return " | ".join(event.text for event in session.events if event.kind == kind)
+
+
+def evidence(session: Session) -> np.ndarray:
+    assert session.pipeline is not None
+    assert session.pipeline.decoder is not None
+    return np.array([trial.log_evidence for trial in session.pipeline.decoder.scores.trials])
+
+
+def numbered(recording: SimulatedVolumes) -> list[tuple[int, np.ndarray]]:
+    return list(enumerate(images(recording)))

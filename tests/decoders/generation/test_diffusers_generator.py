@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -10,19 +9,19 @@ import diffusers
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
-from safetensors.torch import save_file as save_tensors
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from decode_stream.decoders.generation.condition import Condition, EmbeddingBelief
 from decode_stream.decoders.generation.diffusers_conditions import embeddings_told, unclip_level
-from decode_stream.decoders.generation.diffusers_generator import DiffusersGenerator, load_diffusers
-from decode_stream.decoders.generation.diffusers_graph import captured
+from decode_stream.decoders.generation.diffusers_generator import DiffusersGenerator
 from decode_stream.decoders.generation.diffusers_recipes import RECIPES
-from decode_stream.decoders.generation.diffusers_weights import merge_lora
 from decode_stream.stream.errors import GeneratorError
 
-from .tiny_pipelines import DIMENSION, SIDE_PX, picture_model, unet, write_folders, write_generator
+from .tiny_pipelines import (
+    DIMENSION,
+    SIDE_PX,
+    belief,
+    drawn,
+)
 
 pytestmark = [
     pytest.mark.usefixtures("one_thread"),
@@ -30,38 +29,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::FutureWarning:diffusers"),
 ]
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folders with a pipeline of each family, and beside it an adapter, additions, and a tiny autoencoder."""
-    folder = tmp_path_factory.mktemp("generators")
-    write_folders(folder)
-    return folder
-
-
-@pytest.fixture
-def generator(root: Path) -> Callable[..., DiffusersGenerator]:
-    """Load a generator of a family by a recipe."""
-
-    def make(family: str, recipe: str, **more: Any) -> DiffusersGenerator:
-        if family in ("sd", "sdxl"):
-            more = {"adapter": "adapter.safetensors", **more}
-        write_generator(root / family, recipe, **more)
-        return load_diffusers(root / family)
-
-    return make
-
-
-def belief(n: int = 1, seed: int = 0, open_share: float = 0.3) -> EmbeddingBelief:
-    random = np.random.default_rng(seed)
-    mean = picture_model().mean + random.standard_normal((n, DIMENSION)).astype(np.float32)
-    return EmbeddingBelief(mean.astype(np.float32), np.full((n, 2), open_share, np.float32))
-
-
-def drawn(made: DiffusersGenerator, n_steps: int, given: EmbeddingBelief | None = None, seed: int = 1) -> Any:
-    given = given or belief()
-    return made.draw(made.pictures.condition(given), made.noise(seed, len(given.mean)), n_steps)
 
 
 @pytest.fixture
@@ -272,53 +239,6 @@ def test_drawing_may_begin_with_the_layout(
     assert np.array_equal(*(plain.draw(of, plain.noise(1), 1) for of in (condition, others)))
 
 
-def test_a_whole_unet_stands_in_the_place_of_the_pipelines(
-    root: Path, generator: Callable[..., DiffusersGenerator]
-) -> None:
-    other = unet(cross_attention_dim=8)
-    torch.manual_seed(11)
-    for value in other.parameters():
-        value.data += 0.05 * torch.randn_like(value)
-    other.save_pretrained(str(root / "sd" / "student"))
-    save_tensors(other.state_dict(), root / "sd" / "student.safetensors")
-    pictures = [
-        drawn(generator("sd", "lcm", steps=(1,), **named), 1)
-        for named in ({"unet": "student"}, {"unet": "student.safetensors"}, {"lora": "lora.safetensors"})
-    ]
-    assert np.array_equal(pictures[0], pictures[1])
-    assert np.abs(pictures[0].astype(int) - pictures[2]).max() > 3
-
-
-def test_additions_are_the_same_in_every_form_they_are_published_in(root: Path, tmp_path: Path) -> None:
-    published = load_file(root / "sd" / "lora.safetensors")
-    other = {}
-    for name, value in published.items():
-        layer, _, kind = name.removeprefix("unet.").partition(".lora_")
-        key = f"lora_unet_{layer.replace('.', '_')}"
-        other[f"{key}.lora_{'down' if kind.startswith('A') else 'up'}.weight"] = value
-        other[f"{key}.alpha"] = torch.tensor(2.0)  # its rank, which scales it by one
-    save_tensors(other, tmp_path / "kohya.safetensors")
-    plain, one, two = (unet(cross_attention_dim=8).state_dict() for _ in range(3))
-    for state, path in ((one, root / "sd" / "lora.safetensors"), (two, tmp_path / "kohya.safetensors")):
-        network = unet(cross_attention_dim=8)
-        merge_lora(network, path)
-        state.update(network.state_dict())
-    assert one.keys() == two.keys() == plain.keys()
-    assert all(torch.equal(one[name], two[name]) for name in one)
-    changed = {name for name in one if not torch.equal(one[name], plain[name])}
-    assert changed == {name for name in one if name.endswith("to_q.weight")}
-
-
-def test_a_student_is_told_of_the_guidance_that_it_was_taught(
-    root: Path, generator: Callable[..., DiffusersGenerator]
-) -> None:
-    unet(cross_attention_dim=8, time_cond_proj_dim=12).save_pretrained(str(root / "sd" / "guided"))
-    low, high = (
-        drawn(generator("sd", "lcm", steps=(2,), unet="guided", guidance=scale), 2) for scale in (1.0, 8.0)
-    )
-    assert np.abs(low.astype(int) - high).max() > 1
-
-
 def test_no_picture_is_an_error_that_says_so(
     generator: Callable[..., DiffusersGenerator], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -341,93 +261,3 @@ def test_no_picture_is_an_error_that_says_so(
     monkeypatch.setattr(made.networks.unet, "forward", fail)
     with pytest.raises(GeneratorError, match="out of memory"):
         made.draw(condition, made.noise(1), 1)
-
-
-class Graph:
-    """A CUDA graph without CUDA: what was computed once is computed again in the same places."""
-
-    replay: Callable[[], None]
-
-
-def test_a_graph_takes_new_inputs_where_the_old_ones_were(monkeypatch: pytest.MonkeyPatch) -> None:
-    calls: list[tuple[int, ...]] = []
-
-    def function(a: Any, b: Any) -> tuple[Any, Any]:
-        calls.append((a.data_ptr(), b.data_ptr()))
-        held[:] = [a, b]
-        given[:] = [a + b, a.max()]
-        return given[0], given[1]
-
-    held: list[Any] = []
-    given: list[Any] = []
-
-    def replay(_: Any) -> None:
-        given[0].copy_(held[0] + held[1])
-        given[1].copy_(held[0].max())
-
-    class Stream:
-        def wait_stream(self, _: Any) -> None: ...
-
-    monkeypatch.setattr(Graph, "replay", replay, raising=False)
-    for name, value in {
-        "Stream": Stream,
-        "current_stream": Stream,
-        "stream": nullcontext,
-        "CUDAGraph": Graph,
-        "graph": lambda _, capture_error_mode: nullcontext(),
-    }.items():
-        monkeypatch.setattr(torch.cuda, name, value)
-    first = (torch.ones(3), torch.ones(3))
-    run = captured(function, first)
-    assert len(set(calls)) == 1
-    assert calls[0] != tuple(value.data_ptr() for value in first)
-    total, most = run(torch.arange(3.0), torch.full((3,), 5.0))
-    assert total.tolist() == [5, 6, 7]
-    assert most == 2
-    assert len(calls) == 4
-
-
-class Watch(TorchDispatchMode):
-    """Names what a graph on a GPU cannot hold: numbers read back, and numbers made by the processor."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: set[str] = set()
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        name = func.overloadpacket.__name__
-        if name in ("_local_scalar_dense", "lift_fresh", "nonzero", "masked_select", "unique"):
-            self.found.add(name)
-        return func(*args, **(kwargs or {}))
-
-
-@pytest.mark.parametrize(
-    ("family", "recipe"),
-    [("sdxl", "sdxl-turbo"), ("sd", "ip-adapter"), ("unclip", "unclip"), ("kandinsky", "kandinsky")],
-)
-def test_painting_neither_waits_for_the_gpu_nor_brings_it_numbers(
-    family: str, recipe: str, generator: Callable[..., DiffusersGenerator], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made = generator(family, recipe, steps=(2,), start=0.5 if family == "sdxl" else 1.0)
-    paint = made._drawing.paint
-    watch = Watch()
-
-    def watched(*inputs: Any) -> Any:
-        with watch:
-            return paint(*inputs)
-
-    monkeypatch.setattr(made._drawing, "paint", watched)
-    assert drawn(made, 2).shape == (1, SIDE_PX, SIDE_PX, 3)
-    assert not watch.found
-    with watch:
-        torch.tensor([1.0]).item()
-    assert watch.found == {"_local_scalar_dense", "lift_fresh"}
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-def test_a_graph_on_a_gpu_draws_what_the_networks_draw(root: Path) -> None:
-    write_generator(root / "sdxl", "sdxl-turbo", adapter="adapter.safetensors", autoencoder="tiny")
-    slow, fast = load_diffusers(root / "sdxl"), load_diffusers(root / "sdxl", "cuda")
-    for seed in (1, 2):
-        given = belief(2, seed)
-        assert np.abs(drawn(fast, 4, given).astype(int) - drawn(slow, 4, given)).max() < 8

@@ -17,7 +17,6 @@ from .tiny_pipelines import (
     pictures_file,
     unet,
     write_adapter,
-    write_folders,
     write_generator,
     write_tiny_autoencoder,
 )
@@ -25,14 +24,11 @@ from .tiny_pipelines import (
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folders with a pipeline of each family, what fits it, and what does not."""
-    folder = tmp_path_factory.mktemp("generators")
-    write_folders(folder)
+@pytest.fixture(scope="module", autouse=True)
+def what_does_not_fit(root: Path) -> None:
+    """Lay what does not fit beside what does."""
     for family in ("sdxl", "unclip", "kandinsky"):
-        write_what_does_not_fit(folder / family)
-    return folder
+        write_what_does_not_fit(root / family)
 
 
 def write_what_does_not_fit(folder: Path) -> None:

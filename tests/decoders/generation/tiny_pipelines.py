@@ -33,8 +33,9 @@ from transformers import (
     CLIPVisionModelWithProjection,
 )
 
-from decode_stream.decoders.generation.condition import LayoutMap, PictureModel
+from decode_stream.decoders.generation.condition import EmbeddingBelief, LayoutMap, PictureModel
 from decode_stream.decoders.generation.diffusers_files import PipelineFile, write_pipeline_file
+from decode_stream.decoders.generation.diffusers_generator import DiffusersGenerator
 from decode_stream.decoders.generation.picture_file import pack_pictures
 from decode_stream.decoders.manifest import EmbeddingSpace
 
@@ -275,3 +276,14 @@ def write_folders(folder: Path) -> None:
         base = unet(cross_attention_dim=width)
         write_adapter(folder / family / "adapter.safetensors", base)
         write_lora(folder / family / "lora.safetensors", base)
+
+
+def belief(n: int = 1, seed: int = 0, open_share: float = 0.3) -> EmbeddingBelief:
+    random = np.random.default_rng(seed)
+    mean = picture_model().mean + random.standard_normal((n, DIMENSION)).astype(np.float32)
+    return EmbeddingBelief(mean.astype(np.float32), np.full((n, 2), open_share, np.float32))
+
+
+def drawn(made: DiffusersGenerator, n_steps: int, given: EmbeddingBelief | None = None, seed: int = 1) -> Any:
+    given = given or belief()
+    return made.draw(made.pictures.condition(given), made.noise(seed, len(given.mean)), n_steps)
