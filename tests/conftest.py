@@ -1,5 +1,6 @@
 """What every test shares: LSL that stays on this machine, Qt without a screen, and the real recordings."""
 
+import functools
 import json
 import os
 import subprocess
@@ -30,6 +31,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     _counts["left out"] = len(real)
     config.hook.pytest_deselected(items=real)
     items[:] = [item for item in items if item not in real]
+
+
+def pytest_collection_finish() -> None:
+    """Let the ONNX exporter read its table of operators once: that is a third of every small export."""
+    if "torch" not in sys.modules:
+        return
+    from torch.onnx._internal.exporter._registration import ONNXRegistry
+
+    ONNXRegistry.from_torchlib = staticmethod(functools.cache(ONNXRegistry.from_torchlib))  # type: ignore[assignment, method-assign]
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
