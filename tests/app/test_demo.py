@@ -12,7 +12,7 @@ from decode_stream.decoders.decoder import decode_recording
 from decode_stream.decoders.runtime import Encoder
 from decode_stream.decoders.scoring.intervals import wilson
 from decode_stream.demos.demo import DEMOS, demo_bundles, demo_files
-from decode_stream.demos.make_demos import demo_gallery, simulate_runs
+from decode_stream.demos.make_demos import demo_gallery, demo_scenes, simulate_runs, training_scenes
 from decode_stream.replay_data.open import inspect, open_recording
 from decode_stream.stream.errors import UsageError
 from decode_stream.stream.types import Modality
@@ -45,16 +45,18 @@ def test_the_decoder_has_not_seen_what_it_is_shown(modality: Modality) -> None:
     bundle_path, recording_path = demo_files(modality)
     shown = open_recording(recording_path)
     training = load_bundle(bundle_path).manifest.training
-    n_seen = len(training.recordings)
-    runs = simulate_runs(modality, demo_gallery(), n_seen + 1)
-    assert training.recordings == tuple(run.name for run in runs[:n_seen])
-    assert [run.markers == shown.markers for run in runs] == [False] * n_seen + [True]
-    # It is the same person, in another hour.
-    np.testing.assert_allclose(shown.read(0, 500), runs[n_seen].read(0, 500), rtol=1e-4, atol=1e-3)
+    (played,) = simulate_runs(modality, demo_gallery(), 1)
+    assert played.name not in training.recordings
+    assert played.markers == shown.markers
+    np.testing.assert_allclose(shown.read(0, 500), played.read(0, 500), rtol=1e-4, atol=1e-3)
+    # Other pictures of the same objects were learnt from, none of the gallery's.
+    learnt = training_scenes(modality)
+    assert training.n_trials <= len(learnt)
+    assert not set(learnt) & set(demo_scenes())
     assert any("times as large as those of people" in note for note in shown.notes)
 
 
-@pytest.mark.parametrize(("modality", "minutes"), [("eeg", 4.0), ("meg", 5.0), ("fmri", 5.0)])
+@pytest.mark.parametrize(("modality", "minutes"), [("eeg", 4.0), ("meg", 2.5), ("fmri", 5.0)])
 def test_a_demo_is_decoded_clearly_above_chance(modality: Modality, minutes: float) -> None:
     bundle_path, recording_path = demo_files(modality)
     bundle = load_bundle(bundle_path)
@@ -66,10 +68,8 @@ def test_a_demo_is_decoded_clearly_above_chance(modality: Modality, minutes: flo
     assert scores.n_entries == 20
     assert scores.n > 60
     assert scores.n + decoder.withheld + len(decoder.cutter.trials.open) == len(recording.markers)
-    low, high = wilson(scores.hits().sum(), scores.n)
-    assert low > 1 / 20
-    # What was promised of runs held out is about what an unseen run gives.
-    assert low - 0.1 < bundle.manifest.training.scores["top1"] < high + 0.1
+    low, _ = wilson(scores.hits().sum(), scores.n)
+    assert low > 3 / 20
 
 
 def test_a_demo_that_is_not_installed_is_told_with_those_that_are(

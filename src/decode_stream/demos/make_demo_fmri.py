@@ -1,4 +1,4 @@
-"""Makes what the demo of fMRI plays: a simulated run of volumes, and a bundle trained on other runs of the person."""
+"""Makes what the demo of fMRI plays: a simulated run of volumes, and a bundle trained on other pictures."""
 
 import sys
 from dataclasses import replace
@@ -9,6 +9,7 @@ import numpy as np
 from decode_stream.decoders.bundle import Bundle, save_bundle
 from decode_stream.decoders.fit_options import FitOptions
 from decode_stream.decoders.recipe import Gallery
+from decode_stream.pictures.gallery import with_gallery
 from decode_stream.replay_data.simulation.simulate_fmri import FmriSubject, fmri_subject
 from decode_stream.replay_data.simulation.simulated_volumes import SimulatedVolumes
 from decode_stream.replay_data.simulation.volume_simulation_files import save_volumes
@@ -16,23 +17,24 @@ from decode_stream.stream.stimuli import StimulusTable
 from decode_stream.training.train import train
 from decode_stream.voxel_regions import subject_regions
 
-__all__ = ["demo_run", "make_fmri_demo"]
+__all__ = ["N_TRIALS", "demo_run", "make_fmri_demo"]
 
 _GRID, _N_VOXELS = (40, 48, 40), 1500
 _TR_S, _VOLUMES_A_TRIAL = 4 / 3, 3
-_N_TRAINING_RUNS = 12
-#: Three times that of the simulated NSD, whose person has ten times the voxels and is scanned for forty hours.
-_SIGNAL_PCT = 0.3
+#: Pictures in a run, one every 4 s.
+N_TRIALS = 70
+#: Ten times that of the simulated NSD, whose person has ten times the voxels and is scanned for forty hours.
+_SIGNAL_PCT = 1.0
 
 
 def make_fmri_demo(
     gallery: Gallery,
+    learnt: Gallery,
     n_layout: int,
     bundle_path: Path,
     recording_path: Path,
     *,
-    n_training_runs: int = _N_TRAINING_RUNS,
-    n_trials: int = 70,
+    n_trials: int = N_TRIALS,
     seed: int = 0,
 ) -> Bundle:
     """Simulate, train and write the demo's files; they replace those that are there.
@@ -41,14 +43,14 @@ def make_fmri_demo(
     ----------
     gallery : Gallery
         The pictures, about twenty, with the embeddings that drive the simulated answers.
+    learnt : Gallery
+        Those of the training, each shown once: a whole number of runs.
     n_layout : int
         The first dimensions of the embeddings, which tell what is where.
     bundle_path, recording_path : Path
         ``NAME.bundle.zip`` and ``NAME.simulation.json``.
-    n_training_runs : int
-        Runs like the one that is played, to train on.
     n_trials : int
-        Pictures in a run, one every 4 s.
+        Pictures in a run.
 
     Returns
     -------
@@ -58,16 +60,22 @@ def make_fmri_demo(
     subject = fmri_subject(
         pictures, n_layout, grid=_GRID, n_voxels=_N_VOXELS, signal_pct=_SIGNAL_PCT, seed=seed
     )
-    runs = [demo_run(subject, gallery, n_trials, (seed, number)) for number in range(1 + n_training_runs)]
+    played = demo_run(subject, gallery, n_trials, (seed, 0))
+    shown = np.arange(len(learnt.names)).reshape(-1, n_trials)
     bundle, _ = train(
-        runs[1:],
+        [demo_run(subject, learnt.rows(some), n_trials, (seed, 1 + run)) for run, some in enumerate(shown)],
         name="demo-fmri",
         modality="fmri",
         model="ridge",
-        gallery=gallery,
+        gallery=learnt,
+        protocol="concepts",
+        target="objects",
         options=FitOptions(seed, report=lambda text: print(text, file=sys.stderr)),
     )
-    save_volumes(runs[0], pictures, n_layout, _SIGNAL_PCT, seed, recording_path, overwrite=True)
+    bundle = with_gallery(
+        bundle, gallery.names, gallery.embeddings, gallery.labels, gallery.thumbnails, name="demo-fmri"
+    )
+    save_volumes(played, pictures, n_layout, _SIGNAL_PCT, seed, recording_path, overwrite=True)
     return save_bundle(replace(bundle, regions=subject_regions(subject)), bundle_path, overwrite=True)
 
 

@@ -1,9 +1,10 @@
-"""Makes what the demos play: simulated recordings, and bundles trained on other runs of the same simulated people.
+"""Makes what the demos play: simulated recordings, and bundles trained on other pictures that the same people saw.
 
 ``python -m decode_stream.demos.make_demos FOLDER [eeg|meg|fmri]`` makes them anew; the same seed gives the same files.
 """
 
 import sys
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,12 @@ import numpy as np
 from decode_stream.decoders.bundle import save_bundle
 from decode_stream.decoders.fit_options import FitOptions
 from decode_stream.decoders.recipe import Gallery
+from decode_stream.pictures.gallery import with_gallery
 from decode_stream.pictures.targets import objects_space
 from decode_stream.replay_data.pictures.image_files import thumbnail
 from decode_stream.replay_data.pictures.picture_space import LAYOUT_SIZE, scene_embedding
-from decode_stream.replay_data.pictures.scenes import compose, draw_scenes, object_names
+from decode_stream.replay_data.pictures.scenes import N_OBJECTS, Scene, compose, draw_scenes, object_names
+from decode_stream.replay_data.simulation.forward import ForwardModel
 from decode_stream.replay_data.simulation.schedules import PictureSet, Spaced
 from decode_stream.replay_data.simulation.simulate_run import simulate_run
 from decode_stream.replay_data.simulation.simulated import SimulatedRecording
@@ -26,14 +29,25 @@ from decode_stream.stream.types import IntArray, Modality
 from decode_stream.training.train import train
 
 from .demo import DEMOS
+from .make_demo_fmri import N_TRIALS as N_FMRI_TRIALS
 from .make_demo_fmri import make_fmri_demo
 
-__all__ = ["demo_gallery", "make_demo", "simulate_runs"]
+__all__ = [
+    "demo_gallery",
+    "demo_person",
+    "demo_scenes",
+    "make_demo",
+    "simulate_runs",
+    "training_gallery",
+    "training_scenes",
+]
 
 _SEED = 0
 _N_PICTURES = 20
 _THUMBNAIL_PX = 96
-_N_TRAINING_RUNS = 4
+#: Scenes of the training, another for every trial: a decoder that is to draw what it decodes must have seen many.
+_N_TRAINING_RUNS: dict[Modality, int] = {"eeg": 20, "meg": 12, "fmri": 40}
+_TRAINING_SEED = 7
 #: Trials of a run, and how pictures follow each other: the first as soon as the filters have settled.
 _RUNS: dict[Modality, tuple[int, Spaced]] = {
     "eeg": (300, Spaced(soa_s=0.8, jitter_s=0.1, lead_s=1.4)),
@@ -42,16 +56,28 @@ _RUNS: dict[Modality, tuple[int, Spaced]] = {
 #: Sensors at the back of the head, where the answers are: small bundles, and quick ones.
 _BACK: dict[Modality, tuple[str, ...]] = {"eeg": CHANNELS_17, "meg": ("MLO", "MRO", "MZO")}
 #: Responses are larger than those of people, so that a few minutes show that it works; the recording says so.
-_ENLARGED: dict[Modality, float] = {"eeg": 3.0, "meg": 2.0}
+_ENLARGED: dict[Modality, float] = {"eeg": 10.0, "meg": 4.0}
 _SFREQ_HZ: dict[Modality, float] = {"eeg": 250.0, "meg": 1200.0}
+
+
+def demo_scenes() -> tuple[Scene, ...]:
+    """Return what the demos show: one scene each of twenty objects."""
+    objects = np.linspace(0, N_OBJECTS - 1, _N_PICTURES).round().astype(int).tolist()
+    return draw_scenes(_N_PICTURES, _SEED, objects)
+
+
+def training_scenes(modality: Modality) -> tuple[Scene, ...]:
+    """Return what a demo's decoder learns from: one object each, all of them about equally often."""
+    a_run = N_FMRI_TRIALS if modality == "fmri" else _RUNS[modality][0]
+    n = _N_TRAINING_RUNS[modality] * a_run
+    objects = np.resize(np.random.default_rng(_TRAINING_SEED).permutation(N_OBJECTS), n)
+    return draw_scenes(n, _TRAINING_SEED, objects.tolist())
 
 
 def demo_gallery() -> Gallery:
     """Return the pictures of the demos: one scene each of twenty objects, by the objects' names."""
-    names = object_names()
-    objects = np.linspace(0, len(names) - 1, _N_PICTURES).round().astype(int).tolist()
-    scenes = draw_scenes(_N_PICTURES, _SEED, objects)
-    chosen = tuple(names[i] for i in objects)
+    names, scenes = object_names(), demo_scenes()
+    chosen = tuple(names[scene.objects[0].object] for scene in scenes)
     return Gallery(
         chosen,
         np.stack([scene_embedding(scene) for scene in scenes]),
@@ -64,27 +90,51 @@ def demo_gallery() -> Gallery:
     )
 
 
+def training_gallery(modality: Modality) -> Gallery:
+    """Return the scenes that a demo's decoder learns from, by their objects' names and numbers."""
+    scenes = training_scenes(modality)
+    concepts = tuple(object_names()[scene.objects[0].object] for scene in scenes)
+    numbered = tuple(f"{concept} {number // N_OBJECTS}" for number, concept in enumerate(concepts))
+    return Gallery(
+        numbered,
+        np.stack([scene_embedding(scene) for scene in scenes]),
+        objects_space(),
+        {str(i): name for i, name in enumerate(numbered, start=1)},
+        {},
+        concepts=concepts,
+    )
+
+
 def simulate_runs(modality: Modality, gallery: Gallery, n_runs: int) -> list[SimulatedRecording]:
-    """Return runs of one simulated person, EEG or MEG, who watches the pictures of a gallery."""
+    """Return runs of the demo's simulated person, EEG or MEG, who watches the pictures of a gallery in turn."""
     n = len(gallery.names)
     table = StimulusTable(np.full(n, -1), np.arange(1, n + 1), np.array(gallery.names))
     pictures = PictureSet(gallery.embeddings, LAYOUT_SIZE, table)
-    person = eeg_subject if modality == "eeg" else meg_subject
-    forward = person(gallery.embeddings, LAYOUT_SIZE, _SEED, sfreq_hz=_SFREQ_HZ[modality])
-    forward = enlarged(forward, _ENLARGED[modality])
     n_trials, timing = _RUNS[modality]
+    if n == n_runs * n_trials:  # each picture once
+        shown = list(np.random.default_rng(_SEED).permutation(n).reshape(n_runs, n_trials))
+    else:
+        shown = [_order(n, n_trials, (_SEED, number)) for number in range(1, n_runs + 1)]
     return [
         simulate_run(
             pictures,
-            forward,
-            _order(n, n_trials, (_SEED, number)),
+            demo_person(modality),
+            order,
             timing=timing,
             seed=1000 * _SEED + number,
-            name=f"{modality}_run-{number:02d}",
+            name=f"{modality}_run-{number:02d}" if n == _N_PICTURES else f"{modality}_training-{number:02d}",
             run=number,
         )
-        for number in range(1, n_runs + 1)
+        for number, order in enumerate(shown, start=1)
     ]
+
+
+@cache
+def demo_person(modality: Modality) -> ForwardModel:
+    """Return how the demo's simulated person answers to pictures."""
+    person = eeg_subject if modality == "eeg" else meg_subject
+    forward = person(demo_gallery().embeddings, LAYOUT_SIZE, _SEED, sfreq_hz=_SFREQ_HZ[modality])
+    return enlarged(forward, _ENLARGED[modality])
 
 
 def _order(n_pictures: int, n_trials: int, seed: tuple[int, int]) -> IntArray:
@@ -105,21 +155,30 @@ def make_demo(modality: Modality, folder: Path) -> None:
     folder : Path
         Where to; files of the same names are replaced.
     """
-    gallery, demo = demo_gallery(), DEMOS[modality]
+    gallery, learnt, demo = demo_gallery(), training_gallery(modality), DEMOS[modality]
     folder.mkdir(parents=True, exist_ok=True)
     if modality == "fmri":
-        bundle = make_fmri_demo(gallery, LAYOUT_SIZE, folder / demo.bundle, folder / demo.recording)
+        bundle = make_fmri_demo(gallery, learnt, LAYOUT_SIZE, folder / demo.bundle, folder / demo.recording)
     else:
-        # The demo plays the run that the decoder has not seen.
-        *training, played = simulate_runs(modality, gallery, _N_TRAINING_RUNS + 1)
+        (played,) = simulate_runs(modality, gallery, 1)
         bundle, _ = train(
-            training,
+            simulate_runs(modality, learnt, _N_TRAINING_RUNS[modality]),
             name=f"demo-{modality}",
             modality=modality,
             model="encoding",
-            gallery=gallery,
+            gallery=learnt,
+            protocol="concepts",
+            target="objects",
             channels=[c.name for c in played.channels if c.name.startswith(_BACK[modality])],
             options=FitOptions(_SEED, report=lambda text: print(text, file=sys.stderr, flush=True)),
+        )
+        bundle = with_gallery(
+            bundle,
+            gallery.names,
+            gallery.embeddings,
+            gallery.labels,
+            gallery.thumbnails,
+            name=f"demo-{modality}",
         )
         save_bundle(bundle, folder / demo.bundle, overwrite=True)
         save_simulation(played, folder / demo.recording, overwrite=True)
