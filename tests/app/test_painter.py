@@ -234,6 +234,28 @@ def test_when_a_drawing_fails_the_last_picture_is_held_until_one_succeeds(
     assert picture_of(painter).number == before.number + 1
 
 
+def test_failures_that_are_worded_otherwise_each_time_are_told_once_of_each_kind(started: Any) -> None:
+    said = iter(range(100))
+
+    def fail() -> Any:
+        raise (
+            RuntimeError(f"device lost at 0x{next(said):x}") if trials.said < 4 else ValueError("wrong shape")
+        )
+
+    generator = Failing(fail)
+    painter, told = started(generator)
+    trials = Trials(painter)
+    object.__setattr__(generator, "fails", True)
+    for k in range(6):
+        trials.say(0, k)
+        until(lambda k=k: accounted(painter) == k + 1)
+    assert picture_of(painter).held == "generator failed: wrong shape"
+    assert [text.split(";")[0] for _, text in told] == [
+        "generator failed: device lost at 0x0",
+        "generator failed: wrong shape",
+    ]
+
+
 def test_a_drawing_that_does_not_end_is_told_once_and_holds_up_nobody(
     started: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -109,9 +109,10 @@ class Painter:
         if self._thread.is_alive():
             self._thread.join(_END_S)
 
-    def _tell_once(self, kind: str, text: str) -> None:
-        if text not in self._told:
-            self._told.add(text)
+    def _tell_once(self, kind: str, text: str, what: str) -> None:
+        """Tell of the first of its sort: errors may word each of many failures otherwise."""
+        if what not in self._told:
+            self._told.add(what)
             self.tell(kind, text)
 
     # In the decoding thread
@@ -135,7 +136,11 @@ class Painter:
         if not familiar:
             self._unlike = UNLIKE_TRAINING
             self._n_unlike += len(news)
-            self._tell_once("unlike", "the signal is unlike that of the training; no picture is drawn of it")
+            self._tell_once(
+                "unlike",
+                "the signal is unlike that of the training; no picture is drawn of it",
+                UNLIKE_TRAINING,
+            )
             return
         self._unlike = ""
         with self._news:
@@ -150,6 +155,7 @@ class Painter:
                 "generator",
                 f"the generator has been at one picture for more than {_STUCK_S:g} s; the last one is held, decoding "
                 "goes on",
+                "stuck",
             )
 
     # In the painter's thread
@@ -186,7 +192,7 @@ class Painter:
             try:
                 steadied = drawer.believe(said.said)
             except Exception as error:
-                self._hold("held", f"nothing to draw: {error}")
+                self._hold("held", "nothing to draw", error)
                 continue
             if steadied is None:
                 self._counts["superseded"] += 1
@@ -211,7 +217,7 @@ class Painter:
         try:
             drawn = drawer.draw(belief)
         except Exception as error:
-            self._hold("failed", f"generator failed: {error}")
+            self._hold("failed", "generator failed", error)
             return
         finally:
             self._drawing_since_s = None
@@ -239,11 +245,12 @@ class Painter:
             ),
         )
 
-    def _hold(self, count: str, why: str) -> None:
+    def _hold(self, count: str, what: str, error: Exception) -> None:
         """Leave the last picture where it is, and say why."""
         self._counts[count] += 1
-        self._held = why
-        self._tell_once("generator", f"{why}; the last picture is held, decoding goes on")
+        self._held = f"{what}: {error}"
+        told = f"{self._held}; the last picture is held, decoding goes on"
+        self._tell_once("generator", told, f"{what}: {type(error).__name__}")
 
     def _still(self, said: Said) -> None:
         """Let the last picture stand for a belief that has hardly moved."""
@@ -261,7 +268,8 @@ class Painter:
         try:
             variance = drawer.imagined(belief, go_on)
         except Exception as error:
-            self._tell_once("generator", f"generator failed: {error}; decoding goes on")
+            told = f"generator failed: {error}; decoding goes on"
+            self._tell_once("generator", told, f"imagined: {type(error).__name__}")
             return
         finally:
             self._drawing_since_s = None
