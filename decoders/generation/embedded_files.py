@@ -33,6 +33,7 @@ __all__ = [
     "EmbeddedParts",
     "GeneratorTraining",
     "is_generator",
+    "load_generator_manifest",
     "load_parts",
     "save_parts",
 ]
@@ -54,7 +55,7 @@ class GeneratorTraining:
     pictures : str
         What it learnt from, in words.
     n_drawn : dict of str to int
-        Pictures that were shown to it, by the part of its training: ``teacher``, ``pairs``, ``consistency``.
+        Pictures that were shown to it, by the part of its training: ``parts``, ``teacher``, ``pairs``, ``consistency``.
     seed : int
     guidance : float
         How far the student was led beyond the teacher's own prediction; 1 is not at all.
@@ -168,6 +169,23 @@ def save_parts(parts: EmbeddedParts, path: Path, *, overwrite: bool = False) -> 
     write_whole(files | {MANIFEST: text, _HASH: sha256(text).encode()}, path)
 
 
+def load_generator_manifest(path: Path) -> EmbeddedManifest:
+    """Read only what a generator says of itself; its other files are not looked at.
+
+    Raises
+    ------
+    BundleError
+        If it is missing, its manifest is damaged, or it is of an unknown schema or another back-end.
+    """
+    if not is_generator(path):
+        raise BundleError(f"There is no generator at {path}: no {MANIFEST} is there. {_MAKE} --out {path}")
+    read = member_reader(path)
+    text = read(MANIFEST)
+    manifest = _manifest(text, path)
+    check(MANIFEST, text, read(_HASH).decode(errors="replace"), path)
+    return manifest
+
+
 def load_parts(path: Path) -> EmbeddedParts:
     """Read a generator and check every byte of it against its hashes.
 
@@ -176,12 +194,7 @@ def load_parts(path: Path) -> EmbeddedParts:
     BundleError
         If it is missing, damaged, incomplete, of an unknown schema or another back-end, or holds impossible values.
     """
-    if not is_generator(path):
-        raise BundleError(f"There is no generator at {path}: no {MANIFEST} is there. {_MAKE} --out {path}")
-    read = member_reader(path)
-    text = read(MANIFEST)
-    manifest = _manifest(text, path)
-    check(MANIFEST, text, read(_HASH).decode(errors="replace"), path)
+    manifest, read = load_generator_manifest(path), member_reader(path)
     files = {}
     for name, expected in manifest.files.items():
         files[name] = read(name)

@@ -12,6 +12,12 @@ from decode_stream.config import SessionConfig
 from decode_stream.decoders.bundle import Bundle
 from decode_stream.decoders.chains import watch_chain
 from decode_stream.decoders.decoder import decode_recording
+from decode_stream.decoders.generation.embedded_files import (
+    EmbeddedManifest,
+    EmbeddedParts,
+    GeneratorTraining,
+    save_parts,
+)
 from decode_stream.decoders.generation.embedding_belief import Posteriors
 from decode_stream.decoders.generation.generator import Generator
 from decode_stream.decoders.generation.picture_evidence import TrialEvidence, TrialReader
@@ -29,7 +35,7 @@ from tests.app.summaries import check_keys
 from tests.app.test_session import run, write_csv
 from tests.decoders.bundles import small_bundle
 from tests.decoders.generation.picture_bundle import picture_bundle
-from tests.decoders.generation.plain_generator import PlainGenerator
+from tests.decoders.generation.plain_generator import PlainGenerator, plain_picture_model
 
 pytestmark = pytest.mark.lsl
 
@@ -151,6 +157,26 @@ def test_a_generator_that_was_asked_for_is_refused_before_the_session(tmp_path: 
     config = SessionConfig(bundle=tmp_path, generator=tmp_path / "nothing.zip")
     with pytest.raises(BundleError, match="There is no generator at"):
         painter_of(config, picture_bundle())
+
+
+def test_the_shipped_generator_is_compared_before_it_is_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shipped, bundle, space = tmp_path / "generator.zip", picture_bundle(), PlainGenerator().space
+    monkeypatch.setattr("decode_stream.sessions.generators.demo_generator", lambda: shipped)
+    for model in (space.model, "ViT-H-14"):
+        manifest = EmbeddedManifest(model, replace(space, model=model), 32, (1, 2), GeneratorTraining(""))
+        # No network: whoever loads it fails.
+        save_parts(EmbeddedParts(manifest, b"", plain_picture_model()), shipped, overwrite=True)
+        painter, why = painter_of(SessionConfig(), bundle)
+        if model == space.model:
+            assert (painter is not None, why) == (True, "")
+            # Somebody who asks for steps asks for pictures.
+            with pytest.raises(UsageError, match="--steps is 4, and .* draws in 1, 2"):
+                painter_of(SessionConfig(steps=4), bundle)
+        else:
+            assert painter is None
+            assert "draws embeddings of ViT-H-14" in why
 
 
 def test_an_old_bundle_says_that_it_cannot_be_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
