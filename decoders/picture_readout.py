@@ -105,21 +105,24 @@ def fit_picture_readout(outputs: FloatArray, labels: IntArray, entries: FloatArr
         raise ValueError(f"{len(outputs)} trials tell too little of a readout; {FEWEST_TRIALS} are needed.")
     true = entries.astype(np.float64)[labels]
     shown, spread = true - true.mean(axis=0), np.maximum(true.var(axis=0), 1e-12)
-    said = outputs - outputs.mean(axis=0, dtype=np.float64)
-    slope, noise = _slopes(shown, said[:, -1], spread)
+    middle = outputs.mean(axis=0, dtype=np.float64)
+    slope, noise = _slopes(shown, outputs[:, -1] - middle[-1], spread)
     gain = 1 / slope
     variance = np.clip(noise * gain**2, 1e-6 * spread, _MOST_NOISE * spread)
     # A number that tells nothing keeps a gain that does not carry its noise beyond what its variance admits.
     gain = np.where(variance < _MOST_NOISE * spread, gain, 0.0)
-    offset = true.mean(axis=0) - gain * outputs.mean(axis=0, dtype=np.float64)
+    offset = true.mean(axis=0) - gain * middle
     # Entries are few: the Gaussian that they are from is shrunk towards numbers that do not go together.
     apart = entries - entries.mean(axis=0, dtype=np.float64)
     covariance = shrunk(apart.T @ apart / len(apart), len(apart))
     strength, axes = np.linalg.eigh(covariance / np.sqrt(variance) / np.sqrt(variance)[:, None])
     told = shown / np.sqrt(variance) @ axes
-    observed = (gain * said / np.sqrt(variance)) @ axes
     strength = np.maximum(strength, 1e-12)
-    precision = [_precision(told, observed[:, k], strength) for k in range(said.shape[1])]
+    reads = (gain / np.sqrt(variance))[:, None] * axes
+    # One window after the other: of a large training all of them in float64 would be gigabytes.
+    precision = [
+        _precision(told, (outputs[:, k] - middle[k]) @ reads, strength) for k in range(outputs.shape[1])
+    ]
     parts = (gain, offset, variance, np.array(precision))
     return PictureReadout(*(np.ascontiguousarray(part, np.float32) for part in parts))
 

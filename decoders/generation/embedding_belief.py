@@ -38,6 +38,8 @@ class _Directions:
     ----------
     spread : array of shape (dimension, n), float64
         What one standard deviation of the prior along each of them does to an embedding.
+    squares : array of shape (n,), float64
+        Squared lengths of these.
     strength : array of shape (n,), float64
         How much evidence of strength 1 tells along each, in units of the prior's precision.
     reads : array of shape (n, n_outputs), float64
@@ -49,6 +51,7 @@ class _Directions:
     """
 
     spread: npt.NDArray[np.float64]
+    squares: npt.NDArray[np.float64]
     strength: npt.NDArray[np.float64]
     reads: npt.NDArray[np.float64]
     discount: npt.NDArray[np.float64]
@@ -144,11 +147,10 @@ class Posteriors:
             raise ValueError("The evidence has numbers that are not finite.")
         on = self._directions(evidence.n_showings)
         mean, settled, length = self._mean, np.zeros(len(on.strength)), 1.0
-        squares = (on.spread**2).sum(axis=0)
         for _ in range(_TURNS if self._unit else 1):
             if self._unit:
                 length = np.sqrt(
-                    mean @ mean + self._prior_square - self._mean @ self._mean - settled @ squares
+                    mean @ mean + self._prior_square - self._mean @ self._mean - settled @ on.squares
                 )
             accounted = self._metric * (self._bias + self._weight @ self._mean / length)
             told = on.reads @ (on.discount * (evidence.vector - evidence.strength * accounted)) / length
@@ -169,6 +171,7 @@ class Posteriors:
         spread = self._root @ axes[kept].T
         return _Directions(
             spread,
+            (spread**2).sum(axis=0),
             sizes[kept] ** 2,
             axes[kept] @ reached.T,
             discount,
