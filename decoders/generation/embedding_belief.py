@@ -149,9 +149,8 @@ class Posteriors:
         mean, settled, length = self._mean, np.zeros(len(on.strength)), 1.0
         for _ in range(_TURNS if self._unit else 1):
             if self._unit:
-                length = np.sqrt(
-                    mean @ mean + self._prior_square - self._mean @ self._mean - settled @ on.squares
-                )
+                square = mean @ mean + self._prior_square - self._mean @ self._mean - settled @ on.squares
+                length = float(np.sqrt(square))
             accounted = self._metric * (self._bias + self._weight @ self._mean / length)
             told = on.reads @ (on.discount * (evidence.vector - evidence.strength * accounted)) / length
             strength = evidence.strength / length**2 * on.strength

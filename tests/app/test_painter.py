@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from decode_stream.decoders.generation.condition import Condition
 from decode_stream.decoders.generation.generator import Generator
+from decode_stream.decoders.generation.nearest import nearest_files, read_nearest
 from decode_stream.gui.snapshot import UNLIKE_TRAINING, Reconstruction
 from decode_stream.sessions import painter as painter_module
 from decode_stream.sessions.drawer import Drawer
@@ -369,6 +371,25 @@ def test_a_generator_that_does_not_load_is_told_where_it_was_asked_for(asked: bo
     assert painter.summary()["missing"] == "the file is damaged"
     assert painter.generator == ""
     assert told == ([("generator", "no picture is drawn: the file is damaged")] if asked else [])
+
+
+def test_the_nearest_training_picture_is_packed_once_while_it_stays_the_nearest() -> None:
+    generator, rng = PlainGenerator(), np.random.default_rng(0)
+    model = generator.pictures
+    embeddings = rng.standard_normal((3, 192)).astype(np.float32)
+    copies = rng.integers(0, 256, (3, 8, 8, 3), np.uint8)
+    files = nearest_files(model.mean, embeddings, copies)
+    drawer = Drawer(
+        picture_bundle(), generator, training=read_nearest(lambda name: files[name], 192, Path("files"))
+    )
+    drawn = [drawer.draw(model.known(scale * embeddings[k, None])) for scale, k in ((1, 1), (2, 1), (1, 2))]
+    assert drawn[0].nearest is drawn[1].nearest
+    assert drawn[2].nearest != drawn[0].nearest
+    for one in drawn:
+        assert one.nearest is not None
+        assert one.nearest.startswith(b"\x89PNG")
+        assert one.nearest_distance == pytest.approx(0, abs=1e-3)
+        assert one.confidence == 1
 
 
 def test_a_painter_that_was_never_started_ends() -> None:

@@ -87,6 +87,7 @@ class Drawer:
         self._steady = SteadyBelief(generator.pictures, bundle.manifest.length_s)
         self._sfreq_hz = float(bundle.manifest.schedule.sfreq_hz)
         self._newest_stop = -1
+        self._copy: tuple[int, bytes] = (-1, b"")
         # The session's noise is the first of several.
         self._noises = generator.noise(seed, _N_SEVERAL)
         # In the fewest steps: a mean has no details, and the first picture waits for it.
@@ -124,7 +125,10 @@ class Drawer:
         if self._training is None:
             return Drawn(faded, float(settled[0]))
         nearest = self._training.nearest(belief.mean[0])
-        return Drawn(faded, float(settled[0]), self._training.png(nearest.number), nearest.distance)
+        if nearest.number != self._copy[0]:
+            # Packed once while it stays the nearest, as it mostly does within a trial; a view then redraws nothing.
+            self._copy = nearest.number, self._training.png(nearest.number)
+        return Drawn(faded, float(settled[0]), self._copy[1], nearest.distance)
 
     def imagined(
         self, belief: EmbeddingBelief, go_on: Callable[[], bool] = lambda: True
