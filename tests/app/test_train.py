@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +19,11 @@ from decode_stream.decoders.recipe import Gallery, Recipe, Trained, category_gal
 from decode_stream.decoders.runtime import Encoder
 from decode_stream.decoders.scaling import robust_scale
 from decode_stream.decoders.scoring.intervals import wilson
+from decode_stream.decoders.training.selection import choose_prior
 from decode_stream.demos.make_demos import demo_gallery
 from decode_stream.replay_data.arrays import ArrayRecording
 from decode_stream.stream.errors import DecodeStreamError, UsageError
+from decode_stream.training import fit_channel_attention
 from decode_stream.training.models import fitter
 from decode_stream.training.train import train
 
@@ -99,8 +102,11 @@ def test_lda_is_trained_and_runs_live(
 
 
 def test_channel_attention_is_trained_on_categories_and_runs_live(
-    categories: tuple[Runs, Gallery], tmp_path: Path
+    categories: tuple[Runs, Gallery], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Two widths are enough for a choice; each is tried without every run in turn.
+    two = partial(choose_prior, candidates=(0.02, 0.1))
+    monkeypatch.setattr(fit_channel_attention, "choose_prior", two)
     bundle, held_out = trained(categories, "channel-attention")
     check(bundle, held_out, categories, tmp_path)
 

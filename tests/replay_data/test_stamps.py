@@ -24,7 +24,7 @@ def test_jitter_is_no_gap_and_leaves_the_rate_alone() -> None:
     assert find_gaps(stamps_s, 256.0) == ()
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=25)
 @given(st.integers(0, 1000), st.integers(20, 2000), st.integers(0, 2**31))
 def test_losses_among_jitter_are_found_with_their_length(place: int, n_lost: int, seed: int) -> None:
     at = 2000 + 5 * place
@@ -37,7 +37,7 @@ def test_losses_among_jitter_are_found_with_their_length(place: int, n_lost: int
     assert abs(gap.start - at) <= 12
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=25)
 @given(st.lists(st.tuples(st.integers(1000, 2500), st.integers(1, 500)), min_size=1, max_size=6))
 def test_clean_stamps_tell_every_loss_exactly(losses: list[tuple[int, int]]) -> None:
     times, expected, own = [np.arange(500)], [], 500

@@ -94,7 +94,7 @@ def troubled_streams(draw):
     return data[sent], stamps_s[sent]
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=90)
 @given(troubled_streams(), st.lists(st.integers(1, 1200), max_size=60), st.sampled_from([None, 0]))
 def test_every_sample_has_one_fate_and_chunks_do_not_matter(sent, cuts, counter):
     data, stamps_s = sent
@@ -118,7 +118,7 @@ def test_every_sample_has_one_fate_and_chunks_do_not_matter(sent, cuts, counter)
     assert results[0] == results[1]
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=60)
 @given(
     st.sampled_from([128.0, 256.0, 1000.0]),
     st.lists(st.tuples(st.integers(20, 900), st.integers(1, 500)), min_size=1, max_size=6),
