@@ -11,7 +11,7 @@ a paired bootstrap over pictures. Each row is printed as JSON. ``--grid`` draws 
 
 import argparse
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -20,7 +20,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from benchmarks.machine import machine
-from benchmarks.reconstructions import without_layout
+from benchmarks.reconstructions import draw_all, without_layout
 from decode_stream.decoders.efficientnet import efficientnet_features
 from decode_stream.decoders.generation.condition import Condition, PictureModel
 from decode_stream.decoders.generation.embedded import EmbeddedGenerator, load_embedded, to_pixels
@@ -35,14 +35,13 @@ from decode_stream.decoders.scoring.picture_likeness import (
     structural_similarity,
 )
 from decode_stream.replay_data.pictures.picture_space import scene_embedding
-from decode_stream.replay_data.pictures.scenes import N_OBJECTS, compose, draw_scenes
+from decode_stream.replay_data.pictures.scenes import N_OBJECTS, Picture, compose, draw_scenes
 from decode_stream.stream.types import FloatArray
 
 __all__ = ["among_objects", "main"]
 
 _SEED, _N_DRAWS = 4000, 1000
 _TEACHER_STEPS = 32
-_AT_ONCE = 50
 Draw = Callable[[Condition, npt.NDArray[np.float32]], Pictures]
 
 
@@ -54,7 +53,8 @@ def among_objects(fits: FloatArray, n_objects: int, n_draws: int, seed: int) -> 
     fits : array of shape (n, n)
         How well each drawing fits each scene; scene i shows object ``i % n_objects``.
     n_draws : int
-        Each takes, for every object, one of its scenes at random.
+        Each takes, for every object, one of its scenes at random; so many that every scene is taken.
+    seed : int
     """
     n_sets, rng = len(fits) // n_objects, np.random.default_rng(seed)
     found, counted = np.zeros(len(fits)), np.zeros(len(fits))
@@ -73,47 +73,35 @@ def _without_semantic(condition: Condition) -> Condition:
     return Condition(np.zeros_like(condition.semantic), condition.layout, open_share)
 
 
-def _drawn(draw: Draw, condition: Condition, noise: npt.NDArray[np.float32]) -> Pictures:
-    parts = []
-    for start in range(0, len(condition), _AT_ONCE):
-        some = slice(start, start + _AT_ONCE)
-        part = Condition(condition.semantic[some], condition.layout[some], condition.open_share[some])
-        parts.append(draw(part, noise.repeat(len(part), axis=0)))
-    return np.concatenate(parts)
-
-
 def _teacher(path: Path) -> Draw:
     """Return what the teacher draws, by torch."""
     import torch
 
+    from decode_stream.decoders.distillation.flow_unet import flow_denoiser
     from decode_stream.decoders.distillation.flow_weights import load_flow_network
 
     network = load_flow_network(path.read_bytes(), path)
 
-    def clean(
-        condition: Condition, x: npt.NDArray[np.float32], t: float, r: float
-    ) -> npt.NDArray[np.float32]:
-        times = (np.full(len(x), at, np.float32) for at in (t, r))
-        given = (x.astype(np.float32), *times, condition.semantic, condition.layout, condition.open_share)
-        with torch.inference_mode():
-            drawn: npt.NDArray[np.float32] = network(*(torch.from_numpy(part) for part in given)).numpy()
-        return drawn
-
     def draw(condition: Condition, noise: npt.NDArray[np.float32]) -> Pictures:
-        times = uniform_times(_TEACHER_STEPS)
-        return to_pixels(sample(euler, partial(clean, condition), FlowSchedule(), times, noise))
+        told = (condition.semantic, condition.layout, condition.open_share)
+        denoise = flow_denoiser(network, *(torch.from_numpy(part) for part in told))
+        times, start = uniform_times(_TEACHER_STEPS), torch.from_numpy(noise)
+        with torch.inference_mode():
+            return to_pixels(sample(euler, denoise, FlowSchedule(), times, start).numpy())
 
     return draw
 
 
-def _scores(drawn: Pictures, seen: Pictures, features: FloatArray) -> dict[str, npt.NDArray[np.float64]]:
+def _scores(
+    drawn: Sequence[Picture], seen: Pictures, features: FloatArray
+) -> dict[str, npt.NDArray[np.float64]]:
     truth = np.arange(len(seen))
-    judged = picture_identification(efficientnet_features(list(drawn), "lite2"), features, truth)
+    judged = picture_identification(efficientnet_features(drawn, "lite2"), features, truth)
     return {
         "top1": among_objects(judged.fits, N_OBJECTS, _N_DRAWS, _SEED),
         "two-way": judged.forward,
-        "PixCorr": pixel_correlation(list(drawn), list(seen), side_px=64),
-        "SSIM": structural_similarity(list(drawn), list(seen), side_px=64),
+        "PixCorr": pixel_correlation(drawn, list(seen), side_px=64),
+        "SSIM": structural_similarity(drawn, list(seen), side_px=64),
     }
 
 
@@ -153,16 +141,16 @@ def _measure(generator: EmbeddedGenerator, asked: argparse.Namespace) -> None:
                 }
             )
         )
-    rows, one_step = [seen[:20]], dict[str, npt.NDArray[np.float64]]()
+    rows, one_step = [list(seen[:20])], dict[str, npt.NDArray[np.float64]]()
     for n_steps in generator.n_steps:
         for name, condition in conditions.items():
-            drawn = _drawn(lambda c, z, n=n_steps: generator.draw(c, z, n), condition, noise)  # type: ignore[misc]
+            drawn = draw_all(partial(generator.draw, n_steps=n_steps), condition, noise)
             scores = _scores(drawn, seen, features)
             one_step = scores if (name, n_steps) == ("all", 1) else one_step
             rows += [drawn[:20]] if n_steps == 1 else []
             print(json.dumps({"told": name, "steps": n_steps, "n": len(seen), **_told(scores)}), flush=True)
     if asked.teacher:
-        drawn = _drawn(_teacher(asked.teacher), conditions["all"], noise)
+        drawn = draw_all(_teacher(asked.teacher), conditions["all"], noise)
         theirs = _scores(drawn, seen, features)
         rows.append(drawn[:20])
         print(json.dumps({"told": "all", "teacher, steps": _TEACHER_STEPS, **_told(theirs)}))
@@ -172,7 +160,7 @@ def _measure(generator: EmbeddedGenerator, asked: argparse.Namespace) -> None:
         told = {name: [round(value, 4) for value in (r.value, r.low, r.high)] for name, r in ratios.items()}
         print(json.dumps({"1 step over the teacher's 32": told}))
     if asked.grid:
-        grid = np.concatenate([np.concatenate(list(row), axis=1) for row in rows])
+        grid = np.concatenate([np.concatenate(row, axis=1) for row in rows])
         Image.fromarray(grid).save(asked.grid)
 
 

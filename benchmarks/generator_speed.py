@@ -19,7 +19,7 @@ from cyclopts import App
 from decode_stream.config import SessionConfig
 from decode_stream.decoders.bundle import Bundle, load_bundle
 from decode_stream.decoders.chains import watch_chain
-from decode_stream.decoders.distillation.flow_unet import FlowUnet, FlowUnetConfig
+from decode_stream.decoders.distillation.flow_unet import FlowUnet, FlowUnetConfig, flow_denoiser
 from decode_stream.decoders.generation.condition import Condition
 from decode_stream.decoders.generation.embedded import EmbeddedGenerator
 from decode_stream.decoders.generation.embedded_files import (
@@ -101,14 +101,10 @@ def ms_a_picture(draw: Callable[[], object], n: int) -> tuple[float, float]:
 def by_torch(network: FlowUnet, condition: Condition, noise: np.ndarray, n_steps: int) -> np.ndarray:
     """Return the picture as PyTorch draws it, eagerly, by the same sampler."""
     given = [torch.from_numpy(part) for part in (condition.semantic, condition.layout, condition.open_share)]
-
-    def denoise(x: np.ndarray, t: float, r: float) -> np.ndarray:
-        times = [torch.full((len(x),), time_, dtype=torch.float32) for time_ in (t, r)]
-        clean: np.ndarray = network(torch.from_numpy(x), *times, *given).numpy()
-        return clean
-
+    denoise, start = flow_denoiser(network, *given), torch.from_numpy(noise)
     with torch.inference_mode():
-        return np.asarray(sample(flow_map, denoise, FlowSchedule(), uniform_times(n_steps), noise))
+        drawn = sample(flow_map, denoise, FlowSchedule(), uniform_times(n_steps), start)
+    return np.asarray(drawn)
 
 
 def alone(generator: Generator, network: FlowUnet, n: int) -> None:

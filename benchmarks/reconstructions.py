@@ -14,8 +14,9 @@ is printed and added to FOLDER/reconstructions.jsonl.
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -51,7 +52,7 @@ from decode_stream.pictures.targets import objects_space
 from decode_stream.replay_data.pictures.scenes import Picture, compose
 from decode_stream.stream.types import FloatArray, IntArray, Modality
 
-__all__ = ["Told", "ideal_beliefs", "main", "measure", "without_layout"]
+__all__ = ["Told", "draw_all", "ideal_beliefs", "main", "measure", "without_layout"]
 
 _SIDE_PX = 64
 _DRAWN_AT_ONCE = 32
@@ -188,14 +189,25 @@ def without_layout(condition: Condition, pictures: PictureModel) -> Condition:
     return Condition(condition.semantic, mean.repeat(len(condition), axis=0), open_share)
 
 
-def _drawn(generator: Generator, condition: Condition, n_steps: int, seed: int) -> list[Picture]:
-    """Return the pictures of a condition, all of the noise of one session."""
-    noise = generator.noise(seed)
+def draw_all(
+    draw: Callable[[Condition, npt.NDArray[np.float32]], Pictures],
+    condition: Condition,
+    noise: npt.NDArray[np.float32],
+) -> list[Picture]:
+    """Return the pictures of a condition, some at a time, all of one noise, as in a session.
+
+    Parameters
+    ----------
+    draw : callable
+        Takes a condition and as many noises.
+    condition : Condition
+    noise : array of shape (1, ...), float32
+    """
     pictures = list[Picture]()
     for start in range(0, len(condition), _DRAWN_AT_ONCE):
         some = slice(start, start + _DRAWN_AT_ONCE)
         part = Condition(condition.semantic[some], condition.layout[some], condition.open_share[some])
-        pictures += list(generator.draw(part, noise.repeat(len(part), axis=0), n_steps))
+        pictures += list(draw(part, noise.repeat(len(part), axis=0)))
     return pictures
 
 
@@ -230,9 +242,10 @@ def measure(
     ideal = pictures.condition(ideal_beliefs(some.pooled(group), told.drives, pictures))
     conditions = {"decoded": decoded, "no layout": without_layout(decoded, pictures), "ideal": ideal}
     features = efficientnet_features(list(told.scenes), "lite2")
+    draw = partial(generator.draw, n_steps=n_steps)
     drawn, scores = dict[str, list[Picture]](), dict[str, dict[str, npt.NDArray[np.float64]]]()
     for name, condition in conditions.items():
-        drawn[name] = _drawn(generator, condition, n_steps, seed)
+        drawn[name] = draw_all(draw, condition, generator.noise(seed))
         judged = picture_identification(efficientnet_features(drawn[name], "lite2"), features, truth)
         seen = [told.scenes[place] for place in truth]
         scores[name] = {

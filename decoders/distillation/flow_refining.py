@@ -16,10 +16,10 @@ from decode_stream.decoders.generation.refinement import painter
 from decode_stream.decoders.generation.samplers import flow_map, uniform_times
 from decode_stream.decoders.generation.schedules import FlowSchedule
 
-from .flow_unet import FlowUnet
+from .flow_unet import flow_denoiser
 from .flow_weights import load_flow_network
 
-__all__ = ["flow_denoiser", "flow_stage"]
+__all__ = ["flow_stage"]
 
 
 def flow_stage(
@@ -60,8 +60,10 @@ def flow_stage(
     lift = LayoutLift.of(network.config.side_px, layout.shape[2])
     start = torch.from_numpy(np.clip(lift.raised @ layout @ lift.raised.T, -1, 1).astype(np.float32))
 
+    told, open_share = torch.from_numpy(condition.layout), torch.from_numpy(condition.open_share)
+
     def denoiser_of(semantic: Tensor) -> Callable[[Any, float, float], Any]:
-        return flow_denoiser(network, condition, semantic)
+        return flow_denoiser(network, semantic, told, open_share)
 
     paint = painter(
         denoiser_of,
@@ -72,17 +74,3 @@ def flow_stage(
         uniform_times(n_steps, strength),
     )
     return start, torch.from_numpy(condition.semantic), paint
-
-
-def flow_denoiser(
-    network: FlowUnet, condition: Condition, semantic: Tensor
-) -> Callable[[Any, float, float], Any]:
-    """Return the denoiser of a network by torch, with what is seen given by itself so that it has a gradient."""
-    layout, open_share = torch.from_numpy(condition.layout), torch.from_numpy(condition.open_share)
-
-    def denoise(x: Tensor, t: float, r: float) -> Tensor:
-        at, to = (torch.full((len(x),), float(time)) for time in (t, r))
-        clean: Tensor = network(x, at, to, semantic, layout, open_share)
-        return clean
-
-    return denoise

@@ -6,6 +6,7 @@ attends to). What is seen reaches the picture twice: it modulates every block, a
 they are looked up where they are wanted. Under what it paints lie parts in their places, from a network of their own.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import pi
 
@@ -15,7 +16,7 @@ from torch.nn import functional
 
 from .parts import Parts, PartsConfig
 
-__all__ = ["FlowUnet", "FlowUnetConfig"]
+__all__ = ["FlowUnet", "FlowUnetConfig", "flow_denoiser"]
 
 _N_FREQUENCIES = 8
 _GROUPS = 8
@@ -57,7 +58,7 @@ class FlowUnetConfig:
     semantic_dim: int
     side_px: int = 64
     patch: int = 4
-    widths: tuple[int, ...] = (80, 160)
+    widths: tuple[int, ...] = (72, 144)
     n_tokens: int = 16
     token_dim: int = 64
     condition_dim: int = 256
@@ -232,6 +233,19 @@ class FlowUnet(nn.Module):
 
     def _seen(self, semantic: Tensor, open_share: Tensor) -> Tensor:
         return torch.cat([semantic / self.semantic_scale, open_share], dim=1)
+
+
+def flow_denoiser(
+    network: FlowUnet, semantic: Tensor, layout: Tensor, open_share: Tensor
+) -> Callable[[Tensor, float, float], Tensor]:
+    """Return what tells clean pictures from noisy ones for samplers: a network with a condition bound in it."""
+
+    def denoise(x: Tensor, t: float, r: float) -> Tensor:
+        at, to = (torch.full((len(x),), float(time), device=x.device) for time in (t, r))
+        clean: Tensor = network(x, at, to, semantic, layout, open_share)
+        return clean
+
+    return denoise
 
 
 def _colours(layout: Tensor) -> Tensor:

@@ -1,17 +1,15 @@
 """A picture of what a generator draws while it is trained: of what is known, and of what decoders would believe."""
 
-from functools import partial
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from PIL import Image
-from torch import Tensor
 
 from decode_stream.decoders.distillation.beliefs import BeliefDraws
 from decode_stream.decoders.distillation.flow_training import Batches
-from decode_stream.decoders.distillation.flow_unet import FlowUnet
+from decode_stream.decoders.distillation.flow_unet import FlowUnet, flow_denoiser
+from decode_stream.decoders.generation.embedded import to_pixels
 from decode_stream.decoders.generation.samplers import euler, flow_map, sample, uniform_times
 from decode_stream.decoders.generation.schedules import FlowSchedule
 
@@ -35,24 +33,11 @@ def draw_samples(
         batch = Batches(pictures.source, pictures.model, beliefs, _SEED).batch(0, _N, device)
         noise = batch.noise()
         rows.append(batch.pictures)
-        denoiser = partial(_clean, network, batch.condition)
+        denoiser = flow_denoiser(network, *batch.condition)
         for n_steps in _STUDENT_STEPS if few_steps else _TEACHER_STEPS:
             step = flow_map if few_steps else euler
             with torch.no_grad():
                 rows.append(sample(step, denoiser, FlowSchedule(), uniform_times(n_steps), noise))
-    grid = np.concatenate([np.concatenate(list(_pixels(row)), axis=1) for row in rows])
+    grid = np.concatenate([np.concatenate(list(to_pixels(row.cpu().numpy())), axis=1) for row in rows])
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(grid).save(path)
-
-
-def _clean(
-    network: FlowUnet, condition: tuple[Tensor, Tensor, Tensor], x: Tensor, t: float, r: float
-) -> Tensor:
-    times = (torch.full((len(x),), at, device=x.device) for at in (t, r))
-    clean: Tensor = network(x, *times, *condition)
-    return clean
-
-
-def _pixels(pictures: Tensor) -> npt.NDArray[np.uint8]:
-    scaled = ((pictures.float().clamp(-1, 1) + 1) * 127.5).round().byte()
-    return scaled.permute(0, 2, 3, 1).cpu().numpy()
