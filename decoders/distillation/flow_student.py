@@ -89,9 +89,8 @@ def pairs_loss(teacher: FlowUnet, settings: StudentSettings) -> Loss:
         rows = torch.arange(n, device=points.device)
         total = points.new_zeros(())
         for number in range(settings.n_points):
-            from_ = _drawn(0, n_steps, batch) if number else torch.zeros_like(rows)
-            to = from_ + 1 + (batch.uniform() * (n_steps - from_)).long().clamp(max=n_steps - 1)
-            to = torch.where(batch.uniform() < settings.end_share, n_steps, to.clamp(max=n_steps))
+            from_ = _begin(n_steps, batch) if number else torch.zeros_like(rows)
+            to = _end(from_, batch, settings)
             t, r = 1 - from_ / n_steps, 1 - to / n_steps
             x_t = points[from_, rows]
             wanted = leading(x_t, points[to, rows], t, r)
@@ -115,10 +114,9 @@ def consistency_loss(teacher: FlowUnet, average: FlowUnet, settings: StudentSett
 
     def loss(student: FlowUnet, batch: Batch) -> Tensor:
         n_steps = settings.n_way_steps
-        from_ = _drawn(0, n_steps, batch)
+        from_ = _begin(n_steps, batch)
         from_ = torch.where(batch.uniform() < 1 / settings.n_points, 0, from_)
-        to = from_ + 1 + (batch.uniform() * (n_steps - from_)).long()
-        to = torch.where(batch.uniform() < settings.end_share, n_steps, to.clamp(max=n_steps))
+        to = _end(from_, batch, settings)
         t, s, r = 1 - from_ / n_steps, 1 - (from_ + 1) / n_steps, 1 - to / n_steps
         at, next_ = t[:, None, None, None], s[:, None, None, None]
         x_t = (1 - at) * batch.pictures + at * batch.noise()
@@ -136,9 +134,16 @@ def consistency_loss(teacher: FlowUnet, average: FlowUnet, settings: StudentSett
     return loss
 
 
-def _drawn(low: int, high: int, batch: Batch) -> Tensor:
-    """Return a whole number from low up to below high for each picture."""
-    return (low + batch.uniform() * (high - low)).long().clamp(max=high - 1)
+def _begin(n_steps: int, batch: Batch) -> Tensor:
+    """Return at which point of its way, but for the last, a student begins: one for each picture."""
+    return (batch.uniform() * n_steps).long().clamp(max=n_steps - 1)
+
+
+def _end(from_: Tensor, batch: Batch, settings: StudentSettings) -> Tensor:
+    """Return to which later point it is led, for each picture."""
+    n_steps = settings.n_way_steps
+    to = from_ + 1 + (batch.uniform() * (n_steps - from_)).long()
+    return torch.where(batch.uniform() < settings.end_share, n_steps, to.clamp(max=n_steps))
 
 
 def _huber(given: Tensor, wanted: Tensor, width: float) -> Tensor:

@@ -6,6 +6,7 @@ picture as output, the velocity as what is compared). What it is told of a pictu
 """
 
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol, TypeAlias
@@ -78,7 +79,7 @@ class Drawn:
 class PictureSource(Protocol):
     """Where pictures come from."""
 
-    def draw(self, n: int, rng: np.random.Generator) -> "Drawn":
+    def draw(self, n: int, rng: np.random.Generator) -> Drawn:
         """Return n pictures."""
         ...
 
@@ -241,10 +242,7 @@ class Learning:
 
 def learning_state(network: FlowUnet) -> Learning:
     """Return a training's networks, both as the one that is given, which learns."""
-    average = FlowUnet(network.config)
-    average.load_state_dict(network.state_dict())
-    average.requires_grad_(False).eval()
-    average.to(next(network.parameters()).device)
+    average = deepcopy(network).requires_grad_(False).eval()
     return Learning(nn.ModuleDict({_LEARNER: network, _AVERAGE: average}))
 
 

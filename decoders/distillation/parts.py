@@ -128,7 +128,8 @@ class Parts(nn.Module):
             told = functional.silu(find(features) * (1 + scale) + offset)
             features = told if number == 0 else features + told
         weights = self.heat(features).flatten(2).softmax(dim=2)  # (n, n_parts, places)
-        centre = weights @ self.centres.flatten(1).T
+        # Sums and no product of matrices, which a GPU would take in 16 bits: a place is told to parts of a pixel.
+        centre = (weights[:, :, None] * self.centres.flatten(1)).sum(dim=3)
         shift = self.shift(features).flatten(2).unflatten(1, (c.n_parts, 3))
         shift = (weights[:, :, None] * shift).sum(dim=3)
         log_size = (shift[:, :, 2:] + _LOG_SIZE).clamp(*_LOG_SIZES)
