@@ -24,10 +24,14 @@ class Unknown:
         Of its pictures.
     layout_share : float
         Which part of the variance of their pixels is that of layouts, 0 to 1; the rest is in what is seen.
+    chance_share : float
+        How much of what is not known is drawn by chance, 0 to 1: 1 of a generator whose pictures of nothing differ as
+        pictures do, 0 of one that draws the mean of all that may be.
     """
 
     mean: Pictures
     layout_share: float
+    chance_share: float = 1.0
 
 
 def draw_unknown(generator: Generator, seed: int, n_steps: int, n: int) -> Unknown:
@@ -47,14 +51,34 @@ def draw_unknown(generator: Generator, seed: int, n_steps: int, n: int) -> Unkno
         raise ValueError(f"Pictures vary from two on; got {n}.")
     model = generator.pictures
     nothing, total, squares = model.condition(model.nothing()), np.float64(0), np.float64(0)
+    coarse = []
     # One at a time, as a session draws: a large generator has no room for all of them at once.
     for noise in generator.noise(seed, n):
         drawn = generator.draw(nothing, noise[None], n_steps)[0].astype(np.float64)
         total, squares = total + drawn, squares + drawn**2
+        coarse.append(_cells(drawn, model.layout.rows, model.layout.columns))
     mean = total / n
     variance = float((squares / n - mean**2).mean()) * n / (n - 1)
     of_layouts = 255**2 * float(model.layout.variances(model.covariance).mean())
-    return Unknown(np.rint(mean).astype(np.uint8), min(of_layouts / max(variance, 1e-9), 1.0))
+    by_chance = (
+        float(np.var(coarse, axis=0, ddof=1).mean()) if coarse[0].size and of_layouts > 0 else of_layouts
+    )
+    return Unknown(
+        np.rint(mean).astype(np.uint8),
+        min(of_layouts / max(variance, 1e-9), 1.0),
+        min(by_chance / of_layouts, 1.0) if of_layouts > 0 else 1.0,
+    )
+
+
+def _cells(picture: npt.NDArray[np.float64], rows: int, columns: int) -> npt.NDArray[np.float64]:
+    """Return the mean colours of a picture's cells; none where they do not cut it evenly."""
+    height, width, _ = picture.shape
+    if height % rows or width % columns:
+        return np.empty(0)
+    cells: npt.NDArray[np.float64] = picture.reshape(rows, height // rows, columns, width // columns, 3).mean(
+        axis=(1, 3)
+    )
+    return cells
 
 
 def confidence(belief: EmbeddingBelief, layout_share: float) -> npt.NDArray[np.float64]:
@@ -73,13 +97,14 @@ def confidence(belief: EmbeddingBelief, layout_share: float) -> npt.NDArray[np.f
     return settled
 
 
-def fade(drawn: Pictures, prior: Pictures, confident: FloatArray) -> Pictures:
+def fade(drawn: Pictures, prior: Pictures, confident: FloatArray, chance_share: float = 1.0) -> Pictures:
     """Return pictures moved towards the mean picture, as far as their beliefs are open.
 
     A picture drawn of a belief has its mean in common with what was seen, and the rest by chance: the least squared
     error has the mean picture plus its difference from this times the share s of the variance that the belief settles.
     Beyond 2 s the picture errs more than the mean picture does, so that no livelier rule, such as the root of s, serves
-    weak beliefs.
+    weak beliefs. Of a generator that draws only a share c of what is open by chance, and the mean of the rest, the
+    factor is s / (s + c (1 - s)): what it draws of a weak belief is pale already.
 
     Parameters
     ----------
@@ -88,9 +113,13 @@ def fade(drawn: Pictures, prior: Pictures, confident: FloatArray) -> Pictures:
         See `Unknown`.
     confident : array of shape (n,)
         See `confidence`: of 0 the mean picture is returned, of 1 the picture itself.
+    chance_share : float
+        See `Unknown`.
     """
     before = prior.astype(np.float32)  # exact for grey levels, and a large picture is faded in half the time
-    share = np.clip(confident, 0, 1).astype(np.float32)[:, None, None, None]
+    settled = np.clip(confident, 0, 1)
+    factor = settled / np.maximum(settled + chance_share * (1 - settled), 1e-9)
+    share = factor.astype(np.float32)[:, None, None, None]
     faded: Pictures = np.rint(before + share * (drawn - before)).astype(np.uint8)
     return faded
 

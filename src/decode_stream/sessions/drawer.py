@@ -92,7 +92,7 @@ class Drawer:
         self._noises = generator.noise(seed, _N_SEVERAL)
         # In the fewest steps: a mean has no details, and the first picture waits for it.
         unknown = draw_unknown(generator, seed, generator.n_steps[0], _N_NOTHING)
-        self.prior, self._layout_share = unknown.mean, unknown.layout_share
+        self.prior, self._unknown = unknown.mean, unknown
 
     def believe(self, said: TrialEvidence) -> Steadied | None:
         """Return what is to be drawn now that a trial has said more; None of what is not newer than the last.
@@ -120,8 +120,8 @@ class Drawer:
             If the generator gives no picture.
         """
         picture = self._drawn(belief, self._noises[:1])
-        settled = confidence(belief, self._layout_share)
-        faded = fade(picture, self.prior, settled)[0]
+        settled = confidence(belief, self._unknown.layout_share)
+        faded = fade(picture, self.prior, settled, self._unknown.chance_share)[0]
         if self._training is None:
             return Drawn(faded, float(settled[0]))
         nearest = self._training.nearest(belief.mean[0])

@@ -200,3 +200,28 @@ def test_a_score_that_is_no_number_counts_as_far_out_and_none_as_no_news() -> No
     # What does not come later does not count, and drawing stays off.
     assert not gate.add(0.0, 0.0)
     assert not gate.add(None, 60.0)
+
+
+def test_what_is_drawn_as_a_mean_is_not_faded_twice() -> None:
+    rng = np.random.default_rng(8)
+    prior, shares = np.full((8, 8, 3), 128, np.uint8), (0.1, 0.4)
+    for settled in shares:
+        seen = rng.normal(0, np.sqrt(settled), (300, 8, 8, 3))
+        truth = 128 + 30 * (seen + rng.normal(0, np.sqrt(1 - settled), seen.shape))
+        for chance in (0.0, 0.3, 1.0):
+            by_chance = rng.normal(0, np.sqrt(chance * (1 - settled)), seen.shape)
+            drawn = np.clip(128 + 30 * (seen + by_chance), 0, 255).round().astype(np.uint8)
+            errors = {
+                c: float(np.mean((fade(drawn, prior, np.full(300, settled), c) - truth) ** 2))
+                for c in (0.0, 0.3, 1.0)
+            }
+            assert min(errors, key=errors.__getitem__) == chance
+
+
+def test_it_is_measured_how_much_is_drawn_by_chance() -> None:
+    class Mean(PlainGenerator):
+        def draw(self, condition: Condition, noise: npt.NDArray[np.float32], n_steps: int) -> Pictures:
+            return np.full((len(condition), self.side_px, self.side_px, 3), 128, np.uint8)
+
+    assert draw_unknown(Mean(side_px=16), seed=1, n_steps=1, n=8).chance_share == 0
+    assert draw_unknown(PlainGenerator(side_px=16), seed=1, n_steps=1, n=8).chance_share > 0.01
