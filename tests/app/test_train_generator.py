@@ -10,6 +10,7 @@ from PIL import Image
 from safetensors.torch import save
 
 from decode_stream.cli import main
+from decode_stream.decoders.distillation.flow_weights import load_flow_network
 from decode_stream.decoders.distillation.parts import PartsConfig
 from decode_stream.decoders.generation.embedded import load_embedded
 from decode_stream.decoders.generation.embedded_files import load_parts
@@ -69,7 +70,7 @@ def test_a_generator_comes_out_that_draws(tmp_path: Path, capsys: pytest.Capture
         assert drawn.shape == (3, 64, 64, 3)
     nearest = generator.nearest_pictures()
     assert nearest is not None
-    assert len(nearest) == 40
+    assert len(np.unique(nearest.directions, axis=0)) == 40  # none of them twice
     assert [path.name for path in tmp_path.iterdir()] == ["scenes.zip"]
 
 
@@ -83,19 +84,27 @@ def plain_export(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_training_that_was_stopped_comes_to_the_same_network(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert run("--out", str(tmp_path / "whole.zip"), *FEW) == 0
+    def trained(name: str) -> int:
+        teacher = tmp_path / f"{name}.safetensors"
+        return run("--out", str(tmp_path / f"{name}.zip"), "--keep-teacher", str(teacher), *FEW)
+
+    assert trained("whole") == 0
 
     def cut(*_: object, **__: object) -> None:
         raise DecodeStreamError("no room")
 
     with monkeypatch.context() as here:
         here.setattr(command, "export_generator", cut)
-        assert run("--out", str(tmp_path / "stopped.zip"), *FEW) == 1
+        assert trained("stopped") == 1
     states = sorted(p.name for p in (tmp_path / "stopped.zip.training").iterdir())
     assert states == ["consistency", "pairs", "parts", "samples", "teacher"]
-    assert run("--out", str(tmp_path / "stopped.zip"), *FEW) == 0
+    assert not (tmp_path / "stopped.safetensors").exists()
+    assert trained("stopped") == 0
     networks = [load_parts(tmp_path / name).network for name in ("whole.zip", "stopped.zip")]
     assert networks[0] == networks[1]
+    teachers = [(tmp_path / name).read_bytes() for name in ("whole.safetensors", "stopped.safetensors")]
+    assert teachers[0] == teachers[1]
+    assert load_flow_network(teachers[0], tmp_path).config.side_px == 64
 
 
 def folder_source(folder: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -146,3 +155,8 @@ def test_nothing_but_a_generator_is_replaced(tmp_path: Path, capsys: pytest.Capt
     thesis.mkdir()
     assert run("--out", str(thesis), "--overwrite", *FEW) == 2
     assert "exists already" in capsys.readouterr().err
+    kept = tmp_path / "kept.safetensors"
+    kept.write_bytes(b"of months")
+    assert run("--out", str(tmp_path / "new.zip"), "--keep-teacher", str(kept), *FEW) == 2
+    assert "another --keep-teacher" in " ".join(capsys.readouterr().err.split())
+    assert kept.read_bytes() == b"of months"

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
-from decode_stream.decoders.distillation.flow_training import Drawn, PictureSource
+from decode_stream.decoders.distillation.flow_training import Drawn
 from decode_stream.decoders.generation.condition import LayoutMap, PictureModel
 from decode_stream.decoders.generation.picture_file import MOST_NUMBERS
 from decode_stream.decoders.manifest import EmbeddingSpace
@@ -16,6 +16,7 @@ from decode_stream.pictures.targets import objects_space
 from decode_stream.replay_data.pictures.image_files import read_picture
 from decode_stream.replay_data.pictures.image_folders import list_pictures
 from decode_stream.stream.errors import UsageError
+from decode_stream.stream.types import IntArray
 
 from .distillation_rows import conditions
 from .object_scenes import ObjectScenes, scene_pictures
@@ -35,7 +36,7 @@ class GeneratorPictures:
 
     Attributes
     ----------
-    source : PictureSource
+    source : ObjectScenes or FolderPictures
     model : PictureModel
     space : EmbeddingSpace
     words : str
@@ -43,7 +44,7 @@ class GeneratorPictures:
     side_px : int
     """
 
-    source: PictureSource
+    source: "ObjectScenes | FolderPictures"
     model: PictureModel
     space: EmbeddingSpace
     words: str
@@ -71,7 +72,13 @@ class FolderPictures:
 
     def draw(self, n: int, rng: np.random.Generator) -> Drawn:
         """Return n pictures with their embeddings."""
-        rows = rng.integers(len(self.pictures), size=n)
+        return self._of(rng.integers(len(self.pictures), size=n))
+
+    def some(self, n: int, rng: np.random.Generator) -> Drawn:
+        """Return n different pictures, or all where there are no more."""
+        return self._of(rng.permutation(len(self.pictures))[:n])
+
+    def _of(self, rows: IntArray) -> Drawn:
         return Drawn(self.pictures[rows], self.embeddings[rows])
 
 

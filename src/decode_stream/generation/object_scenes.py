@@ -15,6 +15,7 @@ from decode_stream.replay_data.pictures.picture_space import (
     scene_embedding,
 )
 from decode_stream.replay_data.pictures.scenes import N_CONCEPTS, N_OBJECTS, Scene, compose, draw_scenes
+from decode_stream.stream.types import IntArray
 
 __all__ = ["ObjectScenes", "draw_mixed", "scene_pictures"]
 
@@ -45,12 +46,23 @@ class ObjectScenes:
 
     def draw(self, n: int, rng: np.random.Generator) -> Drawn:
         """Return n scenes of those that are kept, with the places of their objects."""
+        kept = self._kept()
+        return _of(kept, rng.integers(len(kept.pictures), size=n))
+
+    def some(self, n: int, rng: np.random.Generator) -> Drawn:
+        """Return n different ones, or all where there are no more."""
+        kept = self._kept()
+        return _of(kept, rng.permutation(len(kept.pictures))[:n])
+
+    def _kept(self) -> Drawn:
         if self._scenes is None:
             self._scenes = _composed(draw_mixed(_N_SCENES, np.random.default_rng(_SCENES_SEED)))
-        kept = self._scenes
-        assert kept.places is not None
-        rows = rng.integers(len(kept.pictures), size=n)
-        return Drawn(kept.pictures[rows], kept.embeddings[rows], kept.places[rows])
+        return self._scenes
+
+
+def _of(kept: Drawn, rows: IntArray) -> Drawn:
+    assert kept.places is not None
+    return Drawn(kept.pictures[rows], kept.embeddings[rows], kept.places[rows])
 
 
 def _composed(scenes: tuple[Scene, ...]) -> Drawn:

@@ -1,7 +1,8 @@
 """The command that makes an embedded generator: its parts, a teacher by flow matching, a student, and the files."""
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -68,12 +69,12 @@ def train_generator(folder: Path | None, config: TrainGeneratorConfig) -> int:
         If the pictures or a bundle cannot be had, or the training fails.
     """
     _check_out(config)
+    bundles = [load_bundle(path) for path in config.bundle]
     with TrainingProgress(Console(stderr=True)) as progress:
         progress.report("reading the pictures")
         pictures = _pictures(folder, config, progress)
         channels, words = list(plain_channels(pictures.model)), ["white noise on each part and on both"]
-        for path in config.bundle:
-            bundle = load_bundle(path)
+        for path, bundle in zip(config.bundle, bundles, strict=True):
             if bundle.manifest.space != pictures.space:
                 raise UsageError(
                     f"{path} decodes {bundle.manifest.space.model} {bundle.manifest.space.layer}, and the pictures "
@@ -85,9 +86,10 @@ def train_generator(folder: Path | None, config: TrainGeneratorConfig) -> int:
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         draws = BeliefDraws(pictures.model, channels)
         trainer = _Trainer(pictures, draws, config, device, progress)
-        network = trainer.train()
+        student, teacher = trainer.train()
         progress.report("writing the generator")
-        _write(network.cpu(), pictures, draws, config, trainer.batch_size, words)
+        with _kept(teacher, config):
+            _write(student.cpu(), pictures, draws, config, trainer.batch_size, words)
     rmtree(trainer.work)
     print(f"{config.out}: draws {pictures.side_px} px in 1, 2 or 4 steps")
     return 0
@@ -98,6 +100,22 @@ def _check_out(config: TrainGeneratorConfig) -> None:
         raise UsageError(
             f"{config.out} exists already. Give another --out, or --overwrite to replace a generator."
         )
+    teacher = config.keep_teacher
+    if teacher is not None and teacher.exists() and not (config.overwrite and teacher.is_file()):
+        raise UsageError(
+            f"{teacher} exists already. Give another --keep-teacher, or --overwrite to replace the file."
+        )
+
+
+@contextmanager
+def _kept(teacher: FlowUnet, config: TrainGeneratorConfig) -> Iterator[None]:
+    """Keep a teacher where it is asked for, once what is made of it is written too."""
+    if config.keep_teacher is None:
+        yield
+        return
+    with written_whole(config.keep_teacher, overwrite=config.overwrite) as part:
+        part.write_bytes(flow_weights(teacher.cpu()))
+        yield
 
 
 def _pictures(
@@ -129,8 +147,8 @@ class _Trainer:
         self.batch_size = config.batch_size or (16 if device.type == "cpu" else 256)
         self.work = config.out.with_name(f"{config.out.name}.training")
 
-    def train(self) -> FlowUnet:
-        """Return the student."""
+    def train(self) -> tuple[FlowUnet, FlowUnet]:
+        """Return the student and its teacher."""
         config, taught = self._config, StudentSettings(self._config.guidance)
         settings = FlowSettings(
             config.teacher_updates, self.batch_size, config.learning_rate, save_every=config.save_every
@@ -143,9 +161,6 @@ class _Trainer:
         )
         parts = self._learn("parts", self._new(), lambda _: painted_parts_loss, quick)
         teacher = self._learn("teacher", parts, lambda _: flow_loss(settings), settings)
-        if config.keep_teacher is not None:
-            with written_whole(config.keep_teacher) as part:
-                part.write_bytes(flow_weights(teacher))
         gentle = replace(settings, learning_rate=config.learning_rate / 4)
         told = {"teacher": module_digest(teacher), "taught": asdict(taught)}
         student = teacher
@@ -157,13 +172,13 @@ class _Trainer:
             student = self._learn(
                 "consistency", student, partial(_by_itself, teacher, taught), by_itself, told
             )
-        return student
+        return student, teacher
 
     def _new(self) -> FlowUnet:
         model = self._pictures.model
         start, stop = model.semantic
         scale = float(np.sqrt(np.trace(model.covariance[start:stop, start:stop]) / (stop - start)))
-        with torch.random.fork_rng():
+        with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self._config.seed)
             return FlowUnet(FlowUnetConfig(stop - start, self._pictures.side_px), scale)
 
@@ -216,7 +231,7 @@ def _write(
     words: list[str],
 ) -> None:
     rng = np.random.default_rng(config.seed)
-    drawn = pictures.source.draw(_N_NEAREST, rng)
+    drawn = pictures.source.some(_N_NEAREST, rng)
     shown, embeddings = drawn.pictures, drawn.embeddings
     side = pictures.side_px // _COPY_PX
     copies = shown.reshape(len(shown), _COPY_PX, side, _COPY_PX, side, 3).mean(axis=(2, 4))
