@@ -14,7 +14,7 @@ from decode_stream.decoders.distillation.flow_weights import load_flow_network
 from decode_stream.decoders.distillation.parts import PartsConfig
 from decode_stream.decoders.generation.embedded import load_embedded
 from decode_stream.decoders.generation.embedded_files import load_parts
-from decode_stream.generation import object_scenes
+from decode_stream.generation import flow_samples, object_scenes
 from decode_stream.generation import train_generator as command
 from decode_stream.generation.generator_pictures import FolderPictures, folder_pictures
 from decode_stream.generation.object_scenes import ObjectScenes
@@ -47,6 +47,9 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(command, "_N_NEAREST", 40)
     monkeypatch.setattr(object_scenes, "_N_FOR_MODEL", 400)
     monkeypatch.setattr(object_scenes, "_N_SCENES", 100)
+    # Looked at while it trains, in the time that all the rest takes here.
+    monkeypatch.setattr(flow_samples, "_N", 2)
+    monkeypatch.setattr(flow_samples, "_TEACHER_STEPS", (1, 2))
 
 
 def run(*arguments: str) -> int:
