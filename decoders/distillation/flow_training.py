@@ -315,7 +315,7 @@ def learn(
 
 
 def _begun(learning: Learning, settings: FlowSettings) -> TrainingRun:
-    learnt = list(learning.learner.parameters())
+    learnt = [value for value in learning.learner.parameters() if value.requires_grad]
     optimizer = torch.optim.AdamW(learnt, settings.learning_rate, betas=(0.9, 0.99), weight_decay=0.01)
     rise = min(_RISE_STEPS, max(1, settings.n_steps // 10))
     fall = max(1.0, _FALL_SHARE * settings.n_steps)

@@ -169,7 +169,9 @@ class FlowUnet(nn.Module):
         self.look_up = nn.ModuleList(_Lookup(level, c.token_dim, c.heads) for level in reversed(c.widths))
         self.out_norm = nn.GroupNorm(_GROUPS, c.widths[0])
         self.out = nn.Conv2d(c.widths[0], 3 * c.patch**2, 3, padding=1)
-        nn.init.zeros_(self.out.weight)
+        # An untrained one leaves the parts as they lie.
+        for values in self.out.parameters():
+            nn.init.zeros_(values)
 
     def forward(
         self, x: Tensor, t: Tensor, r: Tensor, semantic: Tensor, layout: Tensor, open_share: Tensor

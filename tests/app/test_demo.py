@@ -9,11 +9,15 @@ import pytest
 
 from decode_stream.decoders.bundle import load_bundle
 from decode_stream.decoders.decoder import decode_recording
+from decode_stream.decoders.generation.embedded import load_embedded
 from decode_stream.decoders.runtime import Encoder
 from decode_stream.decoders.scoring.intervals import wilson
-from decode_stream.demos.demo import DEMOS, demo_bundles, demo_files
+from decode_stream.decoders.scoring.picture_likeness import pixel_correlation
+from decode_stream.demos.demo import DEMOS, demo_bundles, demo_files, demo_generator
 from decode_stream.demos.make_demos import demo_gallery, demo_scenes, simulate_runs, training_scenes
 from decode_stream.replay_data.open import inspect, open_recording
+from decode_stream.replay_data.pictures.picture_space import scene_embedding
+from decode_stream.replay_data.pictures.scenes import compose, draw_scenes
 from decode_stream.stream.errors import UsageError
 from decode_stream.stream.types import Modality
 
@@ -97,3 +101,19 @@ def test_what_plays_a_demo_starts_without_what_takes_seconds_to_load() -> None:
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert {"numpy", "pylsl"} <= set(loaded.stdout.split())
     assert not {"scipy", "mne", "h5py", "nibabel", "onnxruntime", "PySide6"} & set(loaded.stdout.split())
+
+
+def test_the_generator_that_ships_draws_what_it_is_told() -> None:
+    path = demo_generator()
+    assert path is not None
+    assert path.stat().st_size < 12_000_000
+    generator = load_embedded(path)
+    scenes = draw_scenes(12, 99)
+    seen = [compose(scene, generator.side_px) for scene in scenes]
+    embeddings = np.stack([scene_embedding(scene) for scene in scenes])
+    condition = generator.pictures.condition(generator.pictures.known(embeddings))
+    drawn = generator.draw(condition, generator.noise(0, 1).repeat(12, axis=0), 1)
+    assert pixel_correlation(list(drawn), seen, side_px=64).mean() > 0.85
+    nearest = generator.nearest_pictures()
+    assert nearest is not None
+    assert len(nearest) >= 500

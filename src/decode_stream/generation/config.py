@@ -115,7 +115,7 @@ class TrainGeneratorConfig:
     """How far the teacher is led beyond its own prediction, for the student; 1 is not at all."""
     batch_size: Annotated[int | None, Parameter(group=_TRAINING)] = None
     """Pictures at once, twice as many for the parts; by default 16 on a CPU, 256 on a GPU."""
-    learning_rate: Annotated[float, Parameter(group=_TRAINING)] = 1e-3
+    learning_rate: Annotated[float, Parameter(group=_TRAINING)] = 5e-4
     """Of the teacher; the student learns at a quarter of it."""
     seed: Annotated[int, Parameter(group=_TRAINING)] = 0
     """Of everything random."""

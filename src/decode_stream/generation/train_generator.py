@@ -194,6 +194,8 @@ class _Trainer:
         learner = FlowUnet(network.config)
         learner.load_state_dict(network.state_dict())
         learner.to(self._device).to(memory_format=torch.channels_last)
+        # What lies under the painting stays as it was learnt: painting over it would undo it.
+        learner.parts.requires_grad_(name == _STAGES[0])
         learning = learning_state(learner)
         seed = len(_STAGES) * self._config.seed + _STAGES.index(name)
         batches = Batches(self._pictures.source, self._pictures.model, self._draws, seed)
