@@ -12,6 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from decode_stream.decoders.generation.diffusers_generator import DiffusersGenerator, load_diffusers
 from decode_stream.decoders.generation.diffusers_graph import captured
+from decode_stream.stream.errors import UsageError
 
 from .tiny_pipelines import SIDE_PX, belief, drawn, write_generator
 
@@ -99,9 +100,12 @@ def test_painting_neither_waits_for_the_gpu_nor_brings_it_numbers(
     assert watch.found == {"_local_scalar_dense", "lift_fresh"}
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-def test_a_graph_on_a_gpu_draws_what_the_networks_draw(root: Path) -> None:
+def test_a_graph_on_a_gpu_draws_what_the_networks_draw_and_is_refused_without_one(root: Path) -> None:
     write_generator(root / "sdxl", "sdxl-turbo", adapter="adapter.safetensors", autoencoder="tiny")
+    if not torch.cuda.is_available():
+        with pytest.raises(UsageError, match="no CUDA device"):
+            load_diffusers(root / "sdxl", "cuda")
+        return
     slow, fast = load_diffusers(root / "sdxl"), load_diffusers(root / "sdxl", "cuda")
     for seed in (1, 2):
         given = belief(2, seed)
