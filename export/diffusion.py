@@ -16,10 +16,12 @@ from decode_stream.decoders.generation.diffusers_conditions import unet_argument
 from decode_stream.decoders.generation.diffusers_pipelines import Networks
 from decode_stream.decoders.onnx_model import OnnxModel
 
-from .onnx import OPSET, quiet, serialised
+from .onnx import serialised, translated
 from .parity import require_agreement
 
 __all__ = ["export_autoencoder", "export_unet"]
+
+_MOST_ROWS = 4096
 
 
 class _Unet(nn.Module):
@@ -113,21 +115,9 @@ def export_autoencoder(networks: Networks, latents: npt.NDArray[np.float32]) -> 
 
 def _exported(module: nn.Module, given: Mapping[str, npt.NDArray[np.float32]], output: str) -> OnnxModel:
     module.eval()
-    batch = torch.export.Dim("batch", min=1, max=4096)
-    with quiet(), torch.no_grad():
-        program = torch.onnx.export(
-            module,
-            tuple(torch.from_numpy(rows[:2]) for rows in given.values()),
-            dynamo=True,
-            opset_version=OPSET,
-            input_names=list(given),
-            output_names=[output],
-            dynamic_shapes=tuple({0: batch} for _ in given),
-            external_data=False,
-            verbose=False,
-        )
-        assert program is not None
-        model = serialised(program.model)
-        expected = module(*(torch.from_numpy(rows) for rows in given.values())).numpy()
+    rows = {name: torch.from_numpy(values) for name, values in given.items()}
+    with torch.no_grad():
+        model = serialised(translated(module, rows, [output], most_rows=_MOST_ROWS).model)
+        expected = module(*rows.values()).numpy()
     require_agreement(model.graph, given, expected, output, model.data)
     return model

@@ -11,7 +11,7 @@ from decode_stream.decoders.generation.condition import Condition
 from decode_stream.decoders.onnx_model import OnnxModel, load_model
 from decode_stream.stream.errors import ExportError
 
-from .onnx import OPSET, quiet
+from .onnx import translated
 from .parity import require_agreement
 
 __all__ = ["MOST_PIXEL_ERROR", "export_generator", "halved"]
@@ -20,7 +20,6 @@ __all__ = ["MOST_PIXEL_ERROR", "export_generator", "halved"]
 MOST_PIXEL_ERROR = 0.5 / 255
 #: Smaller tensors are left as they are: they make no file, and some are factors that everything is multiplied by.
 _LEAST_NUMBERS = 1024
-_INPUTS = ("x", "t", "r", "semantic", "layout", "open_share")
 
 
 def export_generator(network: FlowUnet, condition: Condition, seed: int = 0) -> bytes:
@@ -49,23 +48,10 @@ def export_generator(network: FlowUnet, condition: Condition, seed: int = 0) -> 
     """
     network.eval()
     given = _inputs(network, condition, seed)
-    batch = torch.export.Dim("batch", min=1, max=65536)
-    with quiet():
-        program = torch.onnx.export(
-            network,
-            tuple(torch.from_numpy(given[name][:2]) for name in _INPUTS),
-            dynamo=True,
-            opset_version=OPSET,
-            input_names=list(_INPUTS),
-            output_names=["clean"],
-            dynamic_shapes=tuple({0: batch} for _ in _INPUTS),
-            external_data=False,
-            verbose=False,
-        )
-    assert program is not None
-    whole: bytes = program.model_proto.SerializeToString()
+    rows = {name: torch.from_numpy(values) for name, values in given.items()}
+    whole: bytes = translated(network, rows, ["clean"]).model_proto.SerializeToString()
     with torch.inference_mode():
-        expected = network(*(torch.from_numpy(given[name]) for name in _INPUTS)).numpy()
+        expected = network(**rows).numpy()
     require_agreement(whole, given, expected, "clean")
     half = halved(whole)
     (drawn,) = load_model(OnnxModel(half)).run(["clean"], given)

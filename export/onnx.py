@@ -4,7 +4,7 @@ import contextlib
 import io
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -17,14 +17,50 @@ from decode_stream.decoders.onnx_model import DATA_FILE, OnnxModel
 from .large_tensors import laid_outside
 from .parity import require_parity
 
-__all__ = ["OPSET", "export_encoder", "quiet", "serialised"]
+__all__ = ["OPSET", "export_encoder", "serialised", "translated"]
 
 #: Version of the ONNX operator set written.
 OPSET = 20
 
 
+def translated(
+    module: nn.Module,
+    inputs: Mapping[str, torch.Tensor],
+    outputs: Sequence[str],
+    *,
+    most_rows: int = 1 << 16,
+) -> torch.onnx.ONNXProgram:
+    """Return a network as an ONNX program, which takes any number of rows up to a bound.
+
+    Parameters
+    ----------
+    module : Module
+        On the CPU.
+    inputs : mapping of str to Tensor of shape (n, ...)
+        What it takes, by name and in its order; two rows or more, as those of one are taken for a constant.
+    outputs : sequence of str
+        Names of what it gives.
+    most_rows : int
+    """
+    batch = torch.export.Dim("batch", min=1, max=most_rows)
+    with _quiet():
+        program = torch.onnx.export(
+            module,
+            tuple(rows[:2] for rows in inputs.values()),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=list(inputs),
+            output_names=list(outputs),
+            dynamic_shapes=tuple({0: batch} for _ in inputs),
+            external_data=False,
+            verbose=False,
+        )
+    assert program is not None
+    return program
+
+
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
+def _quiet() -> Iterator[None]:
     """Keep the exporter's progress and deprecation talk out of the user's terminal."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
@@ -63,24 +99,10 @@ def export_encoder(
         If ONNX Runtime's output differs from torch's by more than 1e-4 of the largest value.
     """
     module.eval()
-    example = (torch.tensor(windows[:2]), torch.tensor(latencies_s[:2]))
-    batch = torch.export.Dim("batch", min=1, max=65536)
-    names = ["embedding", "structure"][: len(_outputs(module, *example))]
-    with quiet():
-        program = torch.onnx.export(
-            module,
-            example,
-            dynamo=True,
-            opset_version=OPSET,
-            input_names=["window", "latency_s"],
-            output_names=names,
-            dynamic_shapes=({0: batch}, {0: batch}),
-            external_data=False,
-            verbose=False,
-        )
-    assert program is not None
-    model = serialised(program.model)
-    expected = _outputs(module, torch.tensor(windows), torch.tensor(latencies_s))
+    given = {"window": torch.tensor(windows), "latency_s": torch.tensor(latencies_s)}
+    names = ["embedding", "structure"][: len(_outputs(module, *(rows[:2] for rows in given.values())))]
+    model = serialised(translated(module, given, names).model)
+    expected = _outputs(module, *given.values())
     for name, values in zip(names, expected, strict=True):
         require_parity(model, windows, latencies_s, values, output=name)
     return model

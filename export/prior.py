@@ -6,7 +6,7 @@ import torch
 
 from decode_stream.decoders.encoders.diffusion_prior import FewStepPrior
 
-from .onnx import OPSET, quiet
+from .onnx import translated
 from .parity import require_agreement
 
 __all__ = ["export_prior"]
@@ -38,23 +38,11 @@ def export_prior(prior: FewStepPrior, decoded: npt.NDArray[np.float32], seed: in
     prior.eval()
     shape = (len(decoded), len(prior.times), decoded.shape[1])
     noise = np.random.default_rng(seed).standard_normal(shape, np.float32)
-    batch = torch.export.Dim("batch", min=1, max=65536)
-    with quiet():
-        program = torch.onnx.export(
-            prior,
-            (torch.tensor(decoded[:2]), torch.tensor(noise[:2])),
-            dynamo=True,
-            opset_version=OPSET,
-            input_names=["embedding", "noise"],
-            output_names=["image_embedding"],
-            dynamic_shapes=({0: batch}, {0: batch}),
-            external_data=False,
-            verbose=False,
-        )
-    assert program is not None
+    given = {"embedding": decoded, "noise": noise}
+    rows = {name: torch.tensor(values) for name, values in given.items()}
+    program = translated(prior, rows, ["image_embedding"])
     model: bytes = program.model_proto.SerializeToString()
     with torch.inference_mode():
-        expected = prior(torch.tensor(decoded), torch.tensor(noise)).numpy()
-    given = {"embedding": decoded, "noise": noise}
+        expected = prior(*rows.values()).numpy()
     require_agreement(model, given, expected, "image_embedding")
     return model

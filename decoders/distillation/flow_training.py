@@ -5,7 +5,7 @@ P. Esser et al., arXiv 2403.03206 (times drawn where most is learnt); T. Li and 
 picture as output, the velocity as what is compared). What it is told of a picture is what decoders would believe of it.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -29,6 +29,7 @@ from decode_stream.decoders.training.run import TrainingRun, out_of_memory_told
 from .beliefs import BeliefDraws
 from .flow_unet import FlowUnet
 from .parts import parts_loss
+from .students import AVERAGE, LEARNER, follow
 
 __all__ = [
     "Batch",
@@ -48,7 +49,6 @@ _OUT_OF_MEMORY = "Try again with a smaller --batch-size."
 _LEAST_T = 0.1
 #: How much of a picture is known where its parts are laid by what is true.
 _SURE = 0.9
-_LEARNER, _AVERAGE = "learner", "average"
 #: Of all steps, how many the rate rises over in the beginning, at most, and over which share it falls in the end.
 _RISE_STEPS, _FALL_SHARE = 200, 0.6
 
@@ -232,18 +232,18 @@ class Learning:
     @property
     def learner(self) -> FlowUnet:
         """The network that follows the gradient."""
-        return _of(self.state, _LEARNER)
+        return _of(self.state, LEARNER)
 
     @property
     def average(self) -> FlowUnet:
         """Its moving average."""
-        return _of(self.state, _AVERAGE)
+        return _of(self.state, AVERAGE)
 
 
 def learning_state(network: FlowUnet) -> Learning:
     """Return a training's networks, both as the one that is given, which learns."""
     average = deepcopy(network).requires_grad_(False).eval()
-    return Learning(nn.ModuleDict({_LEARNER: network, _AVERAGE: average}))
+    return Learning(nn.ModuleDict({LEARNER: network, AVERAGE: average}))
 
 
 def _of(state: nn.ModuleDict, name: str) -> FlowUnet:
@@ -338,14 +338,5 @@ def _step(
     with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
         value = loss(learning.learner, batch)
     run.step(value, settings.most_norm)
-    decay = min(settings.average, (1 + step) / (10 + step))
-    pairs = zip(*_weights(learning), strict=True)
-    with torch.no_grad():
-        for average, learnt in pairs:
-            average.lerp_(learnt, 1 - decay)
+    follow(learning.state, min(settings.average, (1 + step) / (10 + step)))
     return float(value.detach())
-
-
-def _weights(learning: Learning) -> Iterator[list[Tensor]]:
-    for network in (learning.average, learning.learner):
-        yield list(network.parameters())

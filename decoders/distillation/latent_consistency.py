@@ -246,19 +246,10 @@ def _step(run: TrainingRun, parts: Iterator[Tensor], settings: ConsistencySettin
         total += float(part.detach())
         if not math.isfinite(total):
             raise DecodeStreamError(_no_number(total, step, settings))
-        (part if run.scaler is None else run.scaler.scale(part)).backward()  # type: ignore[no-untyped-call]
+        run.backward(part)
     run.first_loss = total if run.first_loss is None else run.first_loss
-    learnt = run.optimizer.param_groups[0]["params"]
     run.learning_rate = float(run.optimizer.param_groups[0]["lr"])
-    if run.scaler is not None:
-        run.scaler.unscale_(run.optimizer)
-    torch.nn.utils.clip_grad_norm_(learnt, settings.most_norm)
-    if run.scaler is None:
-        run.optimizer.step()
-    else:
-        run.scaler.step(run.optimizer)
-        run.scaler.update()
-    run.schedule.step()
+    run.advance(settings.most_norm)
     return total
 
 

@@ -12,7 +12,16 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-__all__ = ["ADDED_TO", "GUIDANCE_DIM", "LowRankStudent", "Student", "WholeStudent", "follow"]
+__all__ = [
+    "ADDED_TO",
+    "AVERAGE",
+    "GUIDANCE_DIM",
+    "LEARNER",
+    "LowRankStudent",
+    "Student",
+    "WholeStudent",
+    "follow",
+]
 
 #: Layers that LCM-LoRA adds to.
 ADDED_TO = (
@@ -35,7 +44,8 @@ ADDED_TO = (
 GUIDANCE_DIM = 256
 #: Weights of an IP-Adapter, which stays as it is: it is a file of its own, and other pipelines use it too.
 _OF_ADAPTER = ("encoder_hid_proj.", "processor.")
-_LEARNER, _AVERAGE = "learner", "average"
+#: Names of the two networks, or of their numbers, in the state of a training.
+LEARNER, AVERAGE = "learner", "average"
 
 
 class Student(Protocol):
@@ -159,7 +169,7 @@ class LowRankStudent:
     @contextmanager
     def average(self) -> Iterator[Any]:
         """Give the U-Net with the moving average of the additions."""
-        pairs = list(zip(*(self.state[name].parameters() for name in (_LEARNER, _AVERAGE)), strict=True))
+        pairs = list(zip(*(self.state[name].parameters() for name in (LEARNER, AVERAGE)), strict=True))
         _swap(pairs)
         try:
             yield self.learner
@@ -188,12 +198,12 @@ def _in(unet: Any, dtype: torch.dtype) -> Any:
 
 def _state(learnt: Sequence[nn.Parameter], averaged: Sequence[nn.Parameter]) -> nn.ModuleDict:
     """Return both as one module, so that a checkpoint holds what changes and no more."""
-    return nn.ModuleDict({_LEARNER: nn.ParameterList(learnt), _AVERAGE: nn.ParameterList(averaged)})
+    return nn.ModuleDict({LEARNER: nn.ParameterList(learnt), AVERAGE: nn.ParameterList(averaged)})
 
 
 def follow(state: nn.ModuleDict, decay: float) -> None:
     """Move the average towards what was learnt: average = decay average + (1 - decay) learnt."""
-    learnt, averaged = list(state[_LEARNER].parameters()), list(state[_AVERAGE].parameters())
+    learnt, averaged = list(state[LEARNER].parameters()), list(state[AVERAGE].parameters())
     with torch.no_grad():
         for value, average in zip(learnt, averaged, strict=True):
             average.lerp_(value, 1 - decay)

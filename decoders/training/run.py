@@ -110,7 +110,15 @@ class TrainingRun:
             self.first_loss = value
         self.learning_rate = float(self.optimizer.param_groups[0]["lr"])
         self.optimizer.zero_grad()
+        self.backward(loss)
+        self.advance(most_norm)
+
+    def backward(self, loss: Tensor) -> None:
+        """Add the gradient of a loss to what has been gathered."""
         (loss if self.scaler is None else self.scaler.scale(loss)).backward()  # type: ignore[no-untyped-call]
+
+    def advance(self, most_norm: float | None = None) -> None:
+        """Move along the gradient that has been gathered, cut to a norm, and the learning rate along its schedule."""
         if most_norm is not None:
             if self.scaler is not None:
                 self.scaler.unscale_(self.optimizer)

@@ -6,7 +6,7 @@ from tempfile import TemporaryFile
 from decode_stream.decoders.bundle_files import is_bundle
 from decode_stream.stream.errors import UsageError
 
-__all__ = ["check_out"]
+__all__ = ["check_out", "check_writable"]
 
 
 def check_out(out: Path, overwrite: bool) -> None:
@@ -33,6 +33,16 @@ def check_out(out: Path, overwrite: bool) -> None:
             raise UsageError(
                 f"{out} is not a bundle, and --overwrite replaces nothing else. Give another --out."
             )
+    check_writable(out)
+
+
+def check_writable(out: Path) -> None:
+    """Refuse, before hours of work, a path that could not be written after them.
+
+    Raises
+    ------
+    UsageError
+    """
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with TemporaryFile(dir=out.parent):

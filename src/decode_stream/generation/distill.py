@@ -6,12 +6,12 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from shutil import rmtree
-from tempfile import TemporaryFile
 from typing import Any
 
 import torch
 from rich.console import Console
 
+from decode_stream.bundle_path import check_writable
 from decode_stream.decoders.distillation.consistency_drawing import teacher_latents
 from decode_stream.decoders.distillation.consistency_settings import ConsistencySettings, TrainingRows
 from decode_stream.decoders.distillation.consistency_steps import consistency_schedule
@@ -94,14 +94,7 @@ def _check_out(config: DistillConfig) -> None:
         raise UsageError(f"{out} exists already. Give another --out, or --overwrite to replace the student.")
     if out.exists() and not (out / TRAINING).is_file():
         raise UsageError(f"{out} is no student, and --overwrite replaces nothing else. Give another --out.")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryFile(dir=out.parent):
-            pass
-    except OSError as error:
-        raise UsageError(
-            f"--out {out} cannot be written: {error.strerror}. Give a path in a folder that can be written."
-        ) from error
+    check_writable(out)
 
 
 def _work(config: DistillConfig) -> Path:

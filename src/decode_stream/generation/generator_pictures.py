@@ -15,6 +15,7 @@ from decode_stream.decoders.targets.cache import Progress
 from decode_stream.pictures.targets import objects_space
 from decode_stream.replay_data.pictures.image_files import read_picture
 from decode_stream.replay_data.pictures.image_folders import list_pictures
+from decode_stream.replay_data.pictures.picture_space import picture_layout
 from decode_stream.stream.errors import UsageError
 from decode_stream.stream.types import IntArray
 
@@ -114,7 +115,7 @@ def folder_pictures(folder: Path, target: str | None, side_px: int, progress: Pr
     pictures = np.stack([_squared(read_picture(file.path), side_px) for file in files])
     model = picture_model(told.embeddings)
     start, stop = model.semantic
-    layouts = np.stack([_layout(picture) for picture in pictures])
+    layouts = np.stack([picture_layout(picture) for picture in pictures])
     return GeneratorPictures(
         FolderPictures(pictures, told.embeddings),
         PictureModel(model.mean, model.covariance, (start, stop), _layout_map(told.embeddings, layouts)),
@@ -127,11 +128,6 @@ def folder_pictures(folder: Path, target: str | None, side_px: int, progress: Pr
 def _squared(picture: npt.NDArray[np.uint8], side_px: int) -> npt.NDArray[np.uint8]:
     fitted = ImageOps.fit(Image.fromarray(picture), (side_px, side_px), Image.Resampling.LANCZOS)
     return np.asarray(fitted, np.uint8)
-
-
-def _layout(picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
-    grid = Image.fromarray(picture).resize((_GRID, _GRID), Image.Resampling.BOX)
-    return np.asarray(grid, np.float64).ravel() / 255
 
 
 def _layout_map(embeddings: npt.NDArray[np.float32], layouts: npt.NDArray[np.float64]) -> LayoutMap:
