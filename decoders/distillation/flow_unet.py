@@ -21,7 +21,7 @@ __all__ = ["FlowUnet", "FlowUnetConfig", "flow_denoiser"]
 _N_FREQUENCIES = 8
 _GROUPS = 8
 # Mean square of what the parts leave to be painted, of colours from -1 to 1.
-_LEFT = 0.04
+_LEFT = 0.02
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ class FlowUnet(nn.Module):
         places = torch.stack(torch.meshgrid(edge, edge, indexing="ij"))[None]
         self.register_buffer("places", places, persistent=False)
         told = c.semantic_dim + 2 + 4 * _N_FREQUENCIES
-        self.told = nn.Sequential(
+        self.modulate = nn.Sequential(
             nn.Linear(told, c.condition_dim),
             nn.SiLU(),
             nn.Linear(c.condition_dim, c.condition_dim),
@@ -193,12 +193,11 @@ class FlowUnet(nn.Module):
         -------
         Tensor of shape (n, 3, side_px, side_px), float32
         """
-        seen = self._seen(semantic, open_share)
-        condition = self.told(torch.cat([seen, _waves(t), _waves(t - r)], dim=1))
+        seen, colours = self.told(semantic, layout, open_share)
+        condition = self.modulate(torch.cat([seen, _waves(t), _waves(t - r)], dim=1))
         c = self.config
         tokens = self.tokens(seen).reshape(-1, c.n_tokens, c.token_dim) + self.token_places
-        colours = _colours(layout)
-        under, _ = self.parts(seen, colours)
+        under = self.parts(seen, colours)
         noise = t[:, None, None, None]
         signal = 1 - noise
         # What is not expected, and what is painted, of about unit size at any time (Karras et al., section 5).
@@ -226,15 +225,10 @@ class FlowUnet(nn.Module):
         clean: Tensor = expected + noise * (_LEFT / whole).sqrt() * functional.pixel_shuffle(painted, c.patch)
         return clean
 
-    def under(
-        self, semantic: Tensor, layout: Tensor, open_share: Tensor, at: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """Return pictures of parts in their places, and these; see `Parts`."""
-        given: tuple[Tensor, Tensor] = self.parts(self._seen(semantic, open_share), _colours(layout), at)
-        return given
-
-    def _seen(self, semantic: Tensor, open_share: Tensor) -> Tensor:
-        return torch.cat([semantic / self.semantic_scale, open_share], dim=1)
+    def told(self, semantic: Tensor, layout: Tensor, open_share: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what `Parts` take of a condition: what is seen, (n, seen_dim), and colours, (n, 3, rows, columns)."""
+        seen = torch.cat([semantic / self.semantic_scale, open_share], dim=1)
+        return seen, 2 * layout.permute(0, 3, 1, 2) - 1
 
 
 def flow_denoiser(
@@ -248,10 +242,6 @@ def flow_denoiser(
         return clean
 
     return denoise
-
-
-def _colours(layout: Tensor) -> Tensor:
-    return 2 * layout.permute(0, 3, 1, 2) - 1
 
 
 def _waves(t: Tensor) -> Tensor:

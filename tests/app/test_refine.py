@@ -75,7 +75,7 @@ def generator(tmp_path_factory: pytest.TempPathFactory) -> Path:
         token_dim=4,
         condition_dim=8,
         heads=2,
-        parts=PartsConfig(2, 8, 16, 8),
+        parts=PartsConfig(2, 8, 8, 16, 8),
     )
     network = FlowUnet(sizes, 0.1)
     torch.nn.init.normal_(network.out.weight, std=0.2)

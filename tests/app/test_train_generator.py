@@ -38,7 +38,7 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = command.FlowUnetConfig
 
     def small(semantic_dim: int, side_px: int) -> command.FlowUnetConfig:
-        parts = PartsConfig(part_px=8, width=8, place_width=8)
+        parts = PartsConfig(n_kinds=201, part_px=8, width=8, place_width=8)
         return whole(
             semantic_dim, side_px, widths=(8, 16), n_tokens=4, token_dim=8, condition_dim=16, parts=parts
         )

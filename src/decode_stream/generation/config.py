@@ -103,11 +103,11 @@ class TrainGeneratorConfig:
     bundle: Annotated[tuple[Path, ...], Parameter(group=_PICTURES)] = ()
     """Decoders of the same target: beliefs are drawn as theirs are, too. May be given several times."""
 
-    parts_updates: Annotated[int, Parameter(group=_TRAINING)] = 12_000
+    parts_updates: Annotated[int, Parameter(group=_TRAINING)] = 5000
     """Steps of the optimizer for the parts of pictures in their places."""
-    teacher_updates: Annotated[int, Parameter(group=_TRAINING)] = 12_000
+    teacher_updates: Annotated[int, Parameter(group=_TRAINING)] = 6000
     """For the teacher of many steps."""
-    pairs_updates: Annotated[int, Parameter(group=_TRAINING)] = 800
+    pairs_updates: Annotated[int, Parameter(group=_TRAINING)] = 400
     """For the student, which learns where the teacher's ways lead."""
     consistency_updates: Annotated[int, Parameter(group=_TRAINING)] = 800
     """For the student, once it goes on by itself."""

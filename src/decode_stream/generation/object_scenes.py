@@ -26,7 +26,7 @@ _PAIR_SHARE = 0.25
 _N_SCENES, _SCENES_SEED = 30_000, 21
 _N_FOR_MODEL, _MODEL_SEED = 6000, 20
 _GRID = 8
-_MOST_OBJECTS = 2
+_MOST_OBJECTS, _NO_OBJECT = 2, N_OBJECTS
 
 
 def draw_mixed(n: int, rng: np.random.Generator) -> tuple[Scene, ...]:
@@ -45,7 +45,7 @@ class ObjectScenes:
         self._scenes: Drawn | None = None
 
     def draw(self, n: int, rng: np.random.Generator) -> Drawn:
-        """Return n scenes of those that are kept, with the places of their objects."""
+        """Return n scenes of those that are kept, with their objects and the places of these."""
         kept = self._kept()
         return _of(kept, rng.integers(len(kept.pictures), size=n))
 
@@ -61,20 +61,23 @@ class ObjectScenes:
 
 
 def _of(kept: Drawn, rows: IntArray) -> Drawn:
+    assert kept.kinds is not None
     assert kept.places is not None
-    return Drawn(kept.pictures[rows], kept.embeddings[rows], kept.places[rows])
+    return Drawn(kept.pictures[rows], kept.embeddings[rows], kept.kinds[rows], kept.places[rows])
 
 
 def _composed(scenes: tuple[Scene, ...]) -> Drawn:
     pictures = np.empty((len(scenes), _SIDE_PX, _SIDE_PX, 3), np.uint8)
+    kinds = np.full((len(scenes), _MOST_OBJECTS), _NO_OBJECT, np.int64)
     places = np.full((len(scenes), _MOST_OBJECTS, 3), np.nan, np.float32)
     for number, scene in enumerate(scenes):
         pictures[number] = compose(scene, _SIDE_PX)
         # An embedding does not tell which of two objects is which; their numbers do.
         for part, placed in enumerate(sorted(scene.objects, key=lambda placed: placed.object)):
+            kinds[number, part] = placed.object
             places[number, part] = 2 * placed.x - 1, 2 * placed.y - 1, log(placed.size)
     embeddings: npt.NDArray[np.float32] = np.stack([scene_embedding(scene) for scene in scenes])
-    return Drawn(pictures, embeddings, places)
+    return Drawn(pictures, embeddings, kinds, places)
 
 
 @cache

@@ -51,6 +51,8 @@ __all__ = ["train_generator"]
 #: Pictures that tell what it learnt from, and the side of their copies.
 _N_NEAREST, _COPY_PX = 2000, 32
 _N_CHECKED = 8
+#: Parts are a small network: they learn from larger batches, in larger steps.
+_QUICK_BATCH, _QUICK_RATE = 4, 6
 _STAGES = ("parts", "teacher", "pairs", "consistency")
 
 
@@ -156,8 +158,8 @@ class _Trainer:
         quick = replace(
             settings,
             n_steps=config.parts_updates,
-            batch_size=2 * self.batch_size,
-            learning_rate=2 * config.learning_rate,
+            batch_size=_QUICK_BATCH * self.batch_size,
+            learning_rate=_QUICK_RATE * config.learning_rate,
         )
         parts = self._learn("parts", self._new(), lambda _: painted_parts_loss, quick)
         teacher = self._learn("teacher", parts, lambda _: flow_loss(settings), settings)
@@ -245,7 +247,7 @@ def _write(
         GeneratorTraining(
             pictures.words,
             {
-                "parts": 2 * batch * config.parts_updates,
+                "parts": _QUICK_BATCH * batch * config.parts_updates,
                 "teacher": batch * config.teacher_updates,
                 "pairs": batch * config.pairs_updates,
                 "consistency": batch * config.consistency_updates,

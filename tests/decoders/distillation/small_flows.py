@@ -21,7 +21,7 @@ CONFIG = FlowUnetConfig(
     token_dim=8,
     condition_dim=16,
     grid=(2, 2),
-    parts=PartsConfig(part_px=6, width=8, place_width=8),
+    parts=PartsConfig(n_kinds=3, part_px=6, width=8, place_width=8),
 )
 
 
@@ -45,7 +45,7 @@ def embeddings(n: int, rng: np.random.Generator) -> npt.NDArray[np.float32]:
 
 
 class Squares:
-    """Grey pictures with a white square each, whose place their embeddings do not tell."""
+    """Grey pictures with a white square each, kind 0 beside none, whose place their embeddings do not tell."""
 
     def draw(self, n: int, rng: np.random.Generator) -> Drawn:
         """Return n pictures."""
@@ -54,7 +54,8 @@ class Squares:
         for picture, place, left in zip(pictures, places, rng.integers(12, size=n), strict=True):
             picture[4:8, left : left + 4] = 255
             place[0] = (left + 2) / 8 - 1, 6 / 8 - 1, np.log(0.25)
-        return Drawn(pictures, embeddings(n, rng), places)
+        kinds = np.tile(np.array([0, 2]), (n, 1))
+        return Drawn(pictures, embeddings(n, rng), kinds, places)
 
 
 def batches(seed: int = 0) -> Batches:

@@ -111,7 +111,7 @@ def test_the_average_follows_what_learns() -> None:
 def test_squares_are_learnt() -> None:
     learning = learning_state(small_network(stirred=False))
     losses = list[float]()
-    settings = FlowSettings(n_steps=20, batch_size=4, learning_rate=6e-3)
+    settings = FlowSettings(n_steps=60, batch_size=16, learning_rate=6e-3)
 
     def progress(step: int, of: int, loss: float) -> None:
         losses.append(loss)
