@@ -1,0 +1,1 @@
+"""Running ONNX networks: on what this machine has, best first."""
