@@ -63,7 +63,6 @@ class GeneratorTraining:
         Whose evidence its beliefs were drawn after, in words.
     device : str
         What it was trained on.
-    scores : dict of str to float
     versions : dict of str to str
     """
 
@@ -73,7 +72,6 @@ class GeneratorTraining:
     guidance: float = 1.0
     channels: tuple[str, ...] = ()
     device: str = ""
-    scores: dict[str, float] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
 
 

@@ -49,5 +49,5 @@ def check_writable(out: Path) -> None:
             pass
     except OSError as error:
         raise UsageError(
-            f"--out {out} cannot be written: {error.strerror}. Give a path in a folder that can be written."
+            f"{out} cannot be written: {error.strerror}. Give a path in a folder that can be written."
         ) from error

@@ -308,6 +308,29 @@ def test_what_is_unlike_the_training_gives_no_picture(started: Any) -> None:
     assert number <= painter.summary()["made"] + 1
 
 
+def test_the_picture_of_before_stays_marked_until_the_next_is_drawn(started: Any) -> None:
+    gate = threading.Event()
+    gate.set()
+    painter, _ = started(PlainGenerator(before_draw=lambda n: gate.wait(30)))
+    trials = Trials(painter)
+    trials.decoder.novelty = 0.4
+    trials.say(0, 0)
+    until(painter.reconstruction)
+    trials.decoder.novelty = 1.0
+    for k in range(1, N_LATENCIES):
+        trials.say(0, k)
+    until(lambda: picture_of(painter).held == UNLIKE_TRAINING)
+    time.sleep(0.1)  # what was asked for before is drawn by now
+    number = picture_of(painter).number
+    gate.clear()
+    trials.decoder.novelty = 0.0
+    for k in range(N_LATENCIES):
+        trials.say(1, k)
+    assert (picture_of(painter).number, picture_of(painter).held) == (number, UNLIKE_TRAINING)
+    gate.set()
+    until(lambda: picture_of(painter).number > number and not picture_of(painter).held)
+
+
 def test_before_the_first_picture_what_is_held_shows_the_mean_of_all(started: Any) -> None:
     painter, _ = started(PlainGenerator())
     trials = Trials(painter)
@@ -328,8 +351,7 @@ def test_numbers_that_are_not_finite_are_not_drawn(started: Any) -> None:
     until(painter.reconstruction)
     assert picture_of(painter).held == "nothing to draw: what was decoded has numbers that are not finite"
     trials.say(1, 0)
-    until(lambda: picture_of(painter).number == 1)
-    assert picture_of(painter).held == ""
+    until(lambda: picture_of(painter).number == 1 and not picture_of(painter).held)
     assert len(told) == 1
 
 

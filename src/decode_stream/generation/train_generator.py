@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from rich.console import Console
 
+from decode_stream.bundle_path import check_writable
 from decode_stream.decoders.bundle import load_bundle
 from decode_stream.decoders.distillation.beliefs import BeliefDraws, bundle_channel, plain_channels
 from decode_stream.decoders.distillation.flow_student import StudentSettings, consistency_loss, pairs_loss
@@ -107,6 +108,9 @@ def _check_out(config: TrainGeneratorConfig) -> None:
         raise UsageError(
             f"{teacher} exists already. Give another --keep-teacher, or --overwrite to replace the file."
         )
+    for path in (config.out, teacher):
+        if path is not None:
+            check_writable(path)
 
 
 @contextmanager

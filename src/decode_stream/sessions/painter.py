@@ -142,7 +142,9 @@ class Painter:
                 UNLIKE_TRAINING,
             )
             return
-        self._unlike = ""
+        if self._unlike:
+            # The picture of before is none of what comes now: it stays marked until the next is drawn.
+            self._unlike, self._held = "", UNLIKE_TRAINING
         with self._news:
             self._n_overrun += max(0, len(self._waiting) + len(news) - _MOST_WAITING)
             self._waiting += news
@@ -226,7 +228,6 @@ class Painter:
         self._drawn_s += ended_s - began_s
         self._counts["made"] += 1
         self._number += 1
-        self._owed, self._held = False, ""
         self._newest = (
             said.stamp_s,
             Reconstruction(
@@ -244,6 +245,8 @@ class Painter:
                 nearest_distance=drawn.nearest_distance,
             ),
         )
+        # After it, so that there is never neither a picture nor a reason.
+        self._owed, self._held = False, ""
 
     def _hold(self, count: str, what: str, error: Exception) -> None:
         """Leave the last picture where it is, and say why."""

@@ -83,7 +83,7 @@ def test_the_loss_is_least_where_kinds_and_places_are_as_likely_as_they_are_true
     kinds = torch.full((1, 2, 3), -50.0)
     kinds[0, 0, 1] = kinds[0, 1, 2] = 0.0
     places = true.places.nan_to_num(9.0)
-    best = float(parts_loss(parts, found(kinds, cells.flatten(2), places), true))
+    best = parts_loss(parts, found(kinds, cells.flatten(2), places), true).item()
     assert best == pytest.approx(0.2 * log(2), rel=1e-4)
     for worse in (
         found(kinds.flip(2), cells.flatten(2), places),
@@ -97,7 +97,8 @@ def test_what_nobody_tells_costs_nothing() -> None:
     parts = painted(2, [0.0, 0.0])
     seen, colours = torch.randn(3, 3), torch.rand(3, 3, 8, 8)
     untold = TrueParts(torch.full((3, 2), NOBODY_TELLS), torch.full((3, 2, 3), torch.nan))
-    assert float(parts_loss(parts, parts.find(seen, colours), untold)) == 0
+    with torch.no_grad():
+        assert float(parts_loss(parts, parts.find(seen, colours), untold)) == 0
 
 
 def test_kinds_and_places_are_learnt_through_what_was_painted() -> None:
