@@ -7,6 +7,8 @@
     |   |-- RecordingError       a recording is missing, unreadable, empty or truncated
     |   `-- BundleError          a bundle is missing, changed, of an unknown schema, or does not fit the stream
     |-- ExportError              an exported encoder does not give what the trained one gives (exit code 1)
+    |-- GpuError               a GPU, or a library that runs networks on it, could not do its work (exit code 1)
+    |-- ProviderLost             what ran a network has failed while it ran (exit code 1)
     `-- SessionError             a session that had begun could not go on (exit code 1)
         `-- StreamError          no stream, two streams, or a stream that cannot be decoded
 
@@ -21,6 +23,8 @@ __all__ = [
     "DecodeStreamError",
     "ExportError",
     "GeneratorError",
+    "GpuError",
+    "ProviderLost",
     "RecordingError",
     "SessionError",
     "StreamError",
@@ -55,6 +59,14 @@ class ExportError(DecodeStreamError):
 
 class GeneratorError(DecodeStreamError):
     """A generator could not draw: what came out is no picture, or its device failed."""
+
+
+class GpuError(DecodeStreamError):
+    """A GPU, or a library that runs networks on it, could not do its work."""
+
+
+class ProviderLost(DecodeStreamError):
+    """What ran a network has failed while it ran; the CPU can go on with it."""
 
 
 class SessionError(DecodeStreamError):

@@ -13,8 +13,6 @@ where it stopped.
 
 import hashlib
 import json
-import os
-import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,6 +25,7 @@ import msgspec
 import numpy as np
 from safetensors.numpy import load, save
 
+from decode_stream.decoders.kept_files import cache_folder, write_whole
 from decode_stream.decoders.manifest import EmbeddingSpace
 from decode_stream.stream.errors import UsageError
 
@@ -65,17 +64,8 @@ class Item(Generic[Content]):
 
 
 def default_cache() -> Path:
-    """Return the folder for embeddings: what ``DECODE_STREAM_CACHE`` names, else the platform's for such things."""
-    if given := os.environ.get("DECODE_STREAM_CACHE"):
-        return Path(given) / "embeddings"
-    home = Path.home()
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = home / "Library" / "Caches"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache")
-    return base / "decode-stream" / "embeddings"
+    """Return the folder for embeddings."""
+    return cache_folder("embeddings")
 
 
 def cached(
@@ -248,17 +238,9 @@ def _blocks(items: Mapping[str, Item[Content]], unread: list[str]) -> Iterator[l
 
 def _write(place: Path, name: str, content: bytes) -> None:
     """Write a file that appears under its name only when it is whole."""
-    part = None
     try:
-        place.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=place, prefix=".", suffix=".part", delete=False) as file:
-            part = Path(file.name)
-            file.write(content)
-        part.replace(place / name)
+        write_whole(place / name, [content])
     except OSError as error:
-        if part is not None:
-            with suppress(OSError):
-                part.unlink()
         raise UsageError(
             f"Embeddings cannot be kept in {place}: {error.strerror or error}. Give another folder for them, or make "
             "room; what was kept before stays."
