@@ -332,13 +332,17 @@ def test_the_picture_of_before_stays_marked_until_the_next_is_drawn(started: Any
 
 
 def test_before_the_first_picture_what_is_held_shows_the_mean_of_all(started: Any) -> None:
-    painter, _ = started(PlainGenerator())
+    gate = threading.Event()
+    gate.set()
+    painter, _ = started(PlainGenerator(before_draw=lambda n: gate.wait(30)))
+    gate.clear()  # the first windows may still be asked for
     trials = Trials(painter)
     trials.decoder.novelty = float("nan")
     for k in range(N_LATENCIES):
         trials.say(0, k)
     until(painter.reconstruction)
     shown = picture_of(painter)
+    gate.set()
     assert shown.held == UNLIKE_TRAINING
     assert (shown.number, shown.confidence) == (0, 0.0)
     assert np.array_equal(shown.picture, shown.prior)
