@@ -16,6 +16,7 @@ from decode_stream.decoders.generation.diffusers_conditions import unet_argument
 from decode_stream.decoders.generation.diffusers_pipelines import Networks
 from decode_stream.decoders.onnx_model import OnnxModel
 
+from .metadata import AUTOENCODER, UNET, NetworkKind
 from .onnx import serialised, translated
 from .parity import require_agreement
 
@@ -87,7 +88,8 @@ def export_unet(
     ExportError
         If ONNX Runtime's output differs from torch's by more than 1e-4 of the largest value.
     """
-    return _exported(_Unet(networks, step), {"latents": latents, "image_embeds": image_embeds}, "predicted")
+    given = {"latents": latents, "image_embeds": image_embeds}
+    return _exported(_Unet(networks, step), given, "predicted", UNET)
 
 
 def export_autoencoder(networks: Networks, latents: npt.NDArray[np.float32]) -> OnnxModel:
@@ -110,14 +112,16 @@ def export_autoencoder(networks: Networks, latents: npt.NDArray[np.float32]) -> 
     ExportError
         If ONNX Runtime's output differs from torch's by more than 1e-4 of the largest value.
     """
-    return _exported(_Decoder(networks), {"latents": latents}, "colours")
+    return _exported(_Decoder(networks), {"latents": latents}, "colours", AUTOENCODER)
 
 
-def _exported(module: nn.Module, given: Mapping[str, npt.NDArray[np.float32]], output: str) -> OnnxModel:
+def _exported(
+    module: nn.Module, given: Mapping[str, npt.NDArray[np.float32]], output: str, kind: NetworkKind
+) -> OnnxModel:
     module.eval()
     rows = {name: torch.from_numpy(values) for name, values in given.items()}
     with torch.no_grad():
-        model = serialised(translated(module, rows, [output], most_rows=_MOST_ROWS).model)
+        model = serialised(translated(module, rows, [output], most_rows=_MOST_ROWS).model, kind)
         expected = module(*rows.values()).numpy()
     require_agreement(model.graph, given, expected, output, model.data)
     return model

@@ -11,7 +11,8 @@ from decode_stream.decoders.generation.condition import Condition
 from decode_stream.decoders.onnx_model import OnnxModel, load_model
 from decode_stream.stream.errors import ExportError
 
-from .onnx import translated
+from .metadata import GENERATOR
+from .onnx import serialised, translated
 from .parity import require_agreement
 
 __all__ = ["MOST_PIXEL_ERROR", "export_generator", "halved"]
@@ -49,11 +50,11 @@ def export_generator(network: FlowUnet, condition: Condition, seed: int = 0) -> 
     network.eval()
     given = _inputs(network, condition, seed)
     rows = {name: torch.from_numpy(values) for name, values in given.items()}
-    whole: bytes = translated(network, rows, ["clean"]).model_proto.SerializeToString()
+    whole = serialised(translated(network, rows, ["clean"]).model, GENERATOR)
     with torch.inference_mode():
         expected = network(**rows).numpy()
-    require_agreement(whole, given, expected, "clean")
-    half = halved(whole)
+    require_agreement(whole.graph, given, expected, "clean", whole.data)
+    half = halved(whole.graph)
     (drawn,) = load_model(OnnxModel(half)).run(["clean"], given)
     error = float(np.sqrt(np.mean((drawn - expected) ** 2))) / 2
     if not error <= MOST_PIXEL_ERROR:

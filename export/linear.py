@@ -14,10 +14,13 @@ from decode_stream.decoders.encoders.ridge import RidgeReadout
 from decode_stream.decoders.onnx_model import DATA_FILE, OnnxModel
 
 from .large_tensors import laid_outside
+from .metadata import ENCODER
 from .parity import require_parity
 
 __all__ = ["export_growing", "export_linear", "export_ridge"]
 
+#: Version of the operators; old enough for every ONNX Runtime in use.
+_OPSET = 17
 #: Operator, inputs, output and attributes of each node.
 Steps: TypeAlias = Sequence[tuple[str, list[str], str, dict[str, Any]]]
 
@@ -222,8 +225,8 @@ def _model(
             for name, tensor in tensors.items()
         ],
     )
-    # Old enough for every ONNX Runtime in use.
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", _OPSET)], ir_version=9)
+    helper.set_model_props(model, ENCODER.properties(_OPSET))
     # The checker looks for what lies outside in a file; what ONNX Runtime makes of it is compared in any case.
     if not data:
         onnx.checker.check_model(model)

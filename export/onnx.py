@@ -15,7 +15,9 @@ from torch import nn
 from decode_stream.decoders.onnx_model import DATA_FILE, OnnxModel
 
 from .large_tensors import laid_outside
+from .metadata import ENCODER, NetworkKind
 from .parity import require_parity
+from .simplify import simplified
 
 __all__ = ["OPSET", "export_encoder", "serialised", "translated"]
 
@@ -101,15 +103,25 @@ def export_encoder(
     module.eval()
     given = {"window": torch.tensor(windows), "latency_s": torch.tensor(latencies_s)}
     names = ["embedding", "structure"][: len(_outputs(module, *(rows[:2] for rows in given.values())))]
-    model = serialised(translated(module, given, names).model)
+    model = serialised(translated(module, given, names).model, ENCODER)
     expected = _outputs(module, *given.values())
     for name, values in zip(names, expected, strict=True):
         require_parity(model, windows, latencies_s, values, output=name)
     return model
 
 
-def serialised(model: onnx_ir.Model) -> OnnxModel:
-    """Return a model as bytes, its large tensors beside the graph where they do not fit in it."""
+def serialised(model: onnx_ir.Model, kind: NetworkKind) -> OnnxModel:
+    """Return a model as bytes, simplified, its large tensors beside the graph where they do not fit in it.
+
+    Parameters
+    ----------
+    model : onnx_ir.Model
+        Is changed.
+    kind : NetworkKind
+        What it is, which the file then says.
+    """
+    model = simplified(model)
+    model.metadata_props.update(kind.properties(model.opset_imports[""]))
     tensors = {name: value.const_value for name, value in model.graph.initializers.items()}
     held = {name: tensor for name, tensor in tensors.items() if tensor is not None}
     offsets, data = laid_outside({name: tensor.numpy() for name, tensor in held.items()})

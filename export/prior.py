@@ -5,8 +5,10 @@ import numpy.typing as npt
 import torch
 
 from decode_stream.decoders.encoders.diffusion_prior import FewStepPrior
+from decode_stream.stream.errors import ExportError
 
-from .onnx import translated
+from .metadata import PRIOR
+from .onnx import serialised, translated
 from .parity import require_agreement
 
 __all__ = ["export_prior"]
@@ -33,16 +35,20 @@ def export_prior(prior: FewStepPrior, decoded: npt.NDArray[np.float32], seed: in
     Raises
     ------
     ExportError
-        If ONNX Runtime's output differs from torch's by more than 1e-4 of the largest value.
+        If ONNX Runtime's output differs from torch's by more than 1e-4 of the largest value, or it is above 2 GB.
     """
     prior.eval()
     shape = (len(decoded), len(prior.times), decoded.shape[1])
     noise = np.random.default_rng(seed).standard_normal(shape, np.float32)
     given = {"embedding": decoded, "noise": noise}
     rows = {name: torch.tensor(values) for name, values in given.items()}
-    program = translated(prior, rows, ["image_embedding"])
-    model: bytes = program.model_proto.SerializeToString()
+    model = serialised(translated(prior, rows, ["image_embedding"]).model, PRIOR)
+    if model.data:
+        raise ExportError(
+            f"The prior has {len(model.data) / 1e9:.1f} GB of weights, and a bundle holds one of at most 2 GB. Train "
+            "without --prior."
+        )
     with torch.inference_mode():
         expected = prior(*rows.values()).numpy()
-    require_agreement(model, given, expected, "image_embedding")
-    return model
+    require_agreement(model.graph, given, expected, "image_embedding")
+    return model.graph
