@@ -1,7 +1,7 @@
 """Memory and work of a GPU through CUDA's runtime: buffers, one stream, and graphs of what it does.
 
-`cuda.bindings.runtime` is all this takes; a session needs no PyTorch for it. Its functions return an error first and what
-they give after it.
+`cuda.bindings.runtime` is all this takes; a session needs no PyTorch for it. Its functions return an error first and
+what they give after it.
 """
 
 import ctypes
