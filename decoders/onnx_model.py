@@ -30,9 +30,9 @@ class OnnxModel:
 def load_model(
     model: OnnxModel,
     options: ort.SessionOptions | None = None,
-    providers: Sequence[str] = ("CPUExecutionProvider",),
+    providers: Sequence[str | tuple[str, dict[str, str]]] = ("CPUExecutionProvider",),
 ) -> ort.InferenceSession:
-    """Return what runs a model; on no other provider than those named."""
+    """Return what runs a model; on no other provider than those named, each with its options."""
     options = options or ort.SessionOptions()
     if model.data:
         options.add_external_initializers_from_files_in_memory([DATA_FILE], [model.data], [len(model.data)])

@@ -7,8 +7,9 @@ import numpy.typing as npt
 
 from decode_stream.stream.errors import BundleError
 
+from .inference.session import LastingSession
+from .onnx_model import OnnxModel
 from .prior_part import PriorPart
-from .runtime import check_loaded, check_provider, not_loaded, open_session
 
 __all__ = ["Prior"]
 
@@ -22,8 +23,8 @@ class Prior:
     Parameters
     ----------
     part : PriorPart
-    provider : {"cpu", "cuda", "tensorrt"}
-        What runs it.
+    provider : {"cpu", "auto", "tensorrt-engine", "tensorrt", "cuda"}
+        What runs it; auto for the best that works.
 
     Raises
     ------
@@ -34,17 +35,12 @@ class Prior:
     """
 
     def __init__(self, part: PriorPart, provider: str = "cpu") -> None:
-        check_provider(provider)
         self._part = part
+        self._session = LastingSession(OnnxModel(part.model), provider, what="the bundle's prior")
         try:
-            self._session = open_session(part.model, provider)
             given = self.samples(part.center[None], [0])
         except Exception as error:
-            if provider != "cpu":
-                Prior(part)  # a graph at fault fails there too
-                raise not_loaded(provider) from error
             raise BundleError(f"The bundle's prior cannot be run: {str(error)[:300]}") from error
-        check_loaded(self._session, provider)
         if given.shape != (1, 1, part.dimension):
             raise BundleError(
                 f"The bundle's prior gives embeddings of {given.shape[2]} numbers where {part.dimension} are said."
@@ -76,5 +72,5 @@ class Prior:
                 some = out[i, start : start + _AT_ONCE]
                 noise = rng.standard_normal((len(some), part.n_steps, part.dimension), np.float32)
                 given = {"embedding": np.repeat(row[None], len(some), axis=0), "noise": noise}
-                (some[:],) = self._session.run(["image_embedding"], given)
+                (some[:],) = self._session.run(given, ["image_embedding"])
         return out

@@ -1,84 +1,28 @@
 """Running an exported encoder."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
-import onnxruntime as ort
 
-from decode_stream.stream.errors import BundleError, UsageError
+from decode_stream.stream.errors import BundleError
 
 from .bundle import Bundle
-from .onnx_model import OnnxModel, load_model
+from .inference.providers import label
+from .inference.session import LastingSession
+from .onnx_model import OnnxModel
 
-__all__ = [
-    "PROVIDERS",
-    "UNKNOWN_LATENCY",
-    "Encoder",
-    "check_loaded",
-    "check_provider",
-    "not_loaded",
-    "open_session",
-]
-
-#: Execution providers by the name used on the command line.
-PROVIDERS = {
-    "cpu": "CPUExecutionProvider",
-    "cuda": "CUDAExecutionProvider",
-    "tensorrt": "TensorrtExecutionProvider",
-}
+__all__ = ["LIVE_BATCHES", "UNKNOWN_LATENCY", "Encoder"]
 
 #: What a graph is given for a window whose latency is not known.
 UNKNOWN_LATENCY = -1.0
 
+#: Windows that a session decodes at once: mostly one, and some more where trials overlap or it was late.
+LIVE_BATCHES = (1, 2, 3, 4, 5)
+
 #: Windows that go through the network at once. Each takes megabytes on its way through one of whole trials, and of
 #: these hundreds are due together where a recording is decoded without waiting.
 _AT_ONCE = 64
-
-
-def check_provider(provider: str) -> None:
-    """Refuse a provider that is not to be had on this machine.
-
-    Raises
-    ------
-    UsageError
-    """
-    available = {name for name, full in PROVIDERS.items() if full in ort.get_available_providers()}
-    if provider not in available:
-        raise UsageError(
-            f"The provider {provider!r} is not to be had here; this machine has: {', '.join(sorted(available))}. "
-            "See decode-stream doctor."
-        )
-
-
-def open_session(model: bytes, provider: str, data: bytes = b"") -> ort.InferenceSession:
-    """Load a graph, and what lies beside it, to be run by one thread of this process or by the provider's device."""
-    wanted = list(dict.fromkeys([PROVIDERS[provider], PROVIDERS["cpu"]]))
-    options = ort.SessionOptions()
-    # One thread without spinning: with a 25 ms hop a window takes well under a millisecond, and threads that
-    # spin between windows would take the core away from acquisition.
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 3
-    return load_model(OnnxModel(model, data), options, wanted)
-
-
-def check_loaded(session: ort.InferenceSession, provider: str) -> None:
-    """Refuse to go on where a graph runs on another provider than was asked for.
-
-    Raises
-    ------
-    UsageError
-    """
-    if session.get_providers()[0] != PROVIDERS[provider]:
-        raise not_loaded(provider)
-
-
-def not_loaded(provider: str) -> UsageError:
-    """Return the error of a provider that is installed and does not work."""
-    return UsageError(
-        f"The provider {provider!r} is installed but could not be loaded here; its libraries are missing or do "
-        f"not fit. Install them with pip install 'decode-stream[{provider}]', or give --provider cpu."
-    )
 
 
 class Encoder:
@@ -88,13 +32,15 @@ class Encoder:
     ----------
     bundle : Bundle
         The decoder.
-    provider : {"cpu", "cuda", "tensorrt"}
-        What runs it.
+    provider : {"cpu", "auto", "tensorrt-engine", "tensorrt", "cuda"}
+        What runs it; auto for the best that works. Where it is lost on the way, the CPU goes on at the same window.
+    warm : sequence of int
+        Numbers of windows that will be decoded at once, over and over.
 
     Attributes
     ----------
-    provider : str
-        What does run it.
+    notes : tuple of str
+        Why better providers were passed over, and what else is worth telling of how its network was opened.
 
     Raises
     ------
@@ -104,34 +50,41 @@ class Encoder:
         If the provider is not to be had on this machine.
     """
 
-    def __init__(self, bundle: Bundle, provider: str = "cpu") -> None:
+    def __init__(self, bundle: Bundle, provider: str = "cpu", *, warm: Sequence[int] = (1,)) -> None:
         manifest = bundle.manifest
         self._shape = (manifest.chain.n_out, manifest.schedule.n_times)
-        self._dimension = bundle.dimension
         self._structure = manifest.structure
-        check_provider(provider)
+        what = f"the encoder of {manifest.name!r}"
+        model = OnnxModel(bundle.encoder, bundle.encoder_data)
+        self._session = LastingSession(model, provider, what=what, warm=warm)
+        self.notes = self._session.notes
+        nothing = np.zeros((1, *self._shape), np.float32), np.full(1, UNKNOWN_LATENCY, np.float32)
         try:
-            self._session = open_session(bundle.encoder, provider, bundle.encoder_data)
-            self.provider = self._session.get_providers()[0].removesuffix("ExecutionProvider")
-            nothing = np.zeros((1, *self._shape), np.float32), np.full(1, UNKNOWN_LATENCY, np.float32)
-            embedding = self.encode(*nothing)
-            given = [("embeddings", embedding, self._dimension)]
+            given = [("embeddings", self.encode(*nothing), bundle.dimension)]
             if self._structure is not None:
                 given.append(("a structure", self.encode_both(*nothing)[1], self._structure.dimension))
         except Exception as error:
-            if provider != "cpu":
-                Encoder(bundle)  # a graph at fault fails there too
-                raise not_loaded(provider) from error
-            raise BundleError(
-                f"The encoder of {manifest.name!r} cannot be run: {str(error)[:300]}"
-            ) from error
-        check_loaded(self._session, provider)
-        for what, array, dimension in given:
+            raise BundleError(f"T{what[1:]} cannot be run: {str(error)[:300]}") from error
+        for of, array, dimension in given:
             if array.shape != (1, dimension):
                 raise BundleError(
-                    f"The encoder of {manifest.name!r} gives {what} of shape {array.shape[1:]} and its manifest says "
-                    f"({dimension},)."
+                    f"T{what[1:]} gives {of} of shape {array.shape[1:]} and its manifest says ({dimension},)."
                 )
+
+    @property
+    def provider(self) -> str:
+        """What runs it, as a person reads it."""
+        return label(self._session.provider)
+
+    @property
+    def provider_name(self) -> str:
+        """What runs it, as on the command line."""
+        return self._session.provider
+
+    @property
+    def lost(self) -> str:
+        """What happened where its provider was lost; else empty."""
+        return self._session.lost
 
     def encode(
         self, windows: npt.NDArray[np.float32], latencies_s: npt.NDArray[np.float32]
@@ -184,5 +137,5 @@ class Encoder:
         for start in range(0, max(len(windows), 1), _AT_ONCE):
             some = slice(start, start + _AT_ONCE)
             given = {"window": windows[some], "latency_s": latencies_s[some]}
-            parts.append(self._session.run(names, given))
+            parts.append(self._session.run(given, names))
         return parts[0] if len(parts) == 1 else [np.concatenate(part) for part in zip(*parts, strict=True)]

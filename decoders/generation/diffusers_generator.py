@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import load
 
+from decode_stream.decoders.inference.nvidia import no_gpu
 from decode_stream.decoders.manifest import EmbeddingSpace
 from decode_stream.stream.errors import BundleError, GeneratorError, UsageError
 
@@ -40,8 +41,9 @@ def load_diffusers(folder: str | Path, provider: str = "cpu") -> "DiffusersGener
     Parameters
     ----------
     folder : path
-    provider : {"cpu", "cuda"}
-        On CUDA the networks are float16, and all steps of a picture are one CUDA graph.
+    provider : {"cpu", "cuda", "auto"}
+        On CUDA the networks are float16, and all steps of a picture are one CUDA graph; auto for CUDA where PyTorch has
+        it.
 
     Raises
     ------
@@ -51,11 +53,16 @@ def load_diffusers(folder: str | Path, provider: str = "cpu") -> "DiffusersGener
         If diffusers or the provider is not to be had on this machine.
     """
     folder = Path(folder)
-    if provider not in _PROVIDERS:
+    if provider not in (*_PROVIDERS, "auto"):
         raise UsageError(f"A generator of diffusers runs on {' or '.join(_PROVIDERS)}, not on {provider!r}.")
     said = read_pipeline_file(folder)
     with needs_diffusers():
         import torch
+    notes: tuple[str, ...] = ()
+    if provider == "auto":
+        provider = "cuda" if torch.cuda.is_available() else "cpu"
+        if provider == "cpu":
+            notes = (f"{no_gpu() or 'PyTorch finds no CUDA device'}, so it runs on the CPU",)
     if provider == "cuda" and not torch.cuda.is_available():
         raise UsageError(
             "PyTorch finds no CUDA device here. Give --provider cpu, or see decode-stream doctor."
@@ -65,7 +72,7 @@ def load_diffusers(folder: str | Path, provider: str = "cpu") -> "DiffusersGener
     pictures = unpack_pictures(data, path)
     neutral = load(data).get("neutral")
     networks = load_networks(folder, said, half=provider == "cuda")
-    return DiffusersGenerator(said, networks, pictures, neutral, provider)
+    return DiffusersGenerator(said, networks, pictures, neutral, provider, notes)
 
 
 class DiffusersGenerator:
@@ -82,6 +89,8 @@ class DiffusersGenerator:
     neutral : array of shape (dimension,), float32, or None
         Kandinsky, where it is guided: the embedding of a picture without content.
     provider : {"cpu", "cuda"}
+    notes : tuple of str
+        Why it is not a better one, where that is worth telling.
 
     Raises
     ------
@@ -96,7 +105,11 @@ class DiffusersGenerator:
         pictures: PictureModel,
         neutral: npt.NDArray[np.float32] | None = None,
         provider: str = "cpu",
+        notes: tuple[str, ...] = (),
     ) -> None:
+        #: A device that fails stays lost: on the CPU a pipeline takes minutes a picture.
+        self.lost = ""
+        self.notes = notes
         _check(said, networks, pictures, neutral)
         self._said, self._networks, self._pictures = said, networks, pictures
         self._device = provider

@@ -6,8 +6,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from decode_stream.decoders.inference.providers import label
+from decode_stream.decoders.inference.session import LastingSession
 from decode_stream.decoders.manifest import EmbeddingSpace
-from decode_stream.decoders.runtime import check_loaded, check_provider, not_loaded, open_session
+from decode_stream.decoders.onnx_model import OnnxModel
 from decode_stream.stream.errors import BundleError, GeneratorError
 
 from .condition import Condition, PictureModel
@@ -18,8 +20,6 @@ from .samplers import flow_map, sample, uniform_times
 from .schedules import FlowSchedule
 
 __all__ = ["EmbeddedGenerator", "load_embedded", "to_pixels"]
-
-_NAMES = {"cpu": "CPU", "cuda": "CUDA", "tensorrt": "TensorRT"}
 
 
 class EmbeddedGenerator:
@@ -32,8 +32,8 @@ class EmbeddedGenerator:
     Parameters
     ----------
     parts : EmbeddedParts
-    provider : {"cpu", "cuda", "tensorrt"}
-        What runs it.
+    provider : {"cpu", "auto", "tensorrt-engine", "tensorrt", "cuda"}
+        What runs it; auto for the best that works. Where it is lost on the way, the CPU goes on with the same picture.
 
     Raises
     ------
@@ -44,19 +44,15 @@ class EmbeddedGenerator:
     """
 
     def __init__(self, parts: EmbeddedParts, provider: str = "cpu") -> None:
-        check_provider(provider)
         self._parts = parts
-        self._provider = provider
+        self._session = LastingSession(
+            OnnxModel(parts.network), provider, what=f"the network of {self.name!r}"
+        )
         try:
-            self._session = open_session(parts.network, provider)
             nothing = self.pictures.condition(self.pictures.nothing())
             self.draw(nothing, self.noise(0), self.n_steps[0])
         except Exception as error:
-            if provider != "cpu":
-                EmbeddedGenerator(parts)  # a graph at fault fails there too
-                raise not_loaded(provider) from error
             raise BundleError(f"The network of {self.name!r} cannot be run: {str(error)[:300]}") from error
-        check_loaded(self._session, provider)
 
     @property
     def name(self) -> str:
@@ -86,7 +82,17 @@ class EmbeddedGenerator:
     @property
     def provider(self) -> str:
         """What runs it."""
-        return _NAMES[self._provider]
+        return label(self._session.provider)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Why better providers were passed over, and what else is worth telling of how its network was opened."""
+        return self._session.notes
+
+    @property
+    def lost(self) -> str:
+        """What happened where its provider was lost; else empty."""
+        return self._session.lost
 
     def nearest_pictures(self) -> NearestPictures | None:
         """Return the pictures that it learnt from, where they are kept.
@@ -128,7 +134,7 @@ class EmbeddedGenerator:
             "open_share": condition.open_share,
         }
         try:
-            (clean,) = self._session.run(["clean"], given)
+            (clean,) = self._session.run(given, ["clean"])
         except Exception as error:
             raise GeneratorError(f"{self.name!r} could not draw: {str(error)[:300]}") from error
         drawn: npt.NDArray[np.float32] = clean

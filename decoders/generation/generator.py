@@ -31,6 +31,10 @@ class Generator(Protocol):
         In how many steps it can draw, fewest first.
     provider : str
         What runs it: ``"CPU"``, ``"CUDA"``.
+    notes : tuple of str
+        Why it does not run on anything better, where the best was asked for, and the like.
+    lost : str
+        What happened where its provider was lost and another went on; else empty.
     """
 
     @property
@@ -61,6 +65,16 @@ class Generator(Protocol):
     @property
     def provider(self) -> str:
         """What runs it."""
+        ...
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Why it does not run on anything better, where the best was asked for, and the like."""
+        ...
+
+    @property
+    def lost(self) -> str:
+        """What happened where its provider was lost and another went on; else empty."""
         ...
 
     def noise(self, seed: int, n: int = 1) -> npt.NDArray[np.float32]:

@@ -18,8 +18,8 @@ def load_generator(path: Path, provider: str = "cpu") -> Generator:
 
     Parameters
     ----------
-    provider : {"cpu", "cuda", "tensorrt"}
-        What runs it.
+    provider : {"cpu", "auto", "tensorrt-engine", "tensorrt", "cuda"}
+        What runs it; auto for the best that works.
 
     Raises
     ------

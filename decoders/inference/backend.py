@@ -26,10 +26,29 @@ class TensorSpec:
     shape: tuple[int | None, ...]
     dtype: np.dtype[Any]
 
+    @property
+    def is_fixed(self) -> bool:
+        """Whether all lengths but that of the batch are known."""
+        return None not in self.shape[1:]
+
     def zeros(self, n: int) -> npt.NDArray[Any]:
-        """Return zeros of a batch of n; other lengths that are free are 1."""
+        """Return zeros of a batch of n.
+
+        Raises
+        ------
+        ValueError
+            If other lengths than that of the batch are free.
+        """
+        if not self.is_fixed:
+            raise ValueError(f"{self.name!r} has lengths that are free: {self.shape}.")
         first = [n if length is None else length for length in self.shape[:1]]
-        return np.zeros((*first, *(length or 1 for length in self.shape[1:])), self.dtype)
+        return np.zeros((*first, *(length or 0 for length in self.shape[1:])), self.dtype)
+
+    def takes(self, shape: tuple[int, ...]) -> bool:
+        """Return whether an array of this shape is one of these."""
+        return len(shape) == len(self.shape) and all(
+            length in (None, given) for length, given in zip(self.shape, shape, strict=True)
+        )
 
 
 class Backend(Protocol):

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+from decode_stream.decoders.inference.providers import Provider
 from decode_stream.decoders.training.schedules import Schedule
 from decode_stream.stream.errors import UsageError
 from decode_stream.stream.types import Modality
@@ -63,7 +64,6 @@ Loss = Literal[
     "atm-reconstruction",
 ]
 TrainingProtocol = Literal["runs", "concepts"]
-Provider = Literal["cpu", "cuda", "tensorrt"]
 NsdSplit = Literal["mindeye", "mindeye2", "mind-reader"]
 
 
@@ -115,8 +115,8 @@ class SessionConfig(RunFlags, Reading):
 
     bundle: Annotated[Path | None, Parameter(group=DECODER)] = None
     """The decoder: a bundle's folder or .zip. Without one the signal is shown, not decoded."""
-    provider: Annotated[Provider, Parameter(group=DECODER)] = "cpu"
-    """What runs the decoder."""
+    provider: Annotated[Provider, Parameter(group=DECODER)] = "auto"
+    """What runs the networks: by default the best of these that works here, and what was passed over is told."""
 
     generator: Annotated[Path | None, Parameter(group=GENERATOR)] = None
     """What draws pictures of what is decoded: a generator's folder or .zip, or none; by default the one that comes with
@@ -316,8 +316,8 @@ class EvaluateConfig(Reading):
     """The decoder: a bundle's folder or .zip. None to join summaries that evaluations have written."""
     others: Annotated[tuple[Path, ...], Parameter(name="--with", group=DECODER, negative=())] = ()
     """combined: another decoder of the same recordings and pictures; may be given several times."""
-    provider: Annotated[Provider, Parameter(group=DECODER)] = "cpu"
-    """What runs the decoder."""
+    provider: Annotated[Provider, Parameter(group=DECODER)] = "auto"
+    """What runs the networks: by default the best of these that works here, and what was passed over is told."""
     nsd_split: Annotated[NsdSplit | None, Parameter(group=SOURCE)] = None
     """NSD: score only the trials that the paper tests on."""
     protocol: Annotated[str, Parameter(group=PROTOCOL)] = "exact"

@@ -79,7 +79,7 @@ def bundle(tmp_path: Path) -> Path:
         (("--demo", "--replay", "x.csv"), ("--demo", "leave out --replay")),
         (("--replay", "missing.csv"), ("no recording at missing.csv",)),
         (("--bundle", "missing.bundle"), ("no bundle at missing.bundle", "decode-stream train")),
-        (("--demo", "--provider", "quantum"), ('"quantum"', "cpu", "cuda", "tensorrt")),
+        (("--demo", "--provider", "quantum"), ('"quantum"', "auto", "cpu", "cuda", "tensorrt-engine")),
         (("--demo", "--events", "1"), ("--events is '1'", "CODE=NAME", "1=house,2=face")),
         (("--demo", "--events", "1=a,1=b"), ("--events is '1=a,1=b'", "different codes")),
         (("--demo", "--events", "1=zebra"), ("--events names zebra", "gallery", "rooster")),
@@ -115,24 +115,29 @@ def test_a_demo_that_is_not_installed_is_refused(
 
 
 def test_a_provider_that_is_not_there_is_refused(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CPUExecutionProvider"])
-    refused(run, "--demo", "--provider", "cuda", tells=("'cuda'", "this machine has: cpu", "doctor"))
+    monkeypatch.setattr("decode_stream.decoders.inference.providers.no_gpu", lambda: "no NVIDIA driver")
+    tells = ("'cuda'", "no NVIDIA driver", "this machine has: cpu", "doctor")
+    refused(run, "--demo", "--provider", "cuda", tells=tells)
 
 
-def test_a_provider_without_its_libraries_is_refused(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_provider_that_does_not_load_is_refused(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     import onnxruntime
 
-    names = ["TensorrtExecutionProvider", "CPUExecutionProvider"]
     session = onnxruntime.InferenceSession
 
-    def load(graph: bytes, *rest: Any, providers: list[str], **options: Any) -> Any:
+    def load(graph: bytes, *rest: Any, providers: list[Any], **options: Any) -> Any:
         if providers != ["CPUExecutionProvider"]:
-            raise RuntimeError("libnvinfer.so.10: cannot open shared object file")
+            raise RuntimeError("libnvinfer.so.10: undefined symbol")
         return session(graph, *rest, providers=providers, **options)
 
-    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: names)
+    rooms = "decode_stream.decoders.inference"
+    monkeypatch.setattr(f"{rooms}.providers.no_gpu", lambda: None)
+    monkeypatch.setattr(f"{rooms}.providers.no_library", lambda *names: None)
+    monkeypatch.setattr(
+        "onnxruntime.get_available_providers", lambda: ["TensorrtExecutionProvider", "CPUExecutionProvider"]
+    )
     monkeypatch.setattr("onnxruntime.InferenceSession", load)
-    tells = ("'tensorrt'", "could not be loaded", "decode-stream[tensorrt]", "--provider cpu")
+    tells = ("'tensorrt'", "could not be loaded", "undefined symbol", "--provider cpu")
     refused(run, "--demo", "--provider", "tensorrt", tells=tells)
 
 

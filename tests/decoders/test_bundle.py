@@ -142,6 +142,6 @@ def test_encoders_that_do_not_fit_are_refused() -> None:
 
 
 def test_a_provider_that_is_not_there_is_refused_not_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CPUExecutionProvider"])
-    with pytest.raises(UsageError, match="'cuda' is not to be had here; this machine has: cpu"):
+    monkeypatch.setattr("decode_stream.decoders.inference.providers.no_gpu", lambda: "no NVIDIA driver")
+    with pytest.raises(UsageError, match=r"'cuda' .* \(no NVIDIA driver\); this machine has: cpu"):
         Encoder(small_bundle(), "cuda")

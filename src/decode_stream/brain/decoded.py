@@ -13,6 +13,7 @@ from decode_stream.decoders.bundle import Bundle, load_bundle
 from decode_stream.decoders.epochs import TrialSet, cut_trials
 from decode_stream.decoders.runtime import Encoder
 from decode_stream.evaluation.evaluation import check_pictures
+from decode_stream.evaluation.table import print_notes
 from decode_stream.replay_data.open import fingerprint
 from decode_stream.stream.errors import RecordingError, StreamError, UsageError
 from decode_stream.stream.fmri.beta_recording import holds_betas
@@ -114,7 +115,9 @@ def decoded_trials(
     """
     bundle = load_bundle(bundle_path)
     manifest = bundle.manifest
-    readout = readout_of(bundle, Encoder(bundle, provider))
+    encoder = Encoder(bundle, provider)
+    print_notes(encoder.notes)
+    readout = readout_of(bundle, encoder)
     recordings = open_recordings(paths, config, manifest)
     n_values = manifest.chain.n_out * manifest.schedule.n_times
     check_memory(sum(len(r.markers) for r in recordings), n_values, copies)

@@ -74,6 +74,7 @@ def evaluate_bundle(paths: Sequence[Path], config: EvaluateConfig) -> int:
     notes = [
         *_other_people(rows, evaluation.bundle.manifest.training),
         *_of_split(config.nsd_split, len(paths), len(rows)),
+        *_of_providers([evaluation, *evaluation.others]),
     ]
     _print_scores(evaluation.scores, accuracy)
     print_notes(notes)
@@ -284,6 +285,13 @@ def _of_split(nsd_split: NsdSplit | None, n_given: int, n_scored: int) -> list[s
         f"of NSD's trials only those are scored that {nsd_split} tests on ({SPLITS[nsd_split].says}); "
         f"{n_given - n_scored} of {n_given} recordings hold none of them"
     ]
+
+
+def _of_providers(evaluations: Sequence[Evaluation]) -> list[str]:
+    """Return, once each, why decoders were not run by anything better, and which provider was lost on the way."""
+    encoders = [evaluation.encoder for evaluation in evaluations]
+    told = [note for encoder in encoders for note in (*encoder.notes, encoder.lost) if note]
+    return list(dict.fromkeys(told))
 
 
 def _title(evaluation: Evaluation, rows: list[dict[str, Any]]) -> str:

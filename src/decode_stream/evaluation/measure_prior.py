@@ -35,7 +35,7 @@ def measure_prior(evaluation: Evaluation, says: str) -> Measured:
         )
     decoded = np.asarray(evaluation.decoded.embeddings[which, -1], np.float32)
     seeds = [evaluation.seed + int(place) for place in which]
-    drawn = Prior(part, evaluation.encoder.provider.lower()).samples(decoded, seeds, N_SAMPLES) - part.center
+    drawn = Prior(part, evaluation.encoder.provider_name).samples(decoded, seeds, N_SAMPLES) - part.center
     pictures = bundle.gallery - part.center
     found = {
         "mapper alone": likeness(decoded - part.decoded_center, truth, pictures),

@@ -173,8 +173,13 @@ class Painter:
             if self._asked:
                 self.tell("generator", f"no picture is drawn: {error}")
             return
+        generator = self._drawer.generator
+        for note in generator.notes:
+            self.tell("provider", note)
         while (news := self._next()) is not None:
             self._take(self._drawer, news)
+            if generator.lost:
+                self._tell_once("provider lost", generator.lost, generator.lost)
 
     def _next(self) -> list[Said] | None:
         """Return all that was said since the last call, as soon as there is anything; None at the end of it all."""
@@ -245,6 +250,8 @@ class Painter:
                 nearest_distance=drawn.nearest_distance,
             ),
         )
+        # After the picture: a view that looks in between must not find neither.
+        self._held = ""
         # After it, so that there is never neither a picture nor a reason.
         self._owed, self._held = False, ""
 

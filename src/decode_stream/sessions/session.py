@@ -14,7 +14,7 @@ import numpy.typing as npt
 from decode_stream.config import SessionConfig, parse_events
 from decode_stream.decoders.bundle import Bundle
 from decode_stream.decoders.decoder import Decoder
-from decode_stream.decoders.runtime import Encoder
+from decode_stream.decoders.runtime import LIVE_BATCHES, Encoder
 from decode_stream.gui.snapshot import SignalView, Snapshot, WhatIfQuestion
 from decode_stream.stream.cutter import CutWindow
 from decode_stream.stream.filters import ChainSpec
@@ -26,6 +26,7 @@ from .intake import PULL_S, Intake
 from .painter import Painter, nothing_drawn
 from .picture import AccuracyTrace, best_matches, chain_notes, progress, shown_now, signal_view, trial_name
 from .pipeline import Pipeline, build_pipeline
+from .provider_events import ProviderEvents
 from .scan_view import ScanWatch
 from .source import Source
 from .status import Status
@@ -85,7 +86,7 @@ class Session:
         self.error: BaseException | None = None
         self.stages = {name: StageTimes() for name in ("arrive", "window", "decode", "belief", "total")}
         self.startup = Startup()
-        self.encoder = Encoder(bundle, config.provider) if bundle else None
+        self.encoder = Encoder(bundle, config.provider, warm=LIVE_BATCHES) if bundle else None
         self._what_if = (
             LiveWhatIf(bundle, self.encoder) if bundle and self.encoder and bundle.regions else None
         )
@@ -95,8 +96,9 @@ class Session:
         self._source = source
         self._status = Status()
         source.tell = self._status.tell
+        self._providers = ProviderEvents(self.encoder, self._status.tell)
         if painter is not None:
-            painter.tell = self._status.tell
+            painter.tell = self._providers.of_pictures
         self._watch_chain = watch_chain
         self._caveat = caveat
         if caveat:
@@ -269,6 +271,7 @@ class Session:
             if self._newest_trial is None or trial.onset >= self._newest_trial.onset:
                 self._newest_trial = trial
         decoded = decoder is not None and decoder.step()
+        self._providers.look()
         if self._scan is not None:
             self._scan.step(pipeline, placed)
         if decoder is None:

@@ -35,6 +35,9 @@ def session_summary(session: Session, exit_code: int) -> dict[str, Any]:
         "modality": session.config.modality or (session.bundle.manifest.modality if session.bundle else None),
         "bundle": bundle_summary(session.bundle) if session.bundle else None,
         "provider": session.encoder.provider if session.encoder else None,
+        "provider_notes": [note for note in (*session.encoder.notes, session.encoder.lost) if note]
+        if session.encoder
+        else [],
         "stream": {
             "name": info.name,
             "n_channels": len(info.channels),

@@ -51,6 +51,8 @@ class PlainGenerator:
     n_steps: tuple[int, ...] = (1, 2, 4)
     name: str = "plain"
     provider: str = "CPU"
+    notes: tuple[str, ...] = ()
+    lost: str = ""
     before_draw: Callable[[int], None] = lambda _: None
     space: EmbeddingSpace = objects_space()  # noqa: RUF009
 
