@@ -17,7 +17,8 @@ from decode_stream.decoders.generation.diffusers_pipelines import Networks
 from decode_stream.decoders.onnx_model import OnnxModel
 
 from .metadata import AUTOENCODER, UNET, NetworkKind
-from .onnx import serialised, translated
+from .onnx import translated
+from .onnx_file import serialised
 from .parity import require_agreement
 
 __all__ = ["export_autoencoder", "export_unet"]

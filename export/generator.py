@@ -12,7 +12,8 @@ from decode_stream.decoders.onnx_model import OnnxModel, load_model
 from decode_stream.stream.errors import ExportError
 
 from .metadata import GENERATOR
-from .onnx import serialised, translated
+from .onnx import translated
+from .onnx_file import serialised
 from .parity import require_agreement
 
 __all__ = ["MOST_PIXEL_ERROR", "export_generator", "halved"]

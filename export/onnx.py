@@ -8,18 +8,16 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
-import onnx_ir
 import torch
 from torch import nn
 
-from decode_stream.decoders.onnx_model import DATA_FILE, OnnxModel
+from decode_stream.decoders.onnx_model import OnnxModel
 
-from .large_tensors import laid_outside
-from .metadata import ENCODER, NetworkKind
+from .metadata import ENCODER
+from .onnx_file import serialised
 from .parity import require_parity
-from .simplify import simplified
 
-__all__ = ["OPSET", "export_encoder", "serialised", "translated"]
+__all__ = ["OPSET", "export_encoder", "translated"]
 
 #: Version of the ONNX operator set written.
 OPSET = 20
@@ -108,34 +106,6 @@ def export_encoder(
     for name, values in zip(names, expected, strict=True):
         require_parity(model, windows, latencies_s, values, output=name)
     return model
-
-
-def serialised(model: onnx_ir.Model, kind: NetworkKind) -> OnnxModel:
-    """Return a model as bytes, simplified, its large tensors beside the graph where they do not fit in it.
-
-    Parameters
-    ----------
-    model : onnx_ir.Model
-        Is changed.
-    kind : NetworkKind
-        What it is, which the file then says.
-    """
-    model = simplified(model)
-    model.metadata_props.update(kind.properties(model.opset_imports[""]))
-    tensors = {name: value.const_value for name, value in model.graph.initializers.items()}
-    held = {name: tensor for name, tensor in tensors.items() if tensor is not None}
-    offsets, data = laid_outside({name: tensor.numpy() for name, tensor in held.items()})
-    for name, offset in offsets.items():
-        tensor = held[name]
-        model.graph.initializers[name].const_value = onnx_ir.ExternalTensor(
-            DATA_FILE,
-            offset,
-            tensor.nbytes,
-            tensor.dtype,
-            shape=onnx_ir.Shape(tensor.numpy().shape),
-            name=name,
-        )
-    return OnnxModel(onnx_ir.to_proto(model).SerializeToString(), data)
 
 
 def _outputs(

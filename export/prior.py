@@ -8,7 +8,8 @@ from decode_stream.decoders.encoders.diffusion_prior import FewStepPrior
 from decode_stream.stream.errors import ExportError
 
 from .metadata import PRIOR
-from .onnx import serialised, translated
+from .onnx import translated
+from .onnx_file import serialised
 from .parity import require_agreement
 
 __all__ = ["export_prior"]

@@ -11,8 +11,8 @@ _PASSES = (
     # The exporter notes the lines of Python behind each node, half a megabyte for a generator.
     common.ClearMetadataAndDocStringPass,
     common.IdentityEliminationPass,
-    common.CommonSubexpressionEliminationPass,
     common.DeduplicateInitializersPass,
+    common.CommonSubexpressionEliminationPass,
     common.RemoveUnusedNodesPass,
     common.RemoveUnusedOpsetsPass,
 )

@@ -8,7 +8,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from decode_stream.decoders.onnx_model import OnnxModel
 from decode_stream.export.metadata import ENCODER, described
-from decode_stream.export.onnx import OPSET, serialised
+from decode_stream.export.onnx import OPSET
+from decode_stream.export.onnx_file import serialised
 
 
 def wasteful() -> onnx.ModelProto:
