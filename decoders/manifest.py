@@ -16,6 +16,7 @@ from decode_stream.stream.types import Modality
 from decode_stream.stream.window_chain import WindowSpec
 from decode_stream.stream.windows import WindowSchedule, exact_sfreq
 
+from .conversion import Conversion
 from .evidence import NORMS, Calibration
 from .volume_space import VolumeSpace
 
@@ -251,6 +252,8 @@ class Manifest:
     glm : GlmSpec or None
         Of fMRI, how the betas that are decoded were made from volumes, and are live; None for betas that came as they
         are, and where volumes are decoded without betas. The chain's rate is that of the volumes.
+    conversion : Conversion or None
+        How the networks came to be in fewer bits; None where they are as they were trained.
     """
 
     name: str
@@ -275,6 +278,7 @@ class Manifest:
     regions: dict[str, tuple[str, ...]] = field(default_factory=dict)
     glm: GlmSpec | None = None
     volume: VolumeSpace | None = None
+    conversion: Conversion | None = None
 
     def __post_init__(self) -> None:
         if self.calibration.growing is (self.first_s is None):

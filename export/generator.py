@@ -1,7 +1,6 @@
 """The network of the embedded generator from torch to ONNX, its weights in half the bytes, compared with torch."""
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
@@ -15,6 +14,7 @@ from .metadata import GENERATOR
 from .onnx import translated
 from .onnx_file import serialised
 from .parity import require_agreement
+from .sample_inputs import generator_inputs
 
 __all__ = ["MOST_PIXEL_ERROR", "export_generator", "halved"]
 
@@ -49,7 +49,7 @@ def export_generator(network: FlowUnet, condition: Condition, seed: int = 0) -> 
         rounded, or pictures by more than `MOST_PIXEL_ERROR` after.
     """
     network.eval()
-    given = _inputs(network, condition, seed)
+    given = generator_inputs(network.config.side_px, condition, seed)
     rows = {name: torch.from_numpy(values) for name, values in given.items()}
     whole = serialised(translated(network, rows, ["clean"]).model, GENERATOR)
     with torch.inference_mode():
@@ -64,20 +64,6 @@ def export_generator(network: FlowUnet, condition: Condition, seed: int = 0) -> 
             f"{MOST_PIXEL_ERROR:.2g} is accepted. Nothing was written."
         )
     return half
-
-
-def _inputs(network: FlowUnet, condition: Condition, seed: int) -> dict[str, npt.NDArray[np.float32]]:
-    rng = np.random.default_rng(seed)
-    n, side = len(condition), network.config.side_px
-    t = np.linspace(1.0, 0.25, n).astype(np.float32)
-    return {
-        "x": rng.standard_normal((n, 3, side, side), np.float32),
-        "t": t,
-        "r": (t - 0.25).astype(np.float32),
-        "semantic": condition.semantic,
-        "layout": condition.layout,
-        "open_share": condition.open_share,
-    }
 
 
 def halved(model: bytes) -> bytes:

@@ -21,6 +21,7 @@ from typing import Literal
 import msgspec
 
 from decode_stream.decoders.bundle_files import check, member_reader, sha256, write_whole
+from decode_stream.decoders.conversion import Conversion
 from decode_stream.decoders.manifest import EmbeddingSpace
 from decode_stream.stream.errors import BundleError
 
@@ -93,6 +94,8 @@ class EmbeddedManifest:
     schema : int
     files : dict of str to str
         SHA-256 by name.
+    conversion : Conversion or None
+        How the network came to be in fewer bits; None where it is as it was trained.
     """
 
     name: str
@@ -103,6 +106,7 @@ class EmbeddedManifest:
     back_end: Literal["embedded"] = "embedded"
     schema: int = _SCHEMA
     files: dict[str, str] = field(default_factory=dict)
+    conversion: Conversion | None = None
 
     def __post_init__(self) -> None:
         if self.side_px < 8:

@@ -45,6 +45,7 @@ def inspect_bundle(path: Path) -> Inspection:
         ("held out", training.protocol),
         ("scores", ", ".join(f"{name} {value:.4g}" for name, value in training.scores.items())),
         ("prior", "" if manifest.prior is None else str(manifest.prior)),
+        ("converted", "" if manifest.conversion is None else str(manifest.conversion)),
         ("seed", str(training.seed)),
         ("SHA-256", bundle.sha256),
     ]
