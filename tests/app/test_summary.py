@@ -39,7 +39,8 @@ def test_a_session_that_never_found_a_stream_has_every_key(tmp_path: Path) -> No
     assert (read["exit"], read["error"], read["modality"]) == (1, "No stream answered.", "eeg")
     assert set(read["samples"].values()) == {0}
     assert set(read["latency_ms"].values()) == {None}
-    assert [(event["kind"], event["text"]) for event in read["events"]] == [("note", "something")]
+    told = [(event["kind"], event["text"]) for event in read["events"]]
+    assert told == [*(("provider", note) for note in read["provider_notes"]), ("note", "something")]
 
 
 def test_a_session_that_only_watches_has_every_key() -> None:

@@ -74,10 +74,9 @@ def evaluate_bundle(paths: Sequence[Path], config: EvaluateConfig) -> int:
     notes = [
         *_other_people(rows, evaluation.bundle.manifest.training),
         *_of_split(config.nsd_split, len(paths), len(rows)),
-        *_of_providers([evaluation, *evaluation.others]),
     ]
     _print_scores(evaluation.scores, accuracy)
-    print_notes(notes)
+    print_notes([*notes, *_of_providers(evaluation)])
     for name, one in (measured | beyond).items():
         if name != "exact":
             print_measured(one)
@@ -255,6 +254,7 @@ def _summary(
         },
         "with": [bundle_summary(other.bundle) for other in evaluation.others],
         "provider": evaluation.encoder.provider,
+        "provider_notes": _of_providers(evaluation),
         "recordings": rows,
         "notes": notes,
         "accuracy": accuracy,
@@ -287,9 +287,9 @@ def _of_split(nsd_split: NsdSplit | None, n_given: int, n_scored: int) -> list[s
     ]
 
 
-def _of_providers(evaluations: Sequence[Evaluation]) -> list[str]:
+def _of_providers(evaluation: Evaluation) -> list[str]:
     """Return, once each, why decoders were not run by anything better, and which provider was lost on the way."""
-    encoders = [evaluation.encoder for evaluation in evaluations]
+    encoders = [one.encoder for one in (evaluation, *evaluation.others)]
     told = [note for encoder in encoders for note in (*encoder.notes, encoder.lost) if note]
     return list(dict.fromkeys(told))
 
