@@ -173,8 +173,10 @@ class Gpu:
         try:
             work()
         except BaseException:
-            self._cuda.cudaStreamEndCapture(self._held.stream)
-            self._forget_error()
+            _, graph = self._cuda.cudaStreamEndCapture(self._held.stream)
+            if graph is not None:
+                self._cuda.cudaGraphDestroy(graph)
+            self._cuda.cudaGetLastError()
             raise
         try:
             graph = self._call("record its work", "cudaStreamEndCapture", self._held.stream)
@@ -183,7 +185,8 @@ class Gpu:
             finally:
                 self._cuda.cudaGraphDestroy(graph)
         except GpuError:
-            self._forget_error()
+            # A library that asks for the last error would take that of the recording for its own.
+            self._cuda.cudaGetLastError()
             raise
         self._held.graphs.append(ready)
         return ready
@@ -201,10 +204,6 @@ class Gpu:
 
     def _call(self, what: str, name: str, *arguments: Any) -> Any:
         return _done(self._cuda, getattr(self._cuda, name)(*arguments), what)
-
-    def _forget_error(self) -> None:
-        """Take back the error of a recording, which a library that asks for the last one would take for its own."""
-        self._cuda.cudaGetLastError()
 
 
 def _done(cuda: ModuleType, answer: tuple[Any, ...], what: str) -> Any:

@@ -235,5 +235,5 @@ def _header(file: BinaryIO) -> _Header:
     length = int.from_bytes(file.read(_LENGTH_BYTES), "little")
     try:
         return msgspec.json.decode(file.read(min(length, _MOST_HEADER_BYTES)), type=_Header)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise _DamagedError("its header cannot be read") from error
