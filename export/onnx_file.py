@@ -10,7 +10,7 @@ from .large_tensors import laid_outside
 from .metadata import NetworkKind
 from .simplify import simplified
 
-__all__ = ["opened", "serialised", "written"]
+__all__ = ["opened", "plain", "serialised", "written"]
 
 
 def serialised(model: onnx_ir.Model, kind: NetworkKind) -> OnnxModel:
@@ -56,3 +56,22 @@ def opened(model: OnnxModel) -> onnx_ir.Model:
             numbers = np.frombuffer(model.data, outside.dtype.numpy(), count, outside.offset or 0)
             value.const_value = onnx_ir.tensor(numbers.reshape(outside.shape.numpy()), name=value.name)
     return graph
+
+
+def plain(model: OnnxModel, name: str) -> dict[str, bytes]:
+    """Return the files of a model that stands by itself, by their names.
+
+    Parameters
+    ----------
+    name : str
+        Without an ending. What lies beside the graph is in ``NAME.onnx.data``.
+    """
+    file = f"{name}.onnx"
+    if not model.data:
+        return {file: model.graph}
+    proto = onnx.load_model_from_string(model.graph)
+    for tensor in proto.graph.initializer:
+        for entry in tensor.external_data:
+            if entry.key == "location":
+                entry.value = f"{file}.data"
+    return {file: proto.SerializeToString(), f"{file}.data": model.data}

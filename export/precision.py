@@ -24,7 +24,17 @@ from .half import half_candidates, mixed, prepared
 from .onnx_file import opened, written
 from .parity import TOLERANCE, largest_difference
 
-__all__ = ["TOLERANCES", "Comparison", "Converted", "Network", "Tolerance", "compared", "to_half", "to_int8"]
+__all__ = [
+    "TOLERANCES",
+    "Comparison",
+    "Converted",
+    "Network",
+    "Tolerance",
+    "compared",
+    "require_within",
+    "to_half",
+    "to_int8",
+]
 
 _Array = npt.NDArray[np.float32]
 _Arrays = Mapping[str, _Array]
@@ -184,7 +194,7 @@ def to_half(network: Network) -> Converted:
         )
     model = written(mixed(graph, kept))
     found = compared(model, network).worse(_emulated(network, graph, kept))
-    _require(network, "fp16", found)
+    require_within("fp16", network, found)
     return Converted(model, found, tuple(name for name in candidates if name in kept), len(candidates))
 
 
@@ -254,7 +264,7 @@ def to_int8(network: Network) -> Converted:
         found = compared(model, network)
         if found.within(TOLERANCES["int8"]):
             break
-    _require(network, "int8", found)
+    require_within("int8", network, found)
     can = [node for node in graph.graph if node.op_type in wanted[0]]
     kept = tuple(node.name or "" for node in can if node.op_type not in kinds)
     return Converted(model, found, kept, len(can))
@@ -290,7 +300,17 @@ def _without_advice() -> Iterator[None]:
         logging.disable(before)
 
 
-def _require(network: Network, precision: str, found: Comparison) -> None:
+def require_within(precision: str, network: Network, found: Comparison) -> None:
+    """Refuse a network that is too far from what it came from.
+
+    Parameters
+    ----------
+    precision : {"fp32", "fp16", "int8"}
+
+    Raises
+    ------
+    ExportError
+    """
     tolerance = TOLERANCES[precision]
     if found.within(tolerance):
         return

@@ -10,7 +10,7 @@ from .embedded import load_embedded
 from .embedded_files import MANIFEST, is_generator
 from .generator import Generator
 
-__all__ = ["load_generator"]
+__all__ = ["back_end", "load_generator"]
 
 
 def load_generator(path: Path, provider: str = "cpu") -> Generator:
@@ -28,14 +28,14 @@ def load_generator(path: Path, provider: str = "cpu") -> Generator:
     UsageError
         If what runs it is not to be had on this machine.
     """
-    if _back_end(path) == "diffusers":
+    if back_end(path) == "diffusers":
         from .diffusers_generator import load_diffusers
 
         return load_diffusers(path, provider)
     return load_embedded(path, provider)
 
 
-def _back_end(path: Path) -> object:
+def back_end(path: Path) -> object:
     """Return what a generator's manifest says that draws for it; None where it does not say."""
     if not is_generator(path):
         return None

@@ -16,6 +16,7 @@ from decode_stream.stream.errors import DecodeStreamError, UsageError
 
 from .brain.commands import app as brain
 from .config import EvaluateConfig, GalleryConfig, Modality, SessionConfig, TrainConfig
+from .export_config import ExportConfig
 from .flag_groups import FLAT
 from .generation.commands import distill, refine, train_generator
 from .replay_config import ReplayConfig
@@ -199,6 +200,24 @@ def gallery(images: Path, /, *, config: Annotated[GalleryConfig, FLAT]) -> int:
     from decode_stream.pictures.gallery import make_gallery
 
     return make_gallery(images, config)
+
+
+@app.command
+def export(bundle: Path, /, *, config: Annotated[ExportConfig, FLAT]) -> int:
+    """Write the networks of a bundle or generator as ONNX files, in fewer bits, or as engines for this GPU.
+
+    Parameters
+    ----------
+    bundle
+        A bundle's folder or .zip, or a generator's.
+    """
+    try:
+        from .export_bundle import export_networks
+    except ModuleNotFoundError as missing:
+        raise UsageError(
+            f"Export needs {missing.name}, which is not installed. Install it with: pip install 'decode-stream[train]'"
+        ) from missing
+    return export_networks(bundle, config)
 
 
 @app.command
