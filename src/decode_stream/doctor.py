@@ -1,7 +1,6 @@
 """What this machine has of what a session needs; nothing here fails where something is missing."""
 
 import configparser
-import ctypes
 import importlib
 import os
 import platform
@@ -16,6 +15,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from decode_stream.decoders.inference.nvidia import no_gpu
+from decode_stream.decoders.inference.providers import PROVIDERS, ProviderKind
 from decode_stream.demos.demo import demo_generator
 
 __all__ = ["Check", "doctor", "lsl_config_file", "print_doctor"]
@@ -62,7 +63,8 @@ def doctor(*, streams: bool = False) -> tuple[Check, ...]:
         ("LSL configuration", False, _lsl_config),
         ("Network interfaces", False, _interfaces),
         ("ONNX Runtime", True, _onnxruntime),
-        ("NVIDIA driver", False, _nvidia_driver),
+        ("NVIDIA GPU", False, _nvidia_gpu),
+        *((f"--provider {kind.name}", False, _provider(kind)) for kind in PROVIDERS),
         ("mne", True, _version_of("mne")),
         ("Qt window", False, _qt),
         ("torch", False, _torch),
@@ -180,14 +182,19 @@ def _is_installed(package: str) -> bool:
         return False
 
 
-def _nvidia_driver() -> str:
-    # That a provider is built in says nothing of the machine; without the driver it falls back to the CPU.
-    name = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
-    try:
-        ctypes.CDLL(name)
-    except OSError:
-        raise LookupError("not found, so decoding runs on the CPU") from None
-    return f"{name} loads"
+def _nvidia_gpu() -> str:
+    if (why := no_gpu()) is not None:
+        raise LookupError(f"{why}, so networks run on the CPU")
+    return "found by its driver"
+
+
+def _provider(kind: ProviderKind) -> Callable[[], str]:
+    def found() -> str:
+        if (why := kind.missing()) is not None:
+            raise LookupError(why)
+        return f"{kind.label} runs networks here"
+
+    return found
 
 
 def _qt() -> str:

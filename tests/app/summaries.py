@@ -6,6 +6,7 @@ _KEYS: dict[str, set[str]] = {
     "version": set(),
     "modality": set(),
     "bundle": {"name", "sha256"},
+    "provider_notes": set(),
     "stream": {"name", "n_channels", "sfreq_hz"},
     "began": set(),
     "startup_s": {"window_up", "connected", "first_sample", "first_trial_decoded"},

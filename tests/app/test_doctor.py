@@ -196,3 +196,32 @@ def test_it_says_whether_pictures_are_drawn(tmp_path: Path, monkeypatch: pytest.
     assert "--generator PATH" in found.text
     shipped.write_bytes(bytes(2_000_000))
     assert check("Generator").text == "generator.zip, 2.0 MB, draws what the demos decode"
+
+
+def test_each_provider_is_listed_with_what_it_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    for place in ("doctor.no_gpu", "decoders.inference.providers.no_gpu"):
+        monkeypatch.setattr(f"decode_stream.{place}", lambda: "no NVIDIA driver")
+    listed = {found.name: found for found in doctor() if found.name.startswith("--provider ")}
+    names = ["tensorrt-engine", "tensorrt", "cuda", "cpu"]
+    assert [name.removeprefix("--provider ") for name in listed] == names
+    assert [found.ok for found in listed.values()] == [False, False, False, True]
+    assert not any(found.needed for found in listed.values())
+    assert listed["--provider cuda"].text == "no NVIDIA driver"
+    assert check("NVIDIA GPU").text == "no NVIDIA driver, so networks run on the CPU"
+    monkeypatch.setattr("decode_stream.decoders.inference.providers.no_gpu", lambda: None)
+    monkeypatch.setattr(
+        "decode_stream.decoders.inference.providers.no_library",
+        lambda linux, windows: (
+            "libnvinfer.so.10 does not load: no such file" if "libnvinfer.so.10" in linux else None
+        ),
+    )
+    monkeypatch.setattr(
+        "onnxruntime.get_available_providers",
+        lambda: ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"],
+    )
+    assert check("--provider cuda").text == "CUDA runs networks here"
+    lacks = check("--provider tensorrt")
+    assert not lacks.ok
+    assert lacks.text == (
+        "libnvinfer.so.10 does not load: no such file; type: pip install 'decode-stream[tensorrt]'"
+    )

@@ -250,7 +250,7 @@ class Painter:
                 nearest_distance=drawn.nearest_distance,
             ),
         )
-        # After the picture: a view that looks in between must not find neither.
+        # After the picture, and read before it: a view that looks in between must not find neither.
         self._held = ""
         # After it, so that there is never neither a picture nor a reason.
         self._owed, self._held = False, ""
@@ -300,13 +300,14 @@ class Painter:
 
     def reconstruction(self) -> Reconstruction | None:
         """Return the newest picture as it stands now; None before there is one."""
+        said_held = self._held
         drawer, newest, now_s = self._drawer, self._newest, lsl_now()
         if drawer is None:
             return None
         stuck, since_s = "", self._drawing_since_s
         if since_s is not None and now_s - since_s > _STUCK_S:
             stuck = f"the generator has been at one picture for {now_s - since_s:.0f} s"
-        held = self._unlike or stuck or self._held
+        held = self._unlike or stuck or said_held
         if newest is not None:
             stamp_s, picture = newest
             return replace(picture, age_ms=1e3 * (now_s - stamp_s), held=held)
