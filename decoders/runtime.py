@@ -12,7 +12,7 @@ from .inference.providers import label
 from .inference.session import LastingSession
 from .onnx_model import OnnxModel
 
-__all__ = ["LIVE_BATCHES", "UNKNOWN_LATENCY", "Encoder"]
+__all__ = ["LIVE_BATCHES", "OFFLINE_BATCHES", "UNKNOWN_LATENCY", "Encoder"]
 
 #: What a graph is given for a window whose latency is not known.
 UNKNOWN_LATENCY = -1.0
@@ -23,6 +23,9 @@ LIVE_BATCHES = (1, 2, 3, 4, 5)
 #: Windows that go through the network at once. Each takes megabytes on its way through one of whole trials, and of
 #: these hundreds are due together where a recording is decoded without waiting.
 _AT_ONCE = 64
+
+#: Windows that recordings are decoded by at once: what is left over counts little.
+OFFLINE_BATCHES = (1, _AT_ONCE)
 
 
 class Encoder:

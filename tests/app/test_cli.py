@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -118,27 +117,6 @@ def test_a_provider_that_is_not_there_is_refused(run: Run, monkeypatch: pytest.M
     monkeypatch.setattr("decode_stream.decoders.inference.providers.no_gpu", lambda: "no NVIDIA driver")
     tells = ("'cuda'", "no NVIDIA driver", "this machine has: cpu", "doctor")
     refused(run, "--demo", "--provider", "cuda", tells=tells)
-
-
-def test_a_provider_that_does_not_load_is_refused(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession
-
-    def load(graph: bytes, *rest: Any, providers: list[Any], **options: Any) -> Any:
-        if providers != ["CPUExecutionProvider"]:
-            raise RuntimeError("libnvinfer.so.10: undefined symbol")
-        return session(graph, *rest, providers=providers, **options)
-
-    rooms = "decode_stream.decoders.inference"
-    monkeypatch.setattr(f"{rooms}.providers.no_gpu", lambda: None)
-    monkeypatch.setattr(f"{rooms}.providers.no_library", lambda *names: None)
-    monkeypatch.setattr(
-        "onnxruntime.get_available_providers", lambda: ["TensorrtExecutionProvider", "CPUExecutionProvider"]
-    )
-    monkeypatch.setattr("onnxruntime.InferenceSession", load)
-    tells = ("'tensorrt'", "could not be loaded", "undefined symbol", "--provider cpu")
-    refused(run, "--demo", "--provider", "tensorrt", tells=tells)
 
 
 def test_version_and_help_are_told(run: Run) -> None:

@@ -422,14 +422,3 @@ def test_a_painter_that_was_never_started_ends() -> None:
     painter = Painter(picture_bundle(), raising(GeneratorError("nobody asked")))
     painter.stop()
     assert painter.summary()["made"] == 0
-
-
-def test_what_runs_the_generator_is_told_and_that_it_was_lost(started: Any) -> None:
-    lost = "TensorRT failed: error 719; the network goes on on the CPU"
-    painter, told = started(PlainGenerator(notes=("passed over CUDA: no cuBLAS",), lost=lost))
-    until(lambda: told == [("provider", "passed over CUDA: no cuBLAS")])
-    trials = Trials(painter)
-    trials.say(0, 0)
-    trials.say(0, 1)
-    until(lambda: accounted(painter) == trials.said)
-    until(lambda: told[1:] == [("provider lost", lost)])

@@ -26,7 +26,6 @@ from decode_stream.stream.lsl import StreamLost, lsl_now, open_marker_outlet
 from decode_stream.stream.types import Channel, StreamInfo
 from decode_stream.stream.window_chain import WindowSpec
 from tests.decoders.bundles import small_bundle, weighing
-from tests.decoders.inference.failing import Fails, only
 
 pytestmark = pytest.mark.lsl
 
@@ -114,31 +113,6 @@ def test_live_scores_are_the_offline_ones(tmp_path: Path) -> None:
     assert live.snapshot().state == "ended"
     assert live.snapshot().accuracy.n == live.pipeline.decoder.scores.n
     assert live.signal(1.0) is not None
-
-
-def test_a_provider_that_is_lost_is_told_and_costs_no_window(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path, bundle = write_csv(tmp_path / "run.csv"), filtered_bundle()
-    offline = decode_recording(bundle, Encoder(bundle), open_recording(path), bundle.manifest.stimuli())
-    only(monkeypatch, cuda=lambda model, warm: Fails(model, warm, at=40), tensorrt="no libnvinfer")
-    session = make(SessionConfig(modality="eeg", replay=path, speed=4.0), bundle)
-    assert session.snapshot().provider == "CUDA"
-    live = run(session)
-    assert live.snapshot().provider == "CPU"
-    assert live.pipeline.decoder is not None
-    for ours, theirs in zip(live.pipeline.decoder.scores.trials, offline.scores.trials, strict=True):
-        assert ours.log_evidence == pytest.approx(theirs.log_evidence, abs=1e-5)
-    told = [event.text for event in live.events if event.kind.startswith("provider")]
-    assert told[0].startswith("passed over TensorRT engine: not here")
-    assert told[1:] == [
-        "passed over TensorRT: no libnvinfer",
-        "CUDA failed: CUDA failure 719: unspecified launch failure; the encoder of 'small' goes on on the CPU",
-    ]
-    summary = session_summary(live, 0)
-    assert (summary["provider"], summary["provider_notes"]) == ("CPU", told)
-    assert summary["windows"]["skipped"] == 0
-    assert kinds(live).count("provider lost") == 1
 
 
 def test_a_session_tells_what_is_shown_while_it_is_shown(tmp_path: Path) -> None:

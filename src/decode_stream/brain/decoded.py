@@ -11,7 +11,7 @@ from decode_stream.config import Reading, parse_events
 from decode_stream.decoders.brain.readout import Readout, readout_of
 from decode_stream.decoders.bundle import Bundle, load_bundle
 from decode_stream.decoders.epochs import TrialSet, cut_trials
-from decode_stream.decoders.runtime import Encoder
+from decode_stream.decoders.runtime import OFFLINE_BATCHES, Encoder
 from decode_stream.evaluation.evaluation import check_pictures
 from decode_stream.evaluation.table import print_notes
 from decode_stream.replay_data.open import fingerprint
@@ -115,7 +115,7 @@ def decoded_trials(
     """
     bundle = load_bundle(bundle_path)
     manifest = bundle.manifest
-    encoder = Encoder(bundle, provider)
+    encoder = Encoder(bundle, provider, warm=OFFLINE_BATCHES)
     print_notes(encoder.notes)
     readout = readout_of(bundle, encoder)
     recordings = open_recordings(paths, config, manifest)

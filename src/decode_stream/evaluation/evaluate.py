@@ -14,7 +14,7 @@ from decode_stream.decoders.bundle import Bundle, load_bundle
 from decode_stream.decoders.decoded import Decoded, Keeper
 from decode_stream.decoders.decoder import Decoder, decode_recording
 from decode_stream.decoders.manifest import Training
-from decode_stream.decoders.runtime import Encoder
+from decode_stream.decoders.runtime import OFFLINE_BATCHES, Encoder
 from decode_stream.decoders.scoring.measured import Measured
 from decode_stream.decoders.scoring.scores import Scores
 from decode_stream.replay_data.nsd.splits import SPLITS, leaves_out, split_recording
@@ -115,7 +115,7 @@ def _decode(
 ) -> tuple[Evaluation, list[dict[str, Any]]]:
     """Decode every recording as a session would, and keep what was decoded."""
     stimuli = bundle.manifest.stimuli(parse_events(config.events))
-    encoder = Encoder(bundle, config.provider)
+    encoder = Encoder(bundle, config.provider, warm=OFFLINE_BATCHES)
     scores = Scores(len(bundle.manifest.gallery), pictures=not bundle.manifest.space.of_categories)
     rows: list[dict[str, Any]] = []
     recordings: list[Recording] = []

@@ -250,9 +250,7 @@ class Painter:
                 nearest_distance=drawn.nearest_distance,
             ),
         )
-        # After the picture, and read before it: a view that looks in between must not find neither.
-        self._held = ""
-        # After it, so that there is never neither a picture nor a reason.
+        # After the picture, and read before it, so that a view never finds neither a picture nor a reason.
         self._owed, self._held = False, ""
 
     def _hold(self, count: str, what: str, error: Exception) -> None:
