@@ -22,6 +22,8 @@ _N_FREQUENCIES = 8
 _GROUPS = 8
 # Mean square of what the parts leave to be painted, of colours from -1 to 1.
 _LEFT = 0.02
+# By how much less or more they may leave at a place, as a logarithm.
+_MOST_LOG = 6.0
 
 
 @dataclass(frozen=True)
@@ -169,8 +171,9 @@ class FlowUnet(nn.Module):
         self.look_up = nn.ModuleList(_Lookup(level, c.token_dim, c.heads) for level in reversed(c.widths))
         self.out_norm = nn.GroupNorm(_GROUPS, c.widths[0])
         self.out = nn.Conv2d(c.widths[0], 3 * c.patch**2, 3, padding=1)
+        self.left = nn.Conv2d(c.widths[0], c.patch**2, 3, padding=1)
         # An untrained one leaves the parts as they lie.
-        for values in self.out.parameters():
+        for values in (*self.out.parameters(), *self.left.parameters()):
             nn.init.zeros_(values)
 
     def forward(
@@ -220,9 +223,13 @@ class FlowUnet(nn.Module):
             if level:
                 h = functional.interpolate(h, scale_factor=2.0, mode="nearest")
             h = look(block(torch.cat([h, passed.pop()], dim=1), condition), tokens)
-        painted = self.out(functional.silu(self.out_norm(h)))
-        expected = under + signal * _LEFT / whole * rest
-        clean: Tensor = expected + noise * (_LEFT / whole).sqrt() * functional.pixel_shuffle(painted, c.patch)
+        h = functional.silu(self.out_norm(h))
+        painted = functional.pixel_shuffle(self.out(h), c.patch)
+        # Of what is not expected, as much is kept as the parts leave at this place: where they leave nothing, all of
+        # it is noise.
+        left = _LEFT * functional.pixel_shuffle(self.left(h).clamp(-_MOST_LOG, _MOST_LOG), c.patch).exp()
+        kept = signal * left / (signal**2 * left + noise**2)
+        clean: Tensor = under + kept * rest + noise * (_LEFT / whole).sqrt() * painted
         return clean
 
     def told(self, semantic: Tensor, layout: Tensor, open_share: Tensor) -> tuple[Tensor, Tensor]:
