@@ -48,7 +48,7 @@ def written(model: onnx_ir.Model) -> OnnxModel:
 
 def opened(model: OnnxModel) -> onnx_ir.Model:
     """Return the graph of a model, all its numbers in memory."""
-    graph = onnx_ir.from_proto(onnx.load_model_from_string(model.graph))
+    graph: onnx_ir.Model = onnx_ir.from_proto(onnx.load_model_from_string(model.graph))
     for value in graph.graph.initializers.values():
         outside = value.const_value
         if isinstance(outside, onnx_ir.ExternalTensor):

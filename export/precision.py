@@ -252,8 +252,8 @@ def to_int8(network: Network) -> Converted:
             "Give --to fp16."
         )
     there = {node.op_type for node in graph.graph}
-    matrices = [kind for kind in ("MatMul", "Gemm") if kind in there]
-    wanted = [[*matrices, "Conv"]] if "Conv" in there else []
+    matrices: list[str] = [kind for kind in ("MatMul", "Gemm") if kind in there]
+    wanted: list[list[str]] = [[*matrices, "Conv"]] if "Conv" in there else []
     wanted += [matrices] if matrices else []
     if not wanted:
         raise ExportError(

@@ -22,6 +22,8 @@ from .library_versions import library_versions
 __all__ = ["export_pipeline"]
 
 _N_PICTURES = 2
+#: Each file of a U-Net holds all of its weights.
+_MOST_STEPS = 4
 
 
 def export_pipeline(folder: Path, config: ExportConfig) -> int:
@@ -76,5 +78,10 @@ def _models(generator: DiffusersGenerator) -> dict[str, OnnxModel]:
     # Latents have a spread of about 1 at every step, as their noise has.
     latents = generator.noise(0, _N_PICTURES)[:, 0]
     steps = said.how.table_steps(min(said.n_steps), len(networks.schedule.betas), said.start)
+    if len(steps) > _MOST_STEPS:
+        raise UsageError(
+            f"{generator.name} takes {len(steps)} steps to a picture, and its U-Net is written once for each: that is for "
+            f"generators of at most {_MOST_STEPS}. Export a student of it, which decode-stream distill makes."
+        )
     models = {f"unet-step-{step:04d}": export_unet(networks, step, latents, told) for step in steps}
     return models | {"decoder": export_autoencoder(networks, latents)}
