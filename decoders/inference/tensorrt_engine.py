@@ -176,8 +176,8 @@ def _build(
         del parser
     if serialised is None:
         raise GpuError(f"{key.library} {key.version} cannot build this network{_said(trt)}.")
-    if LIBRARIES[library].has_timings:
-        kept.write_timings(key, bytes(config.get_timing_cache().serialize()))
+    if LIBRARIES[library].has_timings and (measured := config.get_timing_cache()) is not None:
+        kept.write_timings(key, bytes(measured.serialize()))
     return bytes(serialised)
 
 
@@ -221,8 +221,11 @@ def _profile(builder: Any, network: Any, key: EngineKey) -> Any:
 
 
 def _begin_timings(config: Any, timings: bytes) -> None:
-    """Let the builder begin with what it has measured before."""
-    config.set_timing_cache(config.create_timing_cache(timings), False)
+    """Let the builder begin with what it has measured before, or with nothing where it does not take that."""
+    for content in (timings, b""):
+        measured = config.create_timing_cache(content)
+        if measured is not None and config.set_timing_cache(measured, False):
+            return
 
 
 def _deserialised(trt: ModuleType, content: bytes) -> Any:

@@ -162,6 +162,9 @@ class FakeCuda(ModuleType):
         return (OK[0] if self.device.pop(devPtr, None) is not None else cudaError_t.cudaErrorInvalidValue,)
 
     def cudaFreeHost(self, ptr: int) -> tuple[object, ...]:
+        assert self._lost or not any(stream.work for stream in self.streams.values()), (
+            "It is still read from."
+        )
         return (OK[0] if self.host.pop(ptr, None) is not None else cudaError_t.cudaErrorInvalidValue,)
 
     def cudaStreamCreateWithFlags(self, flags: int) -> tuple[object, ...]:

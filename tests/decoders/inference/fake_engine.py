@@ -137,6 +137,7 @@ class Context:
             assert cuda.owns(self._addresses[name], n_bytes), f"{name} needs {n_bytes} bytes of the GPU's."
         if cuda.streams[stream].recorded is not None:
             assert self._ran, "The first run after shapes were set cannot be recorded."
+            assert self._trt.flavour != "rtx" or self.is_stream_capturable(stream)
             if "capture" in self._trt.breaks:
                 cuda.streams[stream].spoilt = True
             self._recorded = True

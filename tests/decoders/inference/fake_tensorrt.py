@@ -18,8 +18,8 @@ from .fake_cuda import FakeCuda
 from .fake_engine import NUMPY, Engine, Tensor
 
 VERSIONS = {"10": "10.16.1.11", "11": "11.4.0.106", "rtx": "1.7.1.116"}
-#: Operators of the stand-in's parser; others it does not know.
-DOMAINS = {"", "ai.onnx"}
+#: Operators that the stand-in's parser knows, of whatever domain they say they are.
+OPERATORS = {schema.name for schema in onnx.defs.get_all_schemas()}
 
 
 class HostMemory(bytearray):
@@ -52,7 +52,7 @@ class FakeTensorRT(ModuleType):
     ----------
     breaks : set of str
         What is to fail: ``Builder``, ``Runtime``, ``build``, ``deserialise``, ``context``, ``address``, ``execute``,
-        ``capture``.
+        ``capture``, ``timings`` that were kept, ``no timings`` at all.
     built : list of dict
         The profile of every engine that was built.
     loggers : list of ILogger
@@ -166,8 +166,9 @@ class OnnxParser:
             self._errors.append(ParserError("Assertion failed: Failed to parse the ONNX model."))
             return False
         for node in found.graph.node:
-            if node.domain not in DOMAINS:
-                self._errors.append(ParserError("No importer registered for op.", node.op_type, node.name))
+            if node.op_type not in OPERATORS:
+                text = "Plugin not found, are the plugin name, version, and namespace correct?"
+                self._errors.append(ParserError(text, node.op_type, node.name))
                 return False
         self._network.model = found
         weights = {tensor.name for tensor in found.graph.initializer}
@@ -209,19 +210,22 @@ class Config:
         if self._trt.flavour == "rtx":
             warnings.warn("Timing cache operations are no-ops in TensorRT-RTX.", DeprecationWarning, 3)
 
-    def create_timing_cache(self, serialized_timing_cache: bytes) -> TimingCache:
+    def create_timing_cache(self, serialized_timing_cache: bytes) -> TimingCache | None:
         self._no_use()
+        if "timings" in self._trt.breaks and serialized_timing_cache:
+            return None
         return TimingCache(self._trt, serialized_timing_cache)
 
     def set_timing_cache(self, cache: TimingCache, ignore_mismatch: bool) -> bool:
         self._no_use()
         assert not ignore_mismatch
+        if "no timings" in self._trt.breaks:
+            return False
         self._cache = cache
         return True
 
-    def get_timing_cache(self) -> TimingCache:
+    def get_timing_cache(self) -> TimingCache | None:
         self._no_use()
-        assert self._cache is not None
         return self._cache
 
 

@@ -18,14 +18,15 @@ WEIGHTS = np.random.default_rng(0).normal(size=(N_CHANNELS * N_TIMES, DIM)).asty
 
 
 def encoder(
-    *, batch: str | int = "batch", times: str | int = N_TIMES, domain: str = "", beside: bool = False
+    *, batch: str | int = "batch", times: str | int = N_TIMES, operator: str = "Add", beside: bool = False
 ) -> OnnxModel:
     """Return a network of windows and latencies that gives embeddings and how strong each window is."""
+    domain = "" if operator == "Add" else "com.example"
     nodes = [
         helper.make_node("Flatten", ["window"], ["flat"], axis=1),
         helper.make_node("MatMul", ["flat", "weights"], ["mapped"]),
         helper.make_node("Unsqueeze", ["latency_s", "axis"], ["latency"]),
-        helper.make_node("Add", ["mapped", "latency"], ["embedding"], name="sum", domain=domain),
+        helper.make_node(operator, ["mapped", "latency"], ["embedding"], name="sum", domain=domain),
         helper.make_node("ReduceMax", ["flat", "axis"], ["strength"], keepdims=0),
     ]
     inputs = [("window", [batch, N_CHANNELS, times]), ("latency_s", [batch])]
@@ -48,6 +49,17 @@ def encoder(
         onnx.external_data_helper.set_external_data(weights, DATA_FILE, 0, len(data))
         weights.ClearField("raw_data")
     return OnnxModel(model.SerializeToString(), data)
+
+
+def scaled_by_its_batch() -> OnnxModel:
+    """Return a network that divides by the largest number of all rows, as one of int8 does on its way."""
+    graph = helper.make_graph(
+        [helper.make_node("ReduceMax", ["x"], ["most"]), helper.make_node("Div", ["x", "most"], ["y"])],
+        "scaled",
+        *([helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", 2])] for name in "xy"),
+    )
+    opsets = [helper.make_opsetid("", 18)]
+    return OnnxModel(helper.make_model(graph, opset_imports=opsets, ir_version=10).SerializeToString())
 
 
 def windows(n: int, seed: int = 1) -> dict[str, np.ndarray]:

@@ -65,6 +65,13 @@ def test_all_goes_back_by_close_and_with_the_object(cuda: FakeCuda) -> None:
         assert not cuda.holds()
 
 
+def test_memory_goes_back_after_the_work_on_it(cuda: FakeCuda) -> None:
+    gpu = Gpu()
+    gpu.copy_in(gpu.buffer(8), 8)
+    gpu.close()
+    assert not cuda.holds()
+
+
 def test_a_copy_beyond_a_buffer_is_refused_by_cuda(cuda: FakeCuda) -> None:
     gpu = Gpu()
     with pytest.raises(GpuError, match=r"could not copy: .* \(cudaErrorInvalidValue\)\.$"):

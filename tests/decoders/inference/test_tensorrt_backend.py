@@ -16,7 +16,7 @@ from decode_stream.stream.errors import GpuError, ProviderLost, UsageError
 
 from .fake_cuda import FakeCuda, cudaError_t
 from .fake_tensorrt import FakeTensorRT
-from .networks import DIM, N_CHANNELS, N_TIMES, encoder, expected, machine, windows
+from .networks import DIM, N_CHANNELS, N_TIMES, encoder, expected, machine, scaled_by_its_batch, windows
 
 Machine = tuple[FakeTensorRT, FakeCuda]
 NAMES = ["embedding", "strength"]
@@ -71,6 +71,13 @@ def test_a_run_is_one_launch_and_takes_no_memory(each: Machine) -> None:
         launched += launches
         assert cuda.launches == launched
     assert (set(cuda.device), set(cuda.host), len(cuda.graphs)) == held
+
+
+def test_what_a_batch_before_left_has_no_part_in_the_next(ten: Machine) -> None:
+    backend = TensorRTBackend(scaled_by_its_batch(), [4])
+    backend.run({"x": np.full((4, 2), 1e6, np.float32)}, ["y"])
+    (y,) = backend.run({"x": np.array([[1, 2], [3, 4]], np.float32)}, ["y"])
+    np.testing.assert_allclose(y, [[0.25, 0.5], [0.75, 1]])
 
 
 def test_what_is_returned_belongs_to_the_caller(ten: Machine) -> None:

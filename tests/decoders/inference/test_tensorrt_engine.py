@@ -131,9 +131,10 @@ def test_what_the_library_cannot_do_is_told_in_its_words(each: Machine, broken: 
 
 
 def test_an_operator_that_is_not_known_is_named(each: Machine) -> None:
-    model = encoder(domain="com.example")
+    model = encoder(operator="Mystery")
     with pytest.raises(
-        GpuError, match=r"does not know this network at Add 'sum': No importer registered for op\.$"
+        GpuError,
+        match=r"does not know this network at Mystery 'sum': Plugin not found, are",
     ):
         build_engine(model, most_batch=2, library=LIBRARY[each[0].flavour], report=Said())
     with pytest.raises(GpuError, match=r"does not know this network: Assertion failed: Failed to parse"):
@@ -169,6 +170,14 @@ def test_what_was_measured_serves_the_next_network(each: Machine, tmp_path: Path
     kept[0].write_bytes(kept[0].read_bytes()[:-1])
     build_engine(encoder(batch="four"), most_batch=2, library=LIBRARY[trt.flavour], report=Said())
     assert trt.timings[-1] == b""
+
+
+def test_timings_that_the_library_does_not_take_only_cost_time(ten: Machine) -> None:
+    trt, _ = ten
+    for batch, broken in [("one", ""), ("two", "timings"), ("three", "no timings")]:
+        trt.breaks = {broken}
+        assert build_engine(encoder(batch=batch), most_batch=2, library="tensorrt", report=Said()).exists()
+    assert trt.timings == [b"", b"", b"timings +", b""]
 
 
 def test_a_machine_without_library_or_gpu_says_so(ten: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
