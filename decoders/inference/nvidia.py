@@ -42,7 +42,8 @@ def no_library(linux: Sequence[str], windows: Sequence[str]) -> str | None:
     failures = [(name, why) for name in (windows if _WINDOWS else linux) if (why := _fails(name))]
     if not failures:
         return None
-    return f"{', '.join(name for name, _ in failures)} does not load: {failures[0][1]}"
+    names = ", ".join(name for name, _ in failures)
+    return f"{names} {'does' if len(failures) == 1 else 'do'} not load: {failures[0][1]}"
 
 
 @cache

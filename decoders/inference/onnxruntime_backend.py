@@ -1,8 +1,9 @@
 """Running a network by ONNX Runtime: on the CPU, by CUDA or by its TensorRT provider."""
 
 import threading
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,8 @@ from decode_stream.decoders.onnx_model import OnnxModel, load_model
 from .backend import TensorSpec
 
 __all__ = ["OnnxRuntimeBackend"]
+
+_Result = TypeVar("_Result")
 
 _CPU = "CPUExecutionProvider"
 _NAMES = {"cpu": _CPU, "cuda": "CUDAExecutionProvider", "tensorrt": "TensorrtExecutionProvider"}
@@ -35,8 +38,12 @@ _DTYPES = {
     "tensor(bool)": np.bool_,
 }
 
-#: ONNX Runtime captures no graph of a run with this number.
+#: ONNX Runtime records no graph of a run with this number.
 _NO_GRAPH = -1
+
+
+class _NotLoadedError(RuntimeError):
+    """A provider's libraries do not load."""
 
 
 class OnnxRuntimeBackend:
@@ -66,17 +73,26 @@ class OnnxRuntimeBackend:
         # largest comes first, and larger ones are run in parts.
         self._most = max(warm, default=1) if provider == "tensorrt" else None
         sizes = tuple(dict.fromkeys(warm if self._most is None else (self._most, *warm)))
+        # ONNX Runtime holds the graphs that it records, and much else of a device, for each thread that runs it:
+        # whoever asks, one thread that was warmed up does the work.
+        self._worker = None if provider == "cpu" else ThreadPoolExecutor(1, f"{provider} networks")
         if provider != "cuda":
-            self._begin(model, sizes, graphs=False)
+            self._do(self._begin, model, sizes, False)
             return
         try:
-            self._begin(model, sizes, graphs=True)
+            self._do(self._begin, model, sizes, True)
+        except _NotLoadedError:
+            raise
         except Exception as error:
             # A network that does in part run on the CPU, for one, cannot be recorded.
-            self._begin(model, sizes, graphs=False)
+            self._do(self._begin, model, sizes, False)
             self.notes = (f"without CUDA graphs: {str(error)[:200]}",)
 
-    def _begin(self, model: OnnxModel, sizes: Sequence[int], *, graphs: bool) -> None:
+    def _do(self, work: Callable[..., _Result], *arguments: Any) -> _Result:
+        """Do something with the session, in the thread where it lives."""
+        return work(*arguments) if self._worker is None else self._worker.submit(work, *arguments).result()
+
+    def _begin(self, model: OnnxModel, sizes: Sequence[int], graphs: bool) -> None:
         """Open the model, and run batches of these sizes."""
         self._session, self._has_graphs = _opened(model, self.provider, graphs=graphs), graphs
         self.inputs = tuple(_spec(one) for one in self._session.get_inputs())
@@ -89,10 +105,13 @@ class OnnxRuntimeBackend:
 
     def run(self, inputs: Mapping[str, npt.NDArray[Any]], outputs: Sequence[str]) -> list[npt.NDArray[Any]]:
         """Return the outputs of these names; see `Backend`."""
+        return self._do(self._run, inputs, outputs)
+
+    def _run(self, inputs: Mapping[str, npt.NDArray[Any]], outputs: Sequence[str]) -> list[npt.NDArray[Any]]:
         n = len(next(iter(inputs.values())))
         if self._most is not None and n > self._most:
             parts = [
-                self.run({name: x[at : at + self._most] for name, x in inputs.items()}, outputs)
+                self._run({name: x[at : at + self._most] for name, x in inputs.items()}, outputs)
                 for at in range(0, n, self._most)
             ]
             return [np.concatenate(part) for part in zip(*parts, strict=True)]
@@ -101,11 +120,8 @@ class OnnxRuntimeBackend:
                 bound = self._bound[n] = self._bound[n] or self._warmed(inputs)
                 if bound.fits(inputs):
                     return bound.run(inputs, outputs)
-        if self.provider == "cpu":
-            # A large batch of another thread must not keep a window waiting.
-            return self._unbound(inputs, outputs)
-        with self._lock:
-            return self._unbound(inputs, outputs)
+        # On the CPU a large batch of another thread must not keep a window waiting: no lock.
+        return self._unbound(inputs, outputs)
 
     def _unbound(
         self, inputs: Mapping[str, npt.NDArray[Any]], outputs: Sequence[str]
@@ -190,7 +206,7 @@ def _opened(model: OnnxModel, provider: str, *, graphs: bool) -> ort.InferenceSe
     session = load_model(model, _session_options(), [(name, options), _CPU] if options else [name])
     # ONNX Runtime takes the CPU without a word where a provider's libraries do not load.
     if session.get_providers()[0] != name:
-        raise RuntimeError("ONNX Runtime could not load it")
+        raise _NotLoadedError("ONNX Runtime could not load it")
     return session
 
 

@@ -3,6 +3,7 @@
 It has what `onnxruntime_backend` uses, under ONNX Runtime's names. Memory of the device can be reached only through the
 calls that copy. As with `enable_cuda_graph`: the first run under a graph's number records the addresses of its buffers,
 and every later one computes on these, whatever is bound; a run with no number counts as number 0; -1 records nothing.
+Every thread has graphs of its own.
 """
 
 import threading
@@ -40,6 +41,8 @@ class FakeRuntime:
     n_runs : int
     n_values : int
         Values that were made: memory that was taken.
+    n_recorded : int
+        Graphs.
     graphs : list of int
         Number of the graph of each run.
     batches : list of int
@@ -57,7 +60,7 @@ class FakeRuntime:
         fails_at: int = 0,
     ) -> None:
         self.loads, self.records, self.fails_at = loads, records, fails_at
-        self.n_runs = self.n_values = 0
+        self.n_runs = self.n_values = self.n_recorded = 0
         self.graphs = list[int]()
         self.batches = list[int]()
         self.opened = list[list[Any]]()
@@ -134,7 +137,7 @@ class _Session:
                 "have not been partitioned to the CUDAExecutionProvider"
             )
         self.real = real.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-        self.recorded = dict[int, tuple[dict[str, _Value], dict[str, _Value]]]()
+        self.recorded = dict[tuple[int, int], tuple[dict[str, _Value], dict[str, _Value]]]()
         self.busy = threading.Lock()
         self.is_synchronized = False
 
@@ -164,7 +167,9 @@ class _Session:
         assert binding.session is self, "IOBinding must be used with the session that created it."
         number, bound = _number(options), (binding.inputs, binding.outputs)
         if self.has_graphs and number >= 0:
-            bound = self.recorded.setdefault(number, bound)
+            key = threading.get_ident(), number
+            self.runtime.n_recorded += key not in self.recorded
+            bound = self.recorded.setdefault(key, bound)
         inputs, outputs = bound
         with self._at_work(number, len(next(iter(inputs.values())).memory)):
             given = self.real.run(list(outputs), {name: value.memory for name, value in inputs.items()})

@@ -182,9 +182,8 @@ def test_tensorrt_meets_its_largest_batch_first_and_no_larger_one(runtime: Any) 
     assert fake.batches == [5, 5, 2, 5, 1]
 
 
-def test_threads_take_turns_on_a_device(runtime: Any) -> None:
-    model = network()
-    runtime()
+def test_threads_take_turns_on_a_device_and_share_its_graphs(runtime: Any) -> None:
+    model, fake = network(), runtime()
     backend = OnnxRuntimeBackend(model, "cuda", (1,))
     given = batches([1, 7, 1, 7])
     wrong = list[object]()
@@ -196,9 +195,11 @@ def test_threads_take_turns_on_a_device(runtime: Any) -> None:
         except AssertionError as error:
             wrong.append(error)
 
+    assert fake.n_recorded == 1
     threads = [threading.Thread(target=look, args=(i,)) for i in range(len(given))]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert not wrong
+    assert fake.n_recorded == 1
