@@ -86,7 +86,7 @@ class OnnxRuntimeBackend:
         except Exception as error:
             # A network that does in part run on the CPU, for one, cannot be recorded.
             self._do(self._begin, model, sizes, False)
-            self.notes = (f"without CUDA graphs: {str(error)[:200]}",)
+            self.notes = (f"without CUDA graphs: {' '.join(str(error).split())[:200]}",)
 
     def _do(self, work: Callable[..., _Result], *arguments: Any) -> _Result:
         """Do something with the session, in the thread where it lives."""
@@ -115,12 +115,14 @@ class OnnxRuntimeBackend:
                 for at in range(0, n, self._most)
             ]
             return [np.concatenate(part) for part in zip(*parts, strict=True)]
-        if n in self._bound:
-            with self._lock:
+        # On the CPU a window never waits for another thread's: where the buffers are in use, it runs without them.
+        if n in self._bound and self._lock.acquire(blocking=False):
+            try:
                 bound = self._bound[n] = self._bound[n] or self._warmed(inputs)
                 if bound.fits(inputs):
                     return bound.run(inputs, outputs)
-        # On the CPU a large batch of another thread must not keep a window waiting: no lock.
+            finally:
+                self._lock.release()
         return self._unbound(inputs, outputs)
 
     def _unbound(

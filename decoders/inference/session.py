@@ -104,7 +104,7 @@ class InferenceSession:
                     f"{spec.name!r} is {spec.dtype} of shape {spec.shape}, for one batch; got {x.dtype} of shape "
                     f"{x.shape}."
                 )
-        return {name: np.ascontiguousarray(x) for name, x in inputs.items()}
+        return {name: np.asarray(x, order="C") for name, x in inputs.items()}
 
 
 class LastingSession:

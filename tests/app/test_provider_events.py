@@ -9,6 +9,7 @@ import pytest
 from decode_stream.config import SessionConfig
 from decode_stream.decoders.decoder import decode_recording
 from decode_stream.decoders.runtime import Encoder
+from decode_stream.evaluation.evaluate import told_of_providers
 from decode_stream.replay_data.open import open_recording
 from decode_stream.sessions.drawer import Drawer
 from decode_stream.sessions.painter import Painter
@@ -81,6 +82,15 @@ def test_a_provider_that_is_lost_is_told_and_costs_no_window(
     assert (summary["provider"], summary["provider_notes"]) == ("CPU", told)
     assert summary["windows"]["skipped"] == 0
     assert kinds(live).count("provider lost") == 1
+
+
+def test_an_evaluation_says_once_what_runs_its_decoders() -> None:
+    first = SimpleNamespace(encoder=SimpleNamespace(notes=(NO_DRIVER,), lost=""))
+    other = SimpleNamespace(
+        encoder=SimpleNamespace(notes=(NO_DRIVER, "an engine was built"), lost="CUDA failed")
+    )
+    evaluation: Any = SimpleNamespace(encoder=first.encoder, others=[other, first])
+    assert told_of_providers(evaluation) == [NO_DRIVER, "an engine was built", "CUDA failed"]
 
 
 def test_what_runs_the_generator_is_told_and_that_it_was_lost() -> None:

@@ -33,7 +33,7 @@ from .picture_categories import open_categories
 from .protocols import PROTOCOLS, TRANSDUCTIVE, chosen, list_protocols
 from .table import print_measured, print_notes
 
-__all__ = ["evaluate_bundle"]
+__all__ = ["evaluate_bundle", "told_of_providers"]
 
 
 def evaluate_bundle(paths: Sequence[Path], config: EvaluateConfig) -> int:
@@ -76,7 +76,7 @@ def evaluate_bundle(paths: Sequence[Path], config: EvaluateConfig) -> int:
         *_of_split(config.nsd_split, len(paths), len(rows)),
     ]
     _print_scores(evaluation.scores, accuracy)
-    print_notes([*notes, *_of_providers(evaluation)])
+    print_notes([*notes, *told_of_providers(evaluation)])
     for name, one in (measured | beyond).items():
         if name != "exact":
             print_measured(one)
@@ -254,7 +254,7 @@ def _summary(
         },
         "with": [bundle_summary(other.bundle) for other in evaluation.others],
         "provider": evaluation.encoder.provider,
-        "provider_notes": _of_providers(evaluation),
+        "provider_notes": told_of_providers(evaluation),
         "recordings": rows,
         "notes": notes,
         "accuracy": accuracy,
@@ -287,7 +287,7 @@ def _of_split(nsd_split: NsdSplit | None, n_given: int, n_scored: int) -> list[s
     ]
 
 
-def _of_providers(evaluation: Evaluation) -> list[str]:
+def told_of_providers(evaluation: Evaluation) -> list[str]:
     """Return, once each, why decoders were not run by anything better, and which provider was lost on the way."""
     encoders = [one.encoder for one in (evaluation, *evaluation.others)]
     told = [note for encoder in encoders for note in (*encoder.notes, encoder.lost) if note]

@@ -105,6 +105,9 @@ def test_a_graph_on_a_gpu_draws_what_the_networks_draw_and_is_refused_without_on
     if not torch.cuda.is_available():
         with pytest.raises(UsageError, match="no CUDA device"):
             load_diffusers(root / "sdxl", "cuda")
+        made = load_diffusers(root / "sdxl", "auto")
+        assert (made.provider, made.lost, len(made.notes)) == ("CPU", "", 1)
+        assert made.notes[0].endswith(", so it runs on the CPU")
         return
     slow, fast = load_diffusers(root / "sdxl"), load_diffusers(root / "sdxl", "cuda")
     for seed in (1, 2):
