@@ -8,22 +8,18 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+from rich.console import Console
+
 from decode_stream.decoders.bundle_files import write_whole
 from decode_stream.decoders.conversion import Conversion
 from decode_stream.decoders.onnx_model import OnnxModel
 from decode_stream.decoders.runtime import LIVE_BATCHES
+from decode_stream.export.comparison import Network, compared, require_within
 from decode_stream.export.half import prepared
 from decode_stream.export.metadata import described
 from decode_stream.export.node_times import node_times_ms
 from decode_stream.export.onnx_file import opened, plain, serialised, written
-from decode_stream.export.precision import (
-    Converted,
-    Network,
-    compared,
-    require_within,
-    to_half,
-    to_int8,
-)
+from decode_stream.export.precision import Converted, to_half, to_int8
 from decode_stream.stream.errors import UsageError
 
 from .bundle_path import check_writable
@@ -114,7 +110,8 @@ def _converted(source: Source, config: ExportConfig, to: Literal["fp16", "int8"]
         )
     models, rows, errors, cosine = dict[str, OnnxModel](), list[Row](), dict[str, float](), None
     for network in source.compared.networks:
-        done = _CONVERT[to](network)
+        with Console(stderr=True).status(f"measuring what of the {network.name} may be in {to}"):
+            done = _CONVERT[to](network)
         models[network.name] = model = described(done.model, _said(source, to))
         errors[network.name] = done.found.error
         cosine = done.found.cosine if network.decides else cosine

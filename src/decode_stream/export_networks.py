@@ -12,7 +12,7 @@ from decode_stream.decoders.decoder import decode_recording
 from decode_stream.decoders.generation.embedded_files import EmbeddedParts
 from decode_stream.decoders.onnx_model import OnnxModel, load_model
 from decode_stream.decoders.runtime import Encoder
-from decode_stream.export.precision import Network
+from decode_stream.export.comparison import Network
 from decode_stream.export.sample_inputs import drawn_conditions, drawn_windows, generator_inputs
 from decode_stream.replay_data.open import open_recording
 from decode_stream.stream.errors import RecordingError, StreamError

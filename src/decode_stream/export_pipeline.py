@@ -80,8 +80,8 @@ def _models(generator: DiffusersGenerator) -> dict[str, OnnxModel]:
     steps = said.how.table_steps(min(said.n_steps), len(networks.schedule.betas), said.start)
     if len(steps) > _MOST_STEPS:
         raise UsageError(
-            f"{generator.name} takes {len(steps)} steps to a picture, and its U-Net is written once for each: that is for "
-            f"generators of at most {_MOST_STEPS}. Export a student of it, which decode-stream distill makes."
+            f"{generator.name} takes {len(steps)} steps to a picture, and its U-Net is written once for each: that is "
+            f"for generators of at most {_MOST_STEPS}. Export a student of it, which decode-stream distill makes."
         )
     models = {f"unet-step-{step:04d}": export_unet(networks, step, latents, told) for step in steps}
     return models | {"decoder": export_autoencoder(networks, latents)}

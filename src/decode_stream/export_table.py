@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from decode_stream.decoders.onnx_model import OnnxModel
-from decode_stream.export.precision import Comparison, Network
+from decode_stream.export.comparison import Comparison, Network
 
 __all__ = ["Row", "print_table"]
 

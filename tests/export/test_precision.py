@@ -9,11 +9,12 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from decode_stream.decoders.onnx_model import OnnxModel, load_model
-from decode_stream.export import precision
+from decode_stream.export import comparison, precision
+from decode_stream.export.comparison import TOLERANCES, Comparison, Network, Tolerance, compared
 from decode_stream.export.half import half_candidates, mixed, prepared
 from decode_stream.export.node_times import node_times_ms
 from decode_stream.export.onnx_file import opened, plain, written
-from decode_stream.export.precision import TOLERANCES, Comparison, Network, compared, to_half, to_int8
+from decode_stream.export.precision import to_half, to_int8
 from decode_stream.stream.errors import ExportError
 
 N, WIDTH, DIMENSION = 20, 64, 8
@@ -124,7 +125,7 @@ def test_what_a_half_graph_may_hold_is_what_operators_allow() -> None:
 
 
 def test_where_nothing_may_be_rounded_the_export_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(precision.TOLERANCES, "fp16", precision.Tolerance(1e-7, 0.999))
+    monkeypatch.setitem(comparison.TOLERANCES, "fp16", Tolerance(1e-7, 0.999))
     with pytest.raises(ExportError, match=r"No part of the encoder .* to within 1e-07"):
         to_half(network(linear()))
 
@@ -223,3 +224,27 @@ def test_each_node_has_a_time() -> None:
     times = node_times_ms(source.model, source.given)
     assert set(times) == {"calm", "large", "back", "risen", "both", "embedding"}
     assert all(time >= 0 for time in times.values())
+
+
+def test_int8_keeps_the_matrix_that_cannot_be_in_float32() -> None:
+    # What the first multiplies has one channel a thousand times as strong, which its weights leave out.
+    rng = np.random.default_rng(4)
+    first = rng.standard_normal((WIDTH, 16)).astype(np.float32)
+    first[0] = 0
+    constants = {
+        "first": first,
+        "second": rng.standard_normal((16, 512)).astype(np.float32),
+        "third": rng.standard_normal((512, DIMENSION)).astype(np.float32),
+    }
+    nodes: list[Node] = [
+        ("MatMul", ["window", "first"], "few", {}),
+        ("MatMul", ["few", "second"], "many", {}),
+        ("MatMul", ["many", "third"], "embedding", {}),
+    ]
+    model = model_of(nodes, constants)
+    source = network(model)
+    source.given["window"][:, 0] *= 1000
+    done = to_int8(source)
+    assert done.kept == ("few",)
+    assert done.n_nodes == 3
+    assert compared(done.model, source).within(TOLERANCES["int8"])
