@@ -3,8 +3,9 @@
 ``python -m benchmarks.calibration simulated [--runs N]`` decodes new runs of the EEG demo's simulated person with the
 demo's decoder, which was trained on other runs. The calibration is fitted on four of them and scored on the rest.
 
-``python -m benchmarks.calibration real FOLDER`` takes run-01.csv to run-05.csv of faces and houses, each decoded by
-channel attention that was trained and calibrated without it.
+``python -m benchmarks.calibration real DATA FOLDER`` takes run-01.csv to run-05.csv of faces and houses in DATA, each
+decoded by channel attention that was trained and calibrated without it; FOLDER keeps the bundles and what they scored,
+as that of ``benchmarks.faces_houses``.
 """
 
 import argparse
@@ -14,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.faces_houses import held_out_scores
+from benchmarks.faces_houses import scored
 from decode_stream.decoders.bundle import Bundle, load_bundle
 from decode_stream.decoders.calibration import fit_calibration, fit_repeat_correlation
 from decode_stream.decoders.decoder import decode_recording
@@ -23,7 +24,6 @@ from decode_stream.decoders.runtime import Encoder
 from decode_stream.decoders.scoring.calibration_scores import CalibrationScores, calibration_scores
 from decode_stream.demos.demo import DEMOS
 from decode_stream.demos.make_demos import demo_gallery, simulate_runs
-from decode_stream.replay_data.open import open_recording
 from decode_stream.stream.cutter import CutWindow
 from decode_stream.stream.types import FloatArray, IntArray
 
@@ -126,10 +126,10 @@ def _print_repeats(calibration: Calibration, log_evidence: FloatArray, y: IntArr
         print(f"  {n:>2} showings, n = {len(truth):>4}:  {'   '.join(told)}")
 
 
-def real(folder: Path) -> None:
+def real(data: Path, folder: Path, epochs: int | None) -> None:
     """Print the calibration of channel attention on real EEG, every run decoded and calibrated without itself."""
-    recordings = [open_recording(folder / f"run-{run:02d}.csv") for run in range(1, 6)]
-    log_odds, labels, runs = held_out_scores(recordings, "channel-attention")
+    made = scored(data, folder, "channel-attention", epochs)
+    log_odds, labels, runs = made.log_odds, made.face.astype(np.int64), made.runs
     evidence = np.stack([np.zeros_like(log_odds), log_odds], axis=1)
     scores = calibration_scores(evidence, labels, runs)
     print(f"faces against houses, leave one run out, nested calibration, single trial, 2-way, n = {scores.n}")
@@ -144,15 +144,17 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("what", choices=["simulated", "real"])
+    parser.add_argument("data", nargs="?", type=Path)
     parser.add_argument("folder", nargs="?", type=Path)
     parser.add_argument("--runs", type=int, default=_N_FIT + 17, help="simulated runs of 300 trials")
+    parser.add_argument("--epochs", type=int, help="of channel attention on real EEG")
     asked = parser.parse_args()
     if asked.what == "simulated":
         simulated(asked.runs)
-    elif asked.folder is None:
-        parser.error("give the folder that holds run-01.csv to run-05.csv")
+    elif asked.data is None or asked.folder is None:
+        parser.error("real needs the folder of run-01.csv to run-05.csv and one for the bundles")
     else:
-        real(asked.folder)
+        real(asked.data, asked.folder, asked.epochs)
 
 
 if __name__ == "__main__":

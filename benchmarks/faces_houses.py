@@ -24,9 +24,9 @@ from decode_stream.decoders.bundle_files import load_manifest
 from decode_stream.decoders.scoring.intervals import bootstrap_interval
 from decode_stream.decoders.scoring.scores import auc, paired_auc_difference
 from decode_stream.stream.types import FloatArray, IntArray
-from decode_stream.training.models import MODELS
+from decode_stream.training.models import MODELS, known_model
 
-__all__ = ["Scored", "common", "main"]
+__all__ = ["Scored", "common", "main", "scored"]
 
 _RUNS = range(1, 6)
 #: What all others are compared with.
@@ -81,23 +81,37 @@ def _made(command: list[str], out: Path) -> None:
         subprocess.run([sys.executable, "-m", "decode_stream", *command], check=True)
 
 
-def _score(data: Path, folder: Path, model: str, epochs: int | None) -> Scored:
+def scored(data: Path, folder: Path, model: str, epochs: int | None = None) -> Scored:
+    """Return what a decoder makes of each run, trained and calibrated on the other four.
+
+    Parameters
+    ----------
+    data : Path
+        Folder with run-01.csv to run-05.csv.
+    folder : Path
+        Of bundles and scores; what is there is not made anew.
+    model : str
+    epochs : int, optional
+        Of a network; by default as its paper says.
+    """
     columns = []
     for run in _RUNS:
-        asked = () if epochs is None or MODELS[model].check is None else ("--epochs", str(epochs))
+        asked = (
+            () if epochs is None or MODELS[known_model(model)].check is None else ("--epochs", str(epochs))
+        )
         made = "-".join((model, *asked[1:]))
-        bundle, scored = (folder / f"{made}-without-{run}.{end}" for end in ("bundle", "json"))
+        bundle, told = (folder / f"{made}-without-{run}.{end}" for end in ("bundle", "json"))
         others = [str(data / f"run-{other:02d}.csv") for other in _RUNS if other != run]
         said = ["--modality", "eeg", "--events", "1=house,2=face"]
         _made(["train", *others, *said, "--model", model, *asked, "--out", str(bundle)], bundle)
         _made(
-            ["evaluate", str(data / f"run-{run:02d}.csv"), "--bundle", str(bundle), "--json", str(scored)],
-            scored,
+            ["evaluate", str(data / f"run-{run:02d}.csv"), "--bundle", str(bundle), "--json", str(told)],
+            told,
         )
         manifest = load_manifest(bundle)
         names, rate = list(manifest.gallery), float(manifest.schedule.sfreq_hz)
         face = names.index("face")
-        for trial in json.loads(scored.read_text())["per_trial"]:
+        for trial in json.loads(told.read_text())["per_trial"]:
             evidence = trial["log_evidence"]
             columns.append(
                 (run, trial["onset"] / rate, trial["stimulus"] == face, evidence[face] - evidence[1 - face])
@@ -132,15 +146,15 @@ def main() -> None:
     asked = parser.parse_args()
     asked.folder.mkdir(parents=True, exist_ok=True)
     names = sorted({*asked.models.split(","), _REFERENCE})
-    scored = {name: _score(asked.data, asked.folder, name, asked.epochs) for name in names}
-    together = dict(zip(names, common(list(scored.values())), strict=True))
+    made = {name: scored(asked.data, asked.folder, name, asked.epochs) for name in names}
+    together = dict(zip(names, common(list(made.values())), strict=True))
     reference = together[_REFERENCE]
     print(
         f"{machine()}\nfaces or houses, leave one run out over runs 1 to 5: single trial, 2-way, chance 0.500; "
         f"n = {len(reference.runs)}, decided by all of them"
     )
     for name, trials in together.items():
-        line = f"{name:18s} n {len(scored[name].runs)}; AUC {_pooled(trials.log_odds, trials.face)}"
+        line = f"{name:18s} n {len(made[name].runs)}; AUC {_pooled(trials.log_odds, trials.face)}"
         if name != _REFERENCE:
             difference, low, high = paired_auc_difference(
                 trials.log_odds, reference.log_odds, trials.face, trials.runs

@@ -11,6 +11,7 @@ Differences are paired, block by block, and claimed where the interval over runs
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -54,7 +55,7 @@ def logistic(trials: TrialSet, recipe: Recipe, options: FitOptions) -> Trained:
     return Trained(embed, export)
 
 
-def _logistic_regression():  # type: ignore[no-untyped-def]
+def _logistic_regression() -> Any:
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler

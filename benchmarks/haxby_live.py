@@ -71,7 +71,7 @@ def _settings() -> list[dict[str, Any]]:
     return found + [CHOSEN | {"decide_s": at_s} for at_s in (17.5, 20.0, 22.5, 25.0, 30.0)]
 
 
-def _cross_fitted(recordings: Sequence[Recording], **window: float) -> Scores:
+def _cross_fitted(recordings: Sequence[Recording], **window: Any) -> Scores:
     """Return the scores of each run, decoded by ridge regression on the others."""
     gallery = category_gallery(recordings, None)
     recipe = design(recordings, "fmri", None, gallery, spec=trial_spec("ridge", "fmri", "growing"), **window)

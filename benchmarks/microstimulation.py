@@ -11,6 +11,7 @@ is compared, voxel by voxel, with the ceiling that the person's true signal and 
 import argparse
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -284,7 +285,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--figure", type=Path)
     asked = parser.parse_args()
-    people, found, maps = list[Person](), list[Found](), []
+    people, found, maps = list[Person](), list[Found](), list[Any]()
     for seed in range(asked.seed, asked.seed + asked.people):
         person = simulated_person(seed)
         people.append(person)

@@ -235,7 +235,8 @@ def measure(
     group = told.order[which] + n_pictures * (which // n_pictures // n_together)
     truth = np.arange(n_sets * n_pictures) % n_pictures
     evidence = [
-        pooled(told.evidence[place] for place in np.flatnonzero(group == one)) for one in range(len(truth))
+        pooled(told.evidence[int(place)] for place in np.flatnonzero(group == one))
+        for one in range(len(truth))
     ]
     some = Sufficient(which, told.seen.b[which], told.seen.counts[which], told.seen.grams)
     decoded = pictures.condition(_decoded_beliefs(evidence, Posteriors(told.bundle, pictures)))
@@ -269,7 +270,7 @@ def measure(
             for score, values in scores["decoded"].items()
         },
     }
-    columns = [told.scenes[:12], *(one[:12] for one in drawn.values())]
+    columns: list[Sequence[Picture]] = [list(told.scenes[:12]), *(one[:12] for one in drawn.values())]
     return row, [np.concatenate(list(column), axis=1) for column in columns]
 
 

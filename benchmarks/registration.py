@@ -84,7 +84,9 @@ class Head:
         shift = np.linalg.inv(a) @ (turn.T @ away + self.center_mm - at)
         places = np.moveaxis(self._indices @ back.T + shift, -1, 0)
         seen = ndimage.map_coordinates(self._drawn, places, order=5, prefilter=False, mode="nearest")
-        return (seen + noise * np.random.default_rng(seed).standard_normal(self.grid)).astype(np.float32)
+        noisy = seen + noise * np.random.default_rng(seed).standard_normal(self.grid)
+        moved: npt.NDArray[np.float32] = noisy.astype(np.float32)
+        return moved
 
 
 def errors(

@@ -40,8 +40,8 @@ def drawn(
     # What embeddings share is in a few directions, as of pictures; some dimensions have more of it than others.
     n_factors = min(64, dimension)
     factors = rng.standard_normal((n_pictures, n_factors), np.float32)
-    loadings = rng.standard_normal((n_factors, dimension), np.float32) * np.geomspace(0.03, 3, dimension)
-    loadings = loadings.astype(np.float32)[:, rng.permutation(dimension)]
+    uneven = rng.standard_normal((n_factors, dimension), np.float32) * np.geomspace(0.03, 3, dimension)
+    loadings = uneven.astype(np.float32)[:, rng.permutation(dimension)]
     for start in range(0, n_pictures, _BLOCK):
         own = rng.standard_normal((min(_BLOCK, n_pictures - start), dimension), np.float32)
         embeddings[start : start + _BLOCK] = factors[start : start + _BLOCK] @ loadings + own

@@ -133,7 +133,8 @@ def main() -> None:
     report("betas", betas, nsd, test, seen, 1 / N_GALLERY)
     del betas
     parts, known, first = [], list[Sufficient](), 0
-    truth = model(subject, 1.0)
+    truth, numbers = model(subject, 1.0), table.run
+    assert numbers is not None
     for run in nsd.runs(range(1, asked.sessions + 1)):
         rows = first + np.arange(len(run.stimuli))
         first += len(rows)
@@ -141,7 +142,7 @@ def main() -> None:
         known.append(
             seen_in_volumes(
                 nsd,
-                nsd.run(int(table.session[rows[0]]), int(table.run[rows[0]]), artefacts=False),
+                nsd.run(int(table.session[rows[0]]), int(numbers[rows[0]]), artefacts=False),
                 truth,
                 rows,
             )

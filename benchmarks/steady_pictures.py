@@ -163,7 +163,8 @@ def _cosines(means: Array, truth: Array, model: PictureModel) -> Array:
     """Return the cosine of every belief with every truth, shape (n, n_concepts)."""
     away, towards = means - model.mean, truth - model.mean
     away /= np.linalg.norm(away, axis=1, keepdims=True)
-    return away @ (towards / np.linalg.norm(towards, axis=1, keepdims=True)).T
+    cosines: Array = away @ (towards / np.linalg.norm(towards, axis=1, keepdims=True)).T
+    return cosines
 
 
 def _rms_contrast(pictures: Pictures) -> Array:
