@@ -1,5 +1,6 @@
 """The networks of a generator of diffusers as ONNX files; needs torch and diffusers."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -55,7 +56,7 @@ def export_pipeline(folder: Path, config: ExportConfig) -> int:
             "name": generator.name,
             "space": f"{generator.space.model} {generator.space.layer}, {generator.space.dimension} numbers",
             "precision": "fp32",
-            "exported_with": str(library_versions()),
+            "exported_with": json.dumps(library_versions()),
         }
         own = plain(described(model, said), name)
         files |= own
