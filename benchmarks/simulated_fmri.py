@@ -133,7 +133,9 @@ def main() -> None:
     report("betas", betas, nsd, test, seen, 1 / N_GALLERY)
     del betas
     parts, known, first = [], list[Sufficient](), 0
-    truth, numbers = model(subject, 1.0), table.run
+    truth = model(subject, 1.0)
+    sessions, numbers = table.session, table.run
+    assert sessions is not None
     assert numbers is not None
     for run in nsd.runs(range(1, asked.sessions + 1)):
         rows = first + np.arange(len(run.stimuli))
@@ -142,7 +144,7 @@ def main() -> None:
         known.append(
             seen_in_volumes(
                 nsd,
-                nsd.run(int(table.session[rows[0]]), int(numbers[rows[0]]), artefacts=False),
+                nsd.run(int(sessions[rows[0]]), int(numbers[rows[0]]), artefacts=False),
                 truth,
                 rows,
             )

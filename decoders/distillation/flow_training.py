@@ -45,8 +45,8 @@ __all__ = [
 ]
 
 _OUT_OF_MEMORY = "Try again with a smaller --batch-size."
-# Nearer to the picture the velocity tells of nothing but the last noise.
-_LEAST_T = 0.1
+# Nearer to the picture velocities tell of little but what is finer than a patch, and would outweigh all else.
+_LEAST_T = 0.4
 #: How much of a picture is known where its parts are laid by what is true.
 _SURE = 0.9
 #: Of all steps, how many the rate rises over in the beginning, at most, and over which share it falls in the end.

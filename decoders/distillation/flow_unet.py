@@ -8,7 +8,7 @@ they are looked up where they are wanted. Under what it paints lie parts in thei
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from math import pi
+from math import pi, sqrt
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +24,7 @@ _GROUPS = 8
 _LEFT = 0.02
 # By how much less or more they may leave at a place, as a logarithm.
 _MOST_LOG = 6.0
+_LEAST = 1e-6
 
 
 @dataclass(frozen=True)
@@ -156,7 +157,7 @@ class FlowUnet(nn.Module):
         self.token_places = nn.Parameter(0.5 * torch.randn(c.n_tokens, c.token_dim))
         self.parts = Parts(c.parts, c.semantic_dim + 2, c.side_px, c.grid)
         self.into = nn.Conv2d(3 * c.patch**2 + 5, c.widths[0], 3, padding=1)
-        self.into_noisy = nn.Conv2d(3 * c.patch**2, c.widths[0], 3, padding=1)
+        self.into_noisy = nn.Conv2d(3, c.widths[0], 3, padding=1)
         self.gate = nn.Linear(c.condition_dim, c.widths[0])
         width, down, up = c.widths[0], list[nn.Module](), list[nn.Module]()
         for level in c.widths:
@@ -171,7 +172,7 @@ class FlowUnet(nn.Module):
         self.look_up = nn.ModuleList(_Lookup(level, c.token_dim, c.heads) for level in reversed(c.widths))
         self.out_norm = nn.GroupNorm(_GROUPS, c.widths[0])
         self.out = nn.Conv2d(c.widths[0], 3 * c.patch**2, 3, padding=1)
-        self.left = nn.Conv2d(c.widths[0], c.patch**2, 3, padding=1)
+        self.left = nn.Conv2d(c.widths[0], 1, 3, padding=1)
         # An untrained one leaves the parts as they lie.
         for values in (*self.out.parameters(), *self.left.parameters()):
             nn.init.zeros_(values)
@@ -203,15 +204,17 @@ class FlowUnet(nn.Module):
         under = self.parts(seen, colours)
         noise = t[:, None, None, None]
         signal = 1 - noise
-        # What is not expected, and what is painted, of about unit size at any time (Karras et al., section 5).
-        whole = signal**2 * _LEFT + noise**2
-        rest = x - signal * under
+        # What is not expected, in means of a patch each: what is finer is painted, and no noise of single pixels is
+        # ever taken for it. Its noise is so much weaker.
+        rest = functional.avg_pool2d(x - signal * under, c.patch)
+        weak = (noise / c.patch) ** 2
+        whole = signal**2 * _LEFT + weak
         inside = functional.interpolate(colours, size=c.side_px // c.patch, mode="bilinear")
         places = self.places.expand(x.shape[0], -1, -1, -1)
         h = self.into(torch.cat([functional.pixel_unshuffle(under, c.patch), inside, places], dim=1))
         # Where there is nothing but noise, it is of no use to those who know what is seen.
         gate = self.gate(condition)[:, :, None, None]
-        h = h + gate * self.into_noisy(functional.pixel_unshuffle(rest / whole.sqrt(), c.patch))
+        h = h + gate * self.into_noisy(rest / whole.sqrt())
         passed = []
         for level, (block, look) in enumerate(zip(self.down, self.look_down, strict=True)):
             if level:
@@ -227,9 +230,10 @@ class FlowUnet(nn.Module):
         painted = functional.pixel_shuffle(self.out(h), c.patch)
         # Of what is not expected, as much is kept as the parts leave at this place: where they leave nothing, all of
         # it is noise.
-        left = _LEFT * functional.pixel_shuffle(self.left(h).clamp(-_MOST_LOG, _MOST_LOG), c.patch).exp()
-        kept = signal * left / (signal**2 * left + noise**2)
-        clean: Tensor = under + kept * rest + noise * (_LEFT / whole).sqrt() * painted
+        left = _LEFT * self.left(h).clamp(-_MOST_LOG, _MOST_LOG).exp()
+        kept = signal * left / (signal**2 * left + weak).clamp(min=_LEAST) * rest
+        kept = functional.interpolate(kept, size=c.side_px, mode="bilinear")
+        clean: Tensor = under + kept + sqrt(_LEFT) * painted
         return clean
 
     def told(self, semantic: Tensor, layout: Tensor, open_share: Tensor) -> tuple[Tensor, Tensor]:

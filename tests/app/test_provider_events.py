@@ -15,7 +15,7 @@ from decode_stream.sessions.drawer import Drawer
 from decode_stream.sessions.painter import Painter
 from decode_stream.sessions.provider_events import ProviderEvents
 from decode_stream.sessions.session_summary import session_summary
-from tests.app.test_painter import Trials, accounted, until
+from tests.app.painted_trials import Trials, accounted, until
 from tests.app.test_session import filtered_bundle, kinds, make, run, write_csv
 from tests.decoders.generation.picture_bundle import picture_bundle
 from tests.decoders.generation.plain_generator import PlainGenerator
