@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.nn import functional
 
 from decode_stream.decoders.distillation.flow_training import (
     Batch,
@@ -11,7 +12,7 @@ from decode_stream.decoders.distillation.flow_training import (
 )
 from decode_stream.decoders.distillation.flow_unet import FlowUnet, FlowUnetConfig
 
-from .small_flows import batches, small_network
+from .small_flows import CONFIG, batches, small_network
 
 
 def given() -> Batch:
@@ -19,12 +20,18 @@ def given() -> Batch:
     return batches().batch(0, 3, torch.device("cpu"))
 
 
-def test_a_picture_without_noise_is_itself() -> None:
+def test_noise_of_single_pixels_is_never_drawn() -> None:
     network, batch = small_network(), given()
-    none = torch.zeros(3)
+    t = torch.tensor([1.0, 0.5, 0.2])
+    fine = batch.noise()
+    means = functional.avg_pool2d(fine, CONFIG.patch)
+    fine = fine - functional.interpolate(means, scale_factor=float(CONFIG.patch), mode="nearest")
     with torch.no_grad():
-        clean = network(batch.pictures, none, none, *batch.condition)
-    torch.testing.assert_close(clean, batch.pictures, atol=1e-5, rtol=0)
+        one = network(batch.pictures, t, t, *batch.condition)
+        noisy = network(batch.pictures + fine, t, t, *batch.condition)
+        coarse = network(batch.pictures + 0.1, t, t, *batch.condition)
+    torch.testing.assert_close(noisy, one, atol=1e-4, rtol=0)
+    assert (coarse - one).abs().mean() > 1e-3
 
 
 def test_pictures_do_not_mix() -> None:
