@@ -25,7 +25,7 @@ from decode_stream.stream.errors import UsageError
 __all__ = ["EngineCache", "EngineKey", "Report"]
 
 # The number goes up with every change of how engines are built, so that none of before is used.
-_MAGIC = b"decode-stream kept 1\n"
+_MAGIC = b"decode-stream kept 2\n"
 _LENGTH_BYTES = 8
 _MOST_HEADER_BYTES = 1 << 16
 #: Engines are dropped beyond this many bytes, those that were not used for longest first.

@@ -164,6 +164,8 @@ def _build(
     typed = getattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED", None)
     network = builder.create_network(0 if typed is None else 1 << int(typed))
     config = builder.create_builder_config()
+    # float32 is computed in float32, as everywhere: how exact a network is, is decided where it is exported.
+    config.clear_flag(trt.BuilderFlag.TF32)
     # The numbers of a network above 2 GB are read from the file beside it, until the engine is built.
     with TemporaryDirectory(prefix="decode-stream-") as folder:
         parser = _parsed(trt, network, model, Path(folder), key)

@@ -200,7 +200,12 @@ class Config:
     def __init__(self, trt: FakeTensorRT) -> None:
         self._trt = trt
         self.profiles: list[Profile] = []
+        self.tf32 = True
         self._cache: TimingCache | None = None
+
+    def clear_flag(self, flag: int) -> None:
+        assert flag == self._trt.BuilderFlag.TF32
+        self.tf32 = False
 
     def add_optimization_profile(self, profile: Profile) -> int:
         self.profiles.append(profile)
@@ -244,6 +249,7 @@ class Builder:
 
     def build_serialized_network(self, network: Network, config: Config) -> HostMemory | None:
         assert network.typed, "The builder would choose precisions."
+        assert not config.tf32, "float32 would be rounded to 10 bits."
         if "build" in self._trt.breaks:
             self._trt.say("Error Code 10: Could not find any implementation for node Conv_3.")
             return None
