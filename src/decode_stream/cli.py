@@ -14,6 +14,7 @@ from cyclopts.config import Toml
 from decode_stream import __version__
 from decode_stream.stream.errors import DecodeStreamError, UsageError
 
+from .bench_config import BenchConfig
 from .brain.commands import app as brain
 from .config import EvaluateConfig, GalleryConfig, Modality, SessionConfig, TrainConfig
 from .export_config import ExportConfig
@@ -218,6 +219,20 @@ def export(bundle: Path, /, *, config: Annotated[ExportConfig, FLAT]) -> int:
             f"Export needs {missing.name}, which is not installed. Install it with: pip install 'decode-stream[train]'"
         ) from missing
     return export_networks(bundle, config)
+
+
+@app.command
+def bench(bundle: Path, /, *, config: Annotated[BenchConfig | None, FLAT] = None) -> int:
+    """Measure how long each stage of a decoder takes on this machine, by all that can run it, and how much memory.
+
+    Parameters
+    ----------
+    bundle
+        A bundle's folder or .zip.
+    """
+    from .bench import bench_bundle
+
+    return bench_bundle(bundle, config or BenchConfig())
 
 
 @app.command

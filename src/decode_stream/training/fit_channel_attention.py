@@ -21,17 +21,19 @@ from decode_stream.export.onnx import export_encoder
 
 from .network_state import begin, origin_of, state_of, told_too_few, with_options
 
-__all__ = ["check_channel_attention", "fit_channel_attention"]
+__all__ = ["channel_attention_network", "check_channel_attention", "fit_channel_attention"]
 
 
 def check_channel_attention(recipe: Recipe, options: FitOptions) -> PublicWeights | None:
     """Make a channel-attention encoder as it begins."""
     for note in told_too_few(with_options(FitSettings(), options)):
         options.report(note)
-    return origin_of(_network(recipe, options.start, options.seed), options.start)
+    return origin_of(channel_attention_network(recipe, options.start, options.seed), options.start)
 
 
-def _network(recipe: Recipe, start: Start, seed: int, *, n_people: int = 0) -> ChannelAttention:
+def channel_attention_network(
+    recipe: Recipe, start: Start, seed: int, *, n_people: int = 0
+) -> ChannelAttention:
     """Return the encoder as it begins; with a token of each of several people, or of the one it is tuned to."""
     positions = tuple(channel.position_m for channel in recipe.channels)
     n_subjects = n_people
@@ -61,7 +63,7 @@ def fit_channel_attention(trials: TrialSet, recipe: Recipe, options: FitOptions)
     n_latencies, n_channels, n_times = trials.windows.shape[1:]
     gallery, norm = recipe.gallery.embeddings, recipe.gallery.space.norm
     n_people = 0 if trials.people is None else int(trials.people.max()) + 1
-    module = _network(recipe, options.start, options.seed, n_people=n_people)
+    module = channel_attention_network(recipe, options.start, options.seed, n_people=n_people)
     settings, structure_dim = FitSettings(), recipe.gallery.structure_dim
     if norm == "none":
         alone = replace(module.config, embedding_dim=gallery.shape[1])
