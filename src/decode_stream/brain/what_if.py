@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from decode_stream.decoders.brain.what_if import RegionEffect, region_effects, what_if
+from decode_stream.decoders.ranking import largest
 
 from .config import WhatIfConfig
 from .decoded import DecodedTrials, decoded_trials
@@ -114,7 +115,7 @@ def _of_trial(
     for region, mask in chosen.items():
         found = what_if(trials.readout, window, mask, config.raise_sd)
         before, after = found.before.probability[0], found.after.probability[0]
-        best = (np.argsort(-p, kind="stable")[:_N_MATCHES] for p in (before, after))
+        best = (largest(p, _N_MATCHES) for p in (before, after))
         rows = [(names[i], float(before[i]), names[j], float(after[j])) for i, j in zip(*best, strict=True)]
         print_table(
             f"Trial {place + 1}, shown: {shown}; {region} {done}, {np.count_nonzero(mask)} voxels, cosine "

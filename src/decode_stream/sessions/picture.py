@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from decode_stream.decoders.bundle import Bundle
 from decode_stream.decoders.decoder import Belief, Decoder
+from decode_stream.decoders.ranking import largest
 from decode_stream.decoders.scoring.intervals import wilson
 from decode_stream.decoders.scoring.scores import Scores
 from decode_stream.gui.snapshot import Accuracy, Match, Progress, SignalView, Stimulus
@@ -96,7 +97,7 @@ def best_matches(decoder: Decoder | None) -> tuple[tuple[Match, ...], str, str]:
     if decoder is None or belief is None:
         return (), "", ""
     names = decoder.manifest.gallery
-    best = np.argsort(-belief.probability, kind="stable")[:_N_MATCHES]
+    best = largest(belief.probability, _N_MATCHES)
     matches = tuple(Match(names[i], float(belief.probability[i])) for i in best)
     if belief.trial is None:
         return matches, "free-running, latency unknown", ""

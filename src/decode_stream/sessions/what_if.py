@@ -10,6 +10,7 @@ import numpy.typing as npt
 from decode_stream.decoders.brain.readout import readout_of
 from decode_stream.decoders.brain.what_if import what_if
 from decode_stream.decoders.bundle import Bundle
+from decode_stream.decoders.ranking import largest
 from decode_stream.decoders.runtime import Encoder
 from decode_stream.gui.snapshot import Match, PastTrial, WhatIfAnswer, WhatIfQuestion
 from decode_stream.stream.cutter import CutWindow
@@ -116,5 +117,5 @@ class LiveWhatIf:
 
     def _best(self, probability: npt.NDArray[np.float64]) -> tuple[Match, ...]:
         names = self._bundle.manifest.gallery
-        best = np.argsort(-probability, kind="stable")[:_N_MATCHES]
+        best = largest(probability, _N_MATCHES)
         return tuple(Match(names[i], float(probability[i])) for i in best)
