@@ -57,14 +57,24 @@ def write_whole(files: Mapping[str, bytes], path: Path) -> None:
     """Write files to a folder, or into one file where the path ends in ``.zip``; it is there as a whole or not at all.
 
     What stands at the path is replaced.
+
+    Raises
+    ------
+    BundleError
+        If it cannot be written, for want of room as a rule.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as part:
-        whole = Path(part) / "whole"
-        write_files(files, whole, zipped=path.suffix == ".zip")
-        if path.exists():
-            path.unlink() if path.is_file() else shutil.rmtree(path)
-        whole.rename(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as part:
+            whole = Path(part) / "whole"
+            write_files(files, whole, zipped=path.suffix == ".zip")
+            if path.exists():
+                path.unlink() if path.is_file() else shutil.rmtree(path)
+            whole.rename(path)
+    except OSError as error:
+        raise BundleError(
+            f"{path} cannot be written: {error.strerror or error}. Make room there, or give another --out."
+        ) from error
 
 
 def load_manifest(path: str | Path) -> Manifest:

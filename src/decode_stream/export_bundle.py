@@ -154,6 +154,16 @@ def _engines(source: Source, config: ExportConfig, library: Literal["tensorrt", 
         if config.out is None:
             print(f"{network.name}: {engine}")
         else:
-            config.out.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(engine, config.out / engine.name)
+            _copy(engine, config.out)
     return rows
+
+
+def _copy(engine: Path, folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(engine, folder / engine.name)
+    except OSError as error:
+        raise UsageError(
+            f"{folder} cannot be written: {error.strerror or error}. Make room there, or give another --out; the "
+            f"engine itself is kept in {engine}."
+        ) from error

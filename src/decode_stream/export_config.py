@@ -35,6 +35,11 @@ class ExportConfig(Reading):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.recording is not None and self.to.startswith("tensorrt"):
+            raise UsageError(
+                f"--recording is to compare on, and the engines of --to {self.to} are built and not compared. "
+                "Leave it out."
+            )
         if self.out is None and not self.to.startswith("tensorrt"):
             what = "a new folder" if self.to == "onnx" else "the new bundle or generator"
             raise UsageError(f"--to {self.to} writes {what}: give its path with --out PATH.")

@@ -10,12 +10,13 @@ from decode_stream.decoders.bundle import Bundle
 from decode_stream.decoders.decoded import Keeper
 from decode_stream.decoders.decoder import decode_recording
 from decode_stream.decoders.generation.embedded_files import EmbeddedParts
-from decode_stream.decoders.onnx_model import OnnxModel, load_model
+from decode_stream.decoders.inference.session import InferenceSession
+from decode_stream.decoders.onnx_model import OnnxModel
 from decode_stream.decoders.runtime import Encoder
 from decode_stream.export.comparison import Network
 from decode_stream.export.sample_inputs import drawn_conditions, drawn_windows, generator_inputs
 from decode_stream.replay_data.open import open_recording
-from decode_stream.stream.errors import RecordingError, StreamError
+from decode_stream.stream.errors import BundleError, RecordingError, StreamError
 
 from .betas import decoded_recording
 from .config import parse_events
@@ -48,7 +49,7 @@ def bundle_networks(bundle: Bundle, config: ExportConfig) -> Compared:
     Raises
     ------
     DecodeStreamError
-        If the recording that is given does not fit the bundle.
+        If a network cannot be run or is refused, or the recording that is given does not fit the bundle.
     """
     windows, latencies_s = drawn_windows(bundle, _N_WINDOWS)
     whose = "the bundle's own statistics" if bundle.novelty is not None else "a standard normal distribution"
@@ -78,12 +79,16 @@ def _known(
     outputs: list[str],
     decides: str = "",
 ) -> Network:
-    """Return a network with what its own ONNX model gives."""
-    n, session = len(next(iter(given.values()))), load_model(model)
-    parts = [
-        session.run(outputs, {key: rows[start : start + _N_WINDOWS] for key, rows in given.items()})
-        for start in range(0, n, _N_WINDOWS)
-    ]
+    """Return a network with what its own ONNX model gives, which may be anybody's and is checked first."""
+    n = len(next(iter(given.values())))
+    try:
+        session = InferenceSession(model)
+        parts = [
+            session.run({key: rows[start : start + _N_WINDOWS] for key, rows in given.items()}, outputs)
+            for start in range(0, n, _N_WINDOWS)
+        ]
+    except Exception as error:
+        raise BundleError(f"The {name} cannot be run: {str(error)[:300]}") from error
     expected = {
         key: np.concatenate(rows) for key, rows in zip(outputs, zip(*parts, strict=True), strict=True)
     }
@@ -131,7 +136,7 @@ def generator_networks(parts: EmbeddedParts, path: Path) -> Compared:
     Raises
     ------
     BundleError
-        If the weights are damaged.
+        If the network cannot be run or is refused, or the weights are damaged.
     """
     condition = drawn_conditions(parts.pictures, _N_PICTURES)
     given = generator_inputs(parts.manifest.side_px, condition)

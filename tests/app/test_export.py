@@ -1,5 +1,6 @@
 """The command that exports: what it writes runs by the same commands, and what cannot be is refused."""
 
+import errno
 import json
 import sys
 from collections.abc import Callable
@@ -35,6 +36,7 @@ from decode_stream.stream.filters import ChainSpec
 from tests.app.recordings import write_csv
 from tests.decoders.bundles import small_bundle
 from tests.decoders.distillation.small_flows import SIDE_PX, picture_model
+from tests.decoders.inference.networks import encoder
 
 N_TIMES = 13
 Run = Callable[..., tuple[int, str]]
@@ -263,6 +265,46 @@ def test_a_generator_is_compared_with_its_own_network_where_it_is_kept(
     np.testing.assert_allclose(network.expected["clean"], own.expected["clean"], atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("network", "tells"),
+    [
+        (b"no network", "is no ONNX file, or a damaged one"),
+        (encoder(operator="Foreign").graph, "it needs operators of 'com.example'"),
+        (encoder().graph.replace(b"Flatten", b"Flotten"), "Flotten"),
+        (encoder().graph.replace(b"window", b"widnow"), "widnow"),
+    ],
+)
+def test_a_network_that_cannot_be_run_is_refused_as_sessions_refuse_it(
+    run: Run, bundle: Path, tmp_path: Path, network: bytes, tells: str
+) -> None:
+    save_bundle(replace(load_bundle(bundle), encoder=network), tmp_path / "bad.zip")
+    code, text = run("export", tmp_path / "bad.zip", "--to", "fp16", "--out", tmp_path / "out")
+    assert code == 2, text
+    assert "The encoder cannot be run: " in text
+    assert tells in text
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("to", ["onnx", "fp16", "tensorrt"])
+def test_a_full_disk_is_told(
+    run: Run, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, to: str
+) -> None:
+    def build_engine(*_: object, **__: object) -> Path:
+        (tmp_path / "1.engine").write_bytes(b"engine")
+        return tmp_path / "1.engine"
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tensorrt_engine, "build_engine", build_engine)
+    monkeypatch.setattr("decode_stream.decoders.bundle_files.write_files", full)
+    monkeypatch.setattr("decode_stream.export_bundle.shutil.copy2", full)
+    code, text = run("export", bundle, "--to", to, "--out", tmp_path / "out")
+    assert code == 2, text
+    assert "out cannot be written: No space left on device. Make room there, or give another --out" in text
+    assert (str(tmp_path / "1.engine") in text) == (to == "tensorrt")
+
+
 def test_drawn_windows_are_as_strong_as_those_of_the_training(bundle: Path) -> None:
     drawn, latencies_s = drawn_windows(load_bundle(bundle), 64)
     assert drawn.shape == (64, 2, N_TIMES)
@@ -283,6 +325,7 @@ def test_drawn_windows_are_as_strong_as_those_of_the_training(bundle: Path) -> N
         (("missing.bundle", "--to", "onnx", "--out", "x"), ("missing.bundle is neither a bundle nor",)),
         (("text.zip", "--to", "onnx", "--out", "x"), ("text.zip is neither a bundle nor",)),
         (("squares.zip", "--recording", "a.csv", "--to", "int8", "--out", "x"), ("is a generator",)),
+        (("small.bundle", "--recording", "a.csv", "--to", "tensorrt"), ("--recording is to", "Leave it out")),
         (("small.bundle", "--recording", "no.csv", "--to", "int8", "--out", "x"), ("no.csv",)),
         (("small.bundle", "--recording", "empty.csv", "--to", "int8", "--out", "x"), ("No trial of empty",)),
     ],
