@@ -67,7 +67,8 @@ class InferenceSession:
         Parameters
         ----------
         inputs : dict of str to array
-            All inputs by name, of one batch of any size.
+            All inputs by name, of one batch of any size. What a network does not use its engine may not take; that
+            is left out.
         outputs : sequence of str, optional
             Names; by default all, in order.
 
@@ -94,9 +95,9 @@ class InferenceSession:
 
     def _checked(self, inputs: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
         """Return the inputs as back-ends take them; what is wrong with them must not pass for a device that fails."""
-        if inputs.keys() != {spec.name for spec in self.inputs}:
+        if not inputs.keys() >= {spec.name for spec in self.inputs}:
             raise ValueError(f"The network takes {[spec.name for spec in self.inputs]}; got {[*inputs]}.")
-        n = {len(x) for x in inputs.values() if x.ndim}
+        n = {len(inputs[spec.name]) for spec in self.inputs if inputs[spec.name].ndim}
         for spec in self.inputs:
             x = inputs[spec.name]
             if x.dtype != spec.dtype or not spec.takes(x.shape) or len(n) > 1:
@@ -104,7 +105,7 @@ class InferenceSession:
                     f"{spec.name!r} is {spec.dtype} of shape {spec.shape}, for one batch; got {x.dtype} of shape "
                     f"{x.shape}."
                 )
-        return {name: np.asarray(x, order="C") for name, x in inputs.items()}
+        return {spec.name: np.asarray(inputs[spec.name], order="C") for spec in self.inputs}
 
 
 class LastingSession:
@@ -185,8 +186,8 @@ def _named(model: OnnxModel, provider: str, warm: Sequence[int]) -> Backend:
             raise BundleError(_brief(error)) from error
         _named(model, "cpu", (1,))  # a model at fault fails there too
         raise UsageError(
-            f"The provider {provider!r} is installed but could not be loaded here: {_brief(error)}. Its libraries are "
-            f"missing or do not fit. See decode-stream doctor, or give --provider cpu."
+            f"The provider {provider!r} is installed but does not run this network here: {_brief(error).rstrip('.')}. "
+            "See decode-stream doctor, or give --provider cpu."
         ) from error
 
 

@@ -25,9 +25,13 @@ class Tensor:
 
 class Engine:
     def __init__(self, trt: Any, model: bytes, profile: dict[str, Any]) -> None:
-        graph = onnx.load_from_string(model).graph
+        proto = onnx.load_from_string(model)
+        graph = proto.graph
+        used = {name for node in graph.node for name in node.input}
+        for x in [x for x in graph.input if x.name not in used]:
+            graph.input.remove(x)  # as the libraries do
         self.trt, self.profile = trt, profile
-        self.session = ort.InferenceSession(model, providers=["CPUExecutionProvider"])
+        self.session = ort.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
         weights = {tensor.name for tensor in graph.initializer}
         self.inputs = {x.name: Tensor(trt, x) for x in graph.input if x.name not in weights}
         self.outputs = {y.name: Tensor(trt, y) for y in graph.output}

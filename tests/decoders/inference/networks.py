@@ -62,6 +62,19 @@ def scaled_by_its_batch() -> OnnxModel:
     return OnnxModel(helper.make_model(graph, opset_imports=opsets, ir_version=10).SerializeToString())
 
 
+def deaf_to_latencies() -> OnnxModel:
+    """Return a network that takes windows and latencies as all encoders do, and has no use for the latencies."""
+    given = [("window", ["batch", N_CHANNELS, N_TIMES]), ("latency_s", ["batch"])]
+    graph = helper.make_graph(
+        [helper.make_node("Flatten", ["window"], ["embedding"], axis=1)],
+        "deaf",
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in given],
+        [helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["batch", N_CHANNELS * N_TIMES])],
+    )
+    opsets = [helper.make_opsetid("", 18)]
+    return OnnxModel(helper.make_model(graph, opset_imports=opsets, ir_version=10).SerializeToString())
+
+
 def windows(n: int, seed: int = 1) -> dict[str, np.ndarray]:
     """Return inputs of the encoder."""
     draw = np.random.default_rng(seed)

@@ -16,7 +16,17 @@ from decode_stream.stream.errors import GpuError, ProviderLost, UsageError
 
 from .fake_cuda import FakeCuda, cudaError_t
 from .fake_tensorrt import FakeTensorRT
-from .networks import DIM, N_CHANNELS, N_TIMES, encoder, expected, machine, scaled_by_its_batch, windows
+from .networks import (
+    DIM,
+    N_CHANNELS,
+    N_TIMES,
+    deaf_to_latencies,
+    encoder,
+    expected,
+    machine,
+    scaled_by_its_batch,
+    windows,
+)
 
 Machine = tuple[FakeTensorRT, FakeCuda]
 NAMES = ["embedding", "strength"]
@@ -218,6 +228,16 @@ def test_one_library_is_enough(each: Machine, monkeypatch: pytest.MonkeyPatch) -
     assert missing() is None
     monkeypatch.setitem(sys.modules, "cuda.bindings.runtime", None)
     assert "pip install cuda-bindings" in str(missing())
+
+
+def test_what_a_network_does_not_use_is_left_out_of_its_engine(
+    each: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(providers, "no_gpu", lambda: None)
+    session = InferenceSession(deaf_to_latencies(), "tensorrt-engine", warm=[1, 5])
+    assert [spec.name for spec in session.inputs] == ["window"]
+    given = windows(3)
+    assert np.array_equal(session.run(given)[0], given["window"].reshape(3, -1))
 
 
 def test_a_session_runs_on_an_engine_and_says_where_it_is_lost(
