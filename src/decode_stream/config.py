@@ -129,7 +129,7 @@ class SessionConfig(RunFlags, Reading):
     replay: Annotated[Path | None, Parameter(group=REPLAY)] = None
     """Play this recording over LSL and decode it."""
     demo: Annotated[bool, Parameter(group=REPLAY, negative=())] = False
-    """Play the simulated recording that comes with the program, with its bundle."""
+    """Play the simulated recording that comes with the program, with its bundle where --bundle names no other."""
     loop: Annotated[bool, Parameter(group=REPLAY, negative=())] = False
     """Start the recording again at its end."""
     start_s: Annotated[float, Parameter(group=REPLAY)] = 0.0

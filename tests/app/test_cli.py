@@ -119,6 +119,10 @@ def test_a_provider_that_is_not_there_is_refused(run: Run, monkeypatch: pytest.M
     refused(run, "--demo", "--provider", "cuda", tells=tells)
 
 
+def test_a_demo_is_decoded_by_the_bundle_that_is_named(run: Run, tmp_path: Path) -> None:
+    refused(run, "--demo", "--bundle", tmp_path / "own.zip", tells=("There is no bundle at", "own.zip"))
+
+
 def test_version_and_help_are_told(run: Run) -> None:
     assert run("--version") == (0, f"{__version__}\n")
     code, text = run("--help")

@@ -34,7 +34,8 @@ def run_session(config: SessionConfig) -> int:
     bundle, recording = config.bundle, config.replay
     if config.demo:
         config = replace(config, modality=config.modality or "eeg")
-        bundle, recording = demo_files(config.modality or "eeg")
+        of_demo, recording = demo_files(config.modality or "eeg")
+        bundle = bundle or of_demo
     elif not (bundle or recording or config.stream or config.source_id or config.predicate or config.watch):
         from decode_stream.overview import overview
 
