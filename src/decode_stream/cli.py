@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from cyclopts import App, Parameter
+from cyclopts import App, ArgumentCollection, Parameter
 from cyclopts.config import Toml
 
 from decode_stream import __version__
@@ -278,12 +278,19 @@ def _use_config_file(tokens: list[str]) -> list[str]:
     if path is None:
         return tokens
     replay = _read_toml(path).get("replay")
-    app.config = (Toml(path, must_exist=True),)
+    app.config = (Toml(path, must_exist=True), _leave_demo_its_bundle)
     # In a file, `replay` is both this setting and the section of the command of that name.
     runs_session = not tokens or tokens[0] not in app
     if isinstance(replay, str) and runs_session and not {"--replay", "--demo"} & set(tokens):
         tokens += ["--replay", replay]
     return tokens
+
+
+def _leave_demo_its_bundle(_app: App, _commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
+    """Take a file's bundle, which is for recordings of one's own, out of a demo; one on the command line stays."""
+    demo, bundle = (arguments.get(name, None) for name in ("--demo", "--bundle"))
+    if demo is not None and demo.tokens and bundle is not None:
+        bundle.tokens = [token for token in bundle.tokens if token.source == "cli"]
 
 
 def _parted(token: str) -> list[str]:

@@ -162,6 +162,13 @@ def test_the_recording_of_a_file_is_replayed(asked, tmp_path: Path) -> None:
     assert asked("--demo") == SessionConfig(demo=True, loop=True)
 
 
+def test_the_bundle_of_a_file_is_none_of_a_demo(asked, tmp_path: Path) -> None:
+    (tmp_path / "decode-stream.toml").write_text('bundle = "own.zip"\n')
+    assert asked() == SessionConfig(bundle=Path("own.zip"))
+    assert asked("--demo") == SessionConfig(demo=True)
+    assert asked("--demo", "--bundle", "named.zip") == SessionConfig(demo=True, bundle=Path("named.zip"))
+
+
 def test_the_section_of_another_command_is_left_alone(asked, tmp_path: Path) -> None:
     (tmp_path / "decode-stream.toml").write_text('wait-s = 3.0\n[train]\nmodel = "lda"\n')
     assert asked() == SessionConfig(wait_s=3.0)
