@@ -132,7 +132,8 @@ def to_int8(network: Network) -> Converted:
     Raises
     ------
     ExportError
-        If it is too far off with most of it in 8 bits, has nothing to be multiplied, or is above 2 GB.
+        If it is too far off with most of it in 8 bits, has nothing to be multiplied, is above 2 GB, or finds no room
+        for temporary files.
     """
     tolerance, graph = TOLERANCES["int8"], prepared(opened(network.model))
     whole = written(graph)
@@ -170,16 +171,22 @@ def _quantised(graph: bytes, kept: frozenset[str]) -> OnnxModel:
     del proto.graph.value_info[:]
     with tempfile.TemporaryDirectory() as folder, _without_advice():
         path = Path(folder) / "int8.onnx"
-        quantize_dynamic(
-            proto,
-            path,
-            op_types_to_quantize=list(_MATRICES),
-            nodes_to_exclude=sorted(kept),
-            per_channel=True,
-            weight_type=QuantType.QInt8,
-            extra_options={"MatMulConstBOnly": True},
-        )
-        return OnnxModel(path.read_bytes())
+        try:
+            quantize_dynamic(
+                proto,
+                path,
+                op_types_to_quantize=list(_MATRICES),
+                nodes_to_exclude=sorted(kept),
+                per_channel=True,
+                weight_type=QuantType.QInt8,
+                extra_options={"MatMulConstBOnly": True},
+            )
+            return OnnxModel(path.read_bytes())
+        except OSError as error:
+            raise ExportError(
+                f"int8 is made in {tempfile.gettempdir()}, which cannot be written: {error.strerror or error}. Make "
+                "room there, or set TMPDIR to a folder with more."
+            ) from error
 
 
 @contextmanager

@@ -103,7 +103,7 @@ def build_engine(model: "OnnxModel", *, most_batch: int, library: Library, repor
     Raises
     ------
     UsageError
-        If the library is not installed, or the folder of engines cannot be written to.
+        If the library is not installed, or the folder of engines or that of temporary files cannot be written to.
     GpuError
         If there is no GPU, or the library cannot build or load the network.
     """
@@ -186,9 +186,15 @@ def _build(
 def _parsed(trt: ModuleType, network: Any, model: "OnnxModel", folder: Path, key: EngineKey) -> Any:
     """Read a network into that of the builder; return the parser, which holds its numbers."""
     file = folder / "network.onnx"
-    file.write_bytes(model.graph)
-    if model.data:
-        (folder / DATA_FILE).write_bytes(model.data)
+    try:
+        file.write_bytes(model.graph)
+        if model.data:
+            (folder / DATA_FILE).write_bytes(model.data)
+    except OSError as error:
+        raise UsageError(
+            f"An engine is built of files in {folder.parent}, which cannot be written: {error.strerror or error}. Make "
+            "room there, or set TMPDIR to a folder with more."
+        ) from error
     parser = trt.OnnxParser(network, _messages(trt))
     if not parser.parse_from_file(str(file)):
         raise GpuError(f"{key.library} {key.version} does not know this network{_first_error(parser)}.")

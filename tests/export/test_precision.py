@@ -1,5 +1,6 @@
 """Fewer bits: what is rounded is rounded where it may be, found by measuring, and refused where it is too much."""
 
+import errno
 from collections.abc import Sequence
 from typing import Any
 
@@ -161,6 +162,15 @@ def test_int8_that_is_too_far_off_is_refused_with_what_was_measured() -> None:
         ExportError, match=r"in int8 differs from itself by .* least cosine is 0\.\d+ .*--to fp16"
     ):
         to_int8(loud)
+
+
+def test_int8_without_room_for_temporary_files_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("onnxruntime.quantization.quantize_dynamic", full)
+    with pytest.raises(ExportError, match=r"cannot be written: No space left on device\. .* set TMPDIR"):
+        to_int8(network(linear()))
 
 
 def test_int8_of_a_network_without_matrices_is_refused() -> None:

@@ -1,5 +1,6 @@
 """Engines are built once for all they depend on, and built anew, with a word, where what is kept does not fit."""
 
+import errno
 import sys
 from pathlib import Path
 
@@ -148,6 +149,17 @@ def test_a_length_other_than_the_batch_that_is_free_is_refused(ten: Machine) -> 
         GpuError, match=r"'window' is of shape \(-1, 3, -1\).*export it with the others fixed"
     ):
         build_engine(encoder(times="times"), most_batch=2, library="tensorrt", report=Said())
+
+
+def test_a_network_that_finds_no_room_to_be_read_from_is_told(
+    ten: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("pathlib.Path.write_bytes", full)
+    with pytest.raises(UsageError, match=r"cannot be written: No space left on device\. .* set TMPDIR"):
+        build_engine(encoder(), most_batch=2, library="tensorrt", report=Said())
 
 
 def test_networks_are_built_where_the_flag_of_strong_types_is_gone(
