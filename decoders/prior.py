@@ -24,7 +24,7 @@ class Prior:
     ----------
     part : PriorPart
     provider : {"cpu", "auto", "tensorrt-engine", "tensorrt", "cuda"}
-        What runs it; auto for the best that works.
+        What runs it; auto for the best that works. Where it is lost on the way, the CPU goes on with the same samples.
 
     Raises
     ------
@@ -45,6 +45,11 @@ class Prior:
             raise BundleError(
                 f"The bundle's prior gives embeddings of {given.shape[2]} numbers where {part.dimension} are said."
             )
+
+    @property
+    def lost(self) -> str:
+        """What happened where its provider was lost; else empty."""
+        return self._session.lost
 
     def samples(
         self, decoded: npt.NDArray[np.float32], seeds: Sequence[int], n_samples: int = 1

@@ -154,7 +154,11 @@ def test_a_bundle_without_the_prior_that_it_tells_of_is_refused(bundle: Bundle) 
         )
 
 
-def test_evaluate_compares_the_mapper_with_what_the_prior_draws(bundle: Bundle, tmp_path: Path) -> None:
+def test_evaluate_compares_the_mapper_with_what_the_prior_draws(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost = "CUDA failed; the bundle's prior goes on on the CPU"
+    monkeypatch.setattr(Prior, "lost", lost)
     test = gallery(0, N_TEST)
     manifest = replace(bundle.manifest, gallery=test.names, labels={})
     save_bundle(replace(bundle, manifest=manifest, gallery=test.embeddings), tmp_path / "test.bundle")
@@ -163,6 +167,7 @@ def test_evaluate_compares_the_mapper_with_what_the_prior_draws(bundle: Bundle, 
     assert evaluate_bundle([tmp_path / "new.recording"], config) == 0
     measured = json.loads((tmp_path / "scores.json").read_text())["protocols"]["prior"]
     numbers = {number["name"]: number for number in measured["numbers"]}
+    assert lost in measured["notes"]
     assert measured["n"] == 2 * N_TEST
     for number in numbers.values():
         assert number["low"] <= number["value"] <= number["high"]

@@ -1,10 +1,12 @@
 """A distilled prior as ONNX: what torch gives, and the same samples whatever is asked for beside them."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
+from tests.decoders.inference.failing import Fails, only
 
 from decode_stream.decoders.encoders.diffusion_prior import DiffusionPrior, FewStepPrior, PriorConfig
 from decode_stream.decoders.prior import Prior
@@ -56,6 +58,16 @@ def test_samples_depend_on_their_seed_and_embedding_alone(part: PriorPart) -> No
     assert np.array_equal(Prior(part).samples(decoded, [1, 2], 70), both)
     assert not np.allclose(prior.samples(decoded, [3, 2], 1)[0], both[0, :1])
     assert prior.samples(decoded[:0], []).shape == (0, 1, 12)
+
+
+def test_a_prior_that_loses_its_provider_draws_the_same_samples(
+    part: PriorPart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    only(monkeypatch, cuda=partial(Fails, at=3))  # its first run is when it is opened
+    prior, decoded = Prior(part, "cuda"), np.ones((3, 12), np.float32)
+    assert not prior.lost
+    assert np.array_equal(prior.samples(decoded, [1, 2, 3]), Prior(part).samples(decoded, [1, 2, 3]))
+    assert prior.lost.endswith("the bundle's prior goes on on the CPU")
 
 
 def test_a_graph_that_is_none_or_of_another_size_is_refused(part: PriorPart) -> None:

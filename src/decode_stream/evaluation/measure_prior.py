@@ -35,7 +35,8 @@ def measure_prior(evaluation: Evaluation, says: str) -> Measured:
         )
     decoded = np.asarray(evaluation.decoded.embeddings[which, -1], np.float32)
     seeds = [evaluation.seed + int(place) for place in which]
-    drawn = Prior(part, evaluation.encoder.provider_name).samples(decoded, seeds, N_SAMPLES) - part.center
+    prior = Prior(part, evaluation.encoder.provider_name)
+    drawn = prior.samples(decoded, seeds, N_SAMPLES) - part.center
     pictures = bundle.gallery - part.center
     found = {
         "mapper alone": likeness(decoded - part.decoded_center, truth, pictures),
@@ -60,6 +61,7 @@ def measure_prior(evaluation: Evaluation, says: str) -> Measured:
         numbers,
         notes=(
             *notes,
+            *([prior.lost] if prior.lost else []),
             _told(
                 "spread over trials, that of the pictures being 1", "spread", found, truth, evaluation.seed
             ),
