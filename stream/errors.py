@@ -6,8 +6,9 @@
     |-- UsageError               what was asked cannot be (exit code 2)
     |   |-- RecordingError       a recording is missing, unreadable, empty or truncated
     |   `-- BundleError          a bundle is missing, changed, of an unknown schema, or does not fit the stream
-    |-- ExportError              an exported encoder does not give what the trained one gives (exit code 1)
-    |-- GpuError               a GPU, or a library that runs networks on it, could not do its work (exit code 1)
+    |-- ExportError              an exported network does not give what the one it came from gives (exit code 1)
+    |-- GeneratorError           a generator could not draw (exit code 1)
+    |-- GpuError                 a GPU, or a library that runs networks on it, could not do its work (exit code 1)
     |-- ProviderLost             what ran a network has failed while it ran (exit code 1)
     `-- SessionError             a session that had begun could not go on (exit code 1)
         `-- StreamError          no stream, two streams, or a stream that cannot be decoded
@@ -54,7 +55,7 @@ class BundleError(UsageError):
 
 
 class ExportError(DecodeStreamError):
-    """An exported encoder does not give what the trained one gives."""
+    """An exported network does not give what the one it came from gives, or cannot be made."""
 
 
 class GeneratorError(DecodeStreamError):
