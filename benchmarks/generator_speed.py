@@ -45,7 +45,7 @@ from decode_stream.stream.types import Modality
 
 from .machine import load_1min, machine
 
-__all__ = ["Turn", "main", "ms_a_picture", "play"]
+__all__ = ["Turn", "main", "ms_a_picture", "play", "random_parts"]
 
 app = App(help="Measure how fast pictures are drawn, alone and beside a session's decoding.")
 
@@ -74,8 +74,8 @@ class Turn:
     drawn: Mapping[str, float]
 
 
-def random_generator() -> tuple[EmbeddedGenerator, FlowUnet]:
-    """Return an embedded generator with random weights, and its network in PyTorch."""
+def random_parts() -> tuple[EmbeddedParts, FlowUnet]:
+    """Return all of an embedded generator of the usual size with random weights, and its network in PyTorch."""
     scenes = own_scenes()
     pictures = scenes.model
     start, stop = pictures.semantic
@@ -84,7 +84,7 @@ def random_generator() -> tuple[EmbeddedGenerator, FlowUnet]:
         "random weights", scenes.space, scenes.side_px, _STEPS, GeneratorTraining("nothing")
     )
     model = export_generator(network, pictures.condition(pictures.nothing(2)))
-    return EmbeddedGenerator(EmbeddedParts(manifest, model, pictures)), network
+    return EmbeddedParts(manifest, model, pictures), network
 
 
 def ms_a_picture(draw: Callable[[], object], n: int) -> tuple[float, float]:
@@ -217,8 +217,8 @@ def main(
     for name, value in machine().items():
         print(f"{name}: {value}")
     bundle = load_bundle(demo_files(modality)[0])
-    drawn, network = random_generator()
-    fitting: Generator = drawn if generator is None else load_generator(generator)
+    parts, network = random_parts()
+    fitting: Generator = EmbeddedGenerator(parts) if generator is None else load_generator(generator)
     alone(fitting, network, pictures)
     kinds: dict[str, int | None] = {"off": None} | {f"{n} steps": n for n in _STEPS if n in fitting.n_steps}
     found: dict[str, list[Turn]] = {name: [] for name in kinds}
