@@ -27,8 +27,8 @@ _TINY, _SHORT = 2.0**-126, 1e-18
 class Candidates:
     """Entries of a gallery, ready to be compared with.
 
-    All is compared in double precision, a block at a time, but for a first look of `best`: of 200 pictures of 257 tokens of 768 a copy in double
-    precision takes .3 GB, and making it for every decision half a second.
+    All is compared in double precision, a block at a time, but for a first look of `best`: of 200 pictures of 257
+    tokens of 768 a copy in double precision takes .3 GB, and making it for every decision half a second.
 
     Attributes
     ----------

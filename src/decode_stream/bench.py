@@ -28,7 +28,7 @@ from .bench_stages import (
     BATCHES,
     Stage,
     encoder_stages,
-    evidence_stage,
+    evidence_stages,
     generator_stages,
     preprocessing_stage,
     prior_stage,
@@ -157,7 +157,7 @@ def _stages(
     by_torch = _beside_torch(bundle, generator, first, _network_stages(bundle, opened))
     encoders = [stage for stage in by_torch if stage.name == "encoder"]
     rest = [stage for stage in by_torch if stage.name != "encoder"]
-    ordered = [preprocessing_stage(bundle), *encoders, evidence_stage(bundle, first.encoder), *rest]
+    ordered = [preprocessing_stage(bundle), *encoders, *evidence_stages(bundle, first.encoder), *rest]
     networks = {id(stage) for stage in by_torch}
     return [stage.without(left_out) if id(stage) in networks else stage for stage in ordered]
 

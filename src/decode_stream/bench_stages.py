@@ -25,7 +25,7 @@ __all__ = [
     "N_STEPS",
     "Stage",
     "encoder_stages",
-    "evidence_stage",
+    "evidence_stages",
     "generator_stages",
     "preprocessing_stage",
     "prior_stage",
@@ -108,8 +108,11 @@ def encoder_stages(bundle: Bundle, encoders: Mapping[str, Encoder]) -> list[Stag
     ]
 
 
-def evidence_stage(bundle: Bundle, encoder: Encoder) -> Stage:
-    """Return what follows on a window's embedding: similarities, the trial's belief, and the best five."""
+def evidence_stages(bundle: Bundle, encoder: Encoder) -> list[Stage]:
+    """Return what follows on a window's embedding: similarities, the trial's belief and its best five; and these alone.
+
+    Alone they need no similarity to all entries, and so no more than one look at the gallery.
+    """
     calibration, n_entries = bundle.manifest.calibration, len(bundle.gallery)
     candidates = Candidates(bundle.gallery, bundle.norm)
     evidence = Evidence(calibration, n_entries, bundle.of_showings if bundle.weighs_showings else None)
@@ -120,7 +123,10 @@ def evidence_stage(bundle: Bundle, encoder: Encoder) -> Stage:
         evidence.add(0, last, candidates.similarity(embedding)[0], embedding[0])
         return largest(evidence.belief(0), _N_BEST)
 
-    return Stage("evidence and ranking", "window", 1, {_HERE: decide})
+    return [
+        Stage("evidence and ranking", "window", 1, {_HERE: decide}),
+        Stage("best five alone", "trial", 1, {_HERE: partial(candidates.best, embedding[0], _N_BEST)}),
+    ]
 
 
 def prior_stage(bundle: Bundle, encoder: Encoder, priors: Mapping[str, Prior]) -> Stage:

@@ -154,6 +154,7 @@ def test_each_stage_is_timed_or_says_why_not(
     assert {(row["stage"], row["at_once"], row["by"]) for row in measured} == {
         ("preprocessing", 1, "NumPy"),
         ("evidence and ranking", 1, "NumPy"),
+        ("best five alone", 1, "NumPy"),
         *(("encoder", n, by) for n in (1, 5, 64) for by in ("cpu", "torch eager")),
         ("generator, 1 step", 1, "cpu"),
         ("generator, 2 steps", 1, "cpu"),
