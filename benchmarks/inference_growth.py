@@ -74,14 +74,13 @@ def streams(n: int, n_channels: int, seconds: float) -> Times:
 
     def decode(number: int) -> None:
         windows, own = given(n_channels), []
-        # Streams are not in step with each other.
-        due_s = begin_s + _HOP_S * number / n
-        while due_s < begin_s + seconds:
+        for hop in range(max(1, round(seconds / _HOP_S))):
+            # Streams are not in step with each other.
+            due_s = begin_s + _HOP_S * (hop + number / n)
             time.sleep(max(0.0, due_s - time.perf_counter()))
             began_s = time.perf_counter()
             sessions[number].run(windows)
             own.append(1e3 * (time.perf_counter() - began_s))
-            due_s += _HOP_S
         taken.extend(own)
 
     threads = [threading.Thread(target=decode, args=(number,)) for number in range(n)]
