@@ -7,7 +7,7 @@ channels, with the gallery, and with streams that are decoded at once.
 """
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -17,8 +17,9 @@ import torch
 from cyclopts import App
 from torch import nn
 
+from decode_stream.bench_stages import Stage
 from decode_stream.bench_timing import Times, timed
-from decode_stream.bench_torch import COMPILED, EAGER, Run, encoder_module
+from decode_stream.bench_torch import COMPILED, EAGER, Run, beside_torch, encoder_module
 from decode_stream.config import Model
 from decode_stream.decoders.bundle import Bundle, load_bundle
 from decode_stream.decoders.chains import DECODER_HZ
@@ -100,15 +101,14 @@ def rivals(
 ) -> dict[int, dict[str, Times]]:
     """Return how long a batch takes, by its size and by what runs it: all of the same weights, by turns."""
     session = InferenceSession(model, warm=batches)
+    some = {n: {name: np.ascontiguousarray(rows[:n]) for name, rows in given.items()} for n in batches}
+    stages = [Stage("network", "window", n, {_RUNTIME: partial(session.run, some[n])}) for n in batches]
+    # Torch compiles only so many shapes of one network, and counts networks of one class as one.
     torch.compiler.reset()
-    runs: dict[str, Run] = {EAGER: module, COMPILED: torch.compile(module, dynamic=False)}
-    found = {}
-    for n in batches:
-        some = {name: np.ascontiguousarray(rows[:n]) for name, rows in given.items()}
-        calls: dict[str, Callable[[], object]] = {_RUNTIME: partial(session.run, some)}
-        calls |= {name: partial(by_torch, run, some) for name, run in runs.items()}
-        found[n] = timed(calls, seconds)
-    return found
+    all_three = beside_torch(stages, lambda: module, lambda run, stage: partial(by_torch, run, some[stage.n]))
+    for why in {why for stage in all_three for why in stage.left_out.values()}:
+        print(why)
+    return {stage.n: timed(stage.calls, seconds) for stage in all_three}
 
 
 def by_torch(run: Run, given: Mapping[str, np.ndarray]) -> object:
@@ -152,7 +152,7 @@ def print_times(name: str, found: Mapping[int, Mapping[str, Times]]) -> None:
     """Print a row of each batch size."""
     for n, times in found.items():
         cells = "".join(f"{one.p50_ms:9.3f} {one.p99_ms:8.3f}" for one in times.values())
-        faster = min(times[EAGER].p50_ms, times[COMPILED].p50_ms) / times[_RUNTIME].p50_ms
+        faster = min(one.p50_ms for by, one in times.items() if by != _RUNTIME) / times[_RUNTIME].p50_ms
         print(f"{name:28}{n:4d}{cells}{faster:8.2f}", flush=True)
 
 
