@@ -69,6 +69,7 @@ def bench_bundle(path: Path, config: BenchConfig) -> int:
     asked = list[str](dict.fromkeys(config.provider)) or [kind.name for kind in PROVIDERS]
     opened, left_out = _opened(bundle, generator, asked)
     rows = _measured(_stages(bundle, generator, opened, left_out), config.seconds)
+    rows = [_unless_lost(row, opened) for row in rows]
     print_rows(rows)
     for name, one in opened.items():
         print(
@@ -107,16 +108,13 @@ def _opened(
     """Open everything once by each provider; returns what was opened, and why others were not."""
     opened, left_out = dict[str, _Opened](), dict[str, str]()
     for name in names:
-        if name != "auto" and (why := missing(name)) is not None:
+        if (why := missing(name)) is not None:
             left_out[name] = why
             continue
         try:
-            one = _opened_by(bundle, generator, name)
+            opened[name] = _opened_by(bundle, generator, name)
         except UsageError as error:
             left_out[name] = str(error)
-            continue
-        # By what runs it: auto is one of the others.
-        opened.setdefault(one.encoder.provider_name, one)
     if not opened:
         told = "; ".join(f"{name}: {why}" for name, why in left_out.items())
         raise UsageError(f"Nothing that was asked for runs networks here ({told}). Leave --provider out.")
@@ -208,6 +206,16 @@ def _measured(stages: Sequence[Stage], seconds: float) -> list[Row]:
             rows += [Row(stage, name, one) for name, one in times.items()]
             rows += [Row(stage, name, None, why) for name, why in stage.left_out.items()]
     return rows
+
+
+def _unless_lost(row: Row, opened: Mapping[str, _Opened]) -> Row:
+    """Return a row, without its times where the provider was lost: from then on it was the CPU that ran."""
+    if row.by not in opened:
+        return row
+    one = opened[row.by]
+    generator = one.generator if isinstance(one.generator, EmbeddedGenerator) else None
+    lost = one.encoder.lost if row.stage.unit == "window" else generator.lost if generator else ""
+    return replace(row, times=None, why=lost) if lost and row.times is not None else row
 
 
 def _megabytes(n_bytes: int | None) -> str:

@@ -2,11 +2,10 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from decode_stream.decoders.inference.providers import Provider
 from decode_stream.stream.errors import UsageError
 
 from .flag_groups import DECODER, GENERATOR, OUTPUT
@@ -14,13 +13,14 @@ from .flag_groups import DECODER, GENERATOR, OUTPUT
 __all__ = ["BenchConfig"]
 
 _LONGEST_S = 600.0
+_Provider = Literal["tensorrt-engine", "tensorrt", "cuda", "cpu"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class BenchConfig:
     """Settings of a measurement."""
 
-    provider: Annotated[tuple[Provider, ...], Parameter(group=DECODER, negative=())] = ()
+    provider: Annotated[tuple[_Provider, ...], Parameter(group=DECODER, negative=())] = ()
     """What runs the networks; give it several times to compare. By default all of them; what is not to be had here is
     told."""
     generator: Annotated[Path | None, Parameter(group=GENERATOR)] = None

@@ -179,6 +179,17 @@ def test_a_bundle_alone_is_measured(run: Run, tmp_path: Path) -> None:
     assert "cuda" not in text
 
 
+def test_times_of_a_provider_that_was_lost_are_not_told(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_bundle(small_bundle(), tmp_path / "s.bundle")
+    monkeypatch.setattr(Encoder, "lost", "the device is gone; the encoder goes on on the CPU")
+    code, text = run("bench", tmp_path / "s.bundle", "--seconds", "0.01", "--provider", "cpu")
+    assert code == 0, text
+    assert "cpu: encoder: not measured: the device is gone" in text
+    assert "preprocessing" in text
+
+
 def test_what_cannot_be_measured_is_refused(run: Run, generator: Path, tmp_path: Path) -> None:
     path = tmp_path / "s.bundle"
     save_bundle(small_bundle(), path)
