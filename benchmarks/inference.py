@@ -50,6 +50,7 @@ __all__ = ["main"]
 app = App(help="Measure every model by ONNX Runtime and by PyTorch, and how a window's time grows.")
 
 _RUNTIME = "ONNX Runtime"
+_ALL = (_RUNTIME, EAGER, COMPILED)
 _BATCHES = (1, 5)
 #: The demos' channels or voxels.
 _N_CHANNELS: Mapping[Modality, int] = {"eeg": 17, "meg": 39, "fmri": 1500}
@@ -151,7 +152,10 @@ def of_generator(seconds: float) -> dict[int, dict[str, Times]]:
 def print_times(name: str, found: Mapping[int, Mapping[str, Times]]) -> None:
     """Print a row of each batch size."""
     for n, times in found.items():
-        cells = "".join(f"{one.p50_ms:9.3f} {one.p99_ms:8.3f}" for one in times.values())
+        cells = "".join(
+            f"{times[by].p50_ms:9.3f} {times[by].p99_ms:8.3f}" if by in times else f"{'failed':>18}"
+            for by in _ALL
+        )
         faster = min(one.p50_ms for by, one in times.items() if by != _RUNTIME) / times[_RUNTIME].p50_ms
         print(f"{name:28}{n:4d}{cells}{faster:8.2f}", flush=True)
 
@@ -192,7 +196,7 @@ def main(
 
 def _models(models: Sequence[str], seconds: float) -> None:
     print(f"\none thread each, by turns; ms, median and 99th percentile\n{'':28}{'n':>4}", end="")
-    print("".join(f"{name:>18}" for name in (_RUNTIME, EAGER, COMPILED)) + "  faster")
+    print("".join(f"{name:>18}" for name in _ALL) + "  faster")
     demos: dict[Modality, str] = {"eeg": "encoding", "meg": "encoding", "fmri": "ridge"}
     for modality, model in demos.items():
         if not models or model in models:
