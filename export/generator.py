@@ -20,6 +20,9 @@ __all__ = ["MOST_PIXEL_ERROR", "export_generator", "halved"]
 
 #: By how much rounded weights may change a picture: root mean square, in shares of full scale. Half a grey level.
 MOST_PIXEL_ERROR = 0.5 / 255
+#: Of pixels, before weights are rounded, relative to the largest: a seventh of a grey level. Where a part's edge lies
+#: hangs on the last bits of a place.
+_TOLERANCE = 1e-3
 #: Smaller tensors are left as they are: they make no file, and some are factors that everything is multiplied by.
 _LEAST_NUMBERS = 1024
 
@@ -45,7 +48,7 @@ def export_generator(network: FlowUnet, condition: Condition, seed: int = 0) -> 
     Raises
     ------
     ExportError
-        If ONNX Runtime's output differs from torch's by more than 1e-4 of the largest value before the weights are
+        If ONNX Runtime's output differs from torch's by more than 1e-3 of the largest value before the weights are
         rounded, or pictures by more than `MOST_PIXEL_ERROR` after.
     """
     network.eval()
@@ -54,7 +57,7 @@ def export_generator(network: FlowUnet, condition: Condition, seed: int = 0) -> 
     whole = serialised(translated(network, rows, ["clean"]).model, GENERATOR)
     with torch.inference_mode():
         expected = network(**rows).numpy()
-    require_agreement(whole.graph, given, expected, "clean", whole.data)
+    require_agreement(whole.graph, given, expected, "clean", whole.data, tolerance=_TOLERANCE)
     half = halved(whole.graph)
     (drawn,) = load_model(OnnxModel(half)).run(["clean"], given)
     error = float(np.sqrt(np.mean((drawn - expected) ** 2))) / 2

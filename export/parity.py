@@ -56,6 +56,8 @@ def require_agreement(
     expected: FloatArray,
     output: str,
     data: bytes = b"",
+    *,
+    tolerance: float = TOLERANCE,
 ) -> float:
     """Run an exported model on real inputs, one row alone and all as a batch, and compare.
 
@@ -71,6 +73,8 @@ def require_agreement(
         Name of the output that is compared.
     data : bytes
         Tensors that lie beside the graph; see `OnnxModel`.
+    tolerance : float
+        Largest difference that is accepted, relative to the largest value of `expected`.
 
     Returns
     -------
@@ -80,17 +84,17 @@ def require_agreement(
     Raises
     ------
     ExportError
-        If it is above `TOLERANCE`, or not a number.
+        If it is above `tolerance`, or not a number.
     """
     session = load_model(OnnxModel(model, data))
     worst = 0.0
     for n in (1, len(expected)):
         (got,) = session.run([output], {name: rows[:n] for name, rows in given.items()})
         worst = float(np.maximum(worst, largest_difference(got, expected[:n], expected)))
-    if not worst <= TOLERANCE:
+    if not worst <= tolerance:
         raise ExportError(
             f"The exported model differs from the trained one by {worst:.2g} of its largest value; at most "
-            f"{TOLERANCE:g} is accepted. Nothing was written."
+            f"{tolerance:g} is accepted. Nothing was written."
         )
     return worst
 
