@@ -135,7 +135,7 @@ def check_live_is_offline(path: Path, bundle_path: Path, folder: Path, n_trials:
     assert np.abs(expected).max() > 0.1
     assert offline["accuracy"]["top1"] > 2 / len(NAMES)
     assert summary["samples"]["lost"] == summary["gaps"] == 0
-    assert {event.kind for event in live.events} <= {"connected", "note"}
+    assert {event.kind for event in live.events} <= {"connected", "note", "provider"}
     return live
 
 
