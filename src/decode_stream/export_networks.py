@@ -7,8 +7,6 @@ import numpy as np
 import numpy.typing as npt
 
 from decode_stream.decoders.bundle import Bundle
-from decode_stream.decoders.decoded import Keeper
-from decode_stream.decoders.decoder import decode_recording
 from decode_stream.decoders.generation.embedded_files import EmbeddedParts
 from decode_stream.decoders.inference.session import InferenceSession
 from decode_stream.decoders.onnx_model import OnnxModel
@@ -16,10 +14,10 @@ from decode_stream.decoders.runtime import Encoder
 from decode_stream.export.comparison import Network
 from decode_stream.export.sample_inputs import drawn_conditions, drawn_windows, generator_inputs
 from decode_stream.replay_data.open import open_recording
-from decode_stream.stream.errors import BundleError, RecordingError, StreamError
+from decode_stream.stream.errors import BundleError
 
 from .betas import decoded_recording
-from .config import parse_events
+from .decoded_trials import decoded_trials
 from .export_config import ExportConfig
 
 __all__ = ["Compared", "bundle_networks", "generator_networks"]
@@ -102,30 +100,11 @@ def _recorded(
     manifest = bundle.manifest
     opened = open_recording(path, marker_column=config.marker_column, mask=config.mask)
     recording, offset_s = decoded_recording(opened, manifest, config)
-    with Keeper(bundle, windows=True) as keeper:
-        try:
-            decoder = decode_recording(
-                bundle,
-                Encoder(bundle),
-                recording,
-                manifest.stimuli(parse_events(config.events)),
-                marker_offset_s=offset_s,
-                onset_channel=config.onset_channel,
-                keep=keeper,
-            )
-        except StreamError as error:
-            raise RecordingError(f"{recording.name} does not fit {manifest.name!r}. {error}") from error
-        if not decoder.scores.n:
-            raise RecordingError(
-                f"No trial of {recording.name} is whole and shows an entry of the gallery. Check that the markers name "
-                "entries of the gallery, with --events."
-            )
-        keeper.end(decoder)
-        kept = keeper.decoded(decoder.scores).windows
-        assert kept is not None
-        n = len(kept) * manifest.n_latencies
-        places = np.unique(np.linspace(0, n - 1, min(n, _N_WINDOWS)).round().astype(np.int64))
-        windows = kept.reshape(n, *kept.shape[2:])[places]
+    kept = decoded_trials(bundle, Encoder(bundle), recording, offset_s, config, windows=True).windows
+    assert kept is not None
+    n = len(kept) * manifest.n_latencies
+    places = np.unique(np.linspace(0, n - 1, min(n, _N_WINDOWS)).round().astype(np.int64))
+    windows = kept.reshape(n, *kept.shape[2:])[places]
     latencies = [manifest.schedule.latency_s(k) for k in (places % manifest.n_latencies).tolist()]
     return np.array(windows, np.float32), np.array(latencies, np.float32)
 

@@ -14,10 +14,9 @@ from rich.progress import Progress
 
 from decode_stream import __version__
 from decode_stream.betas import decoded_recording
-from decode_stream.config import parse_events
+from decode_stream.decoded_trials import decoded_trials
 from decode_stream.decoders.bundle import Bundle, load_bundle
-from decode_stream.decoders.decoded import Decoded, Keeper
-from decode_stream.decoders.decoder import decode_recording
+from decode_stream.decoders.decoded import Decoded
 from decode_stream.decoders.generation.condition import Condition
 from decode_stream.decoders.generation.diffusers_generator import DiffusersGenerator
 from decode_stream.decoders.generation.embedding_belief import EmbeddingPosterior, Posteriors
@@ -28,7 +27,7 @@ from decode_stream.decoders.generation.refinement import Refined, RefineSettings
 from decode_stream.decoders.runtime import Encoder
 from decode_stream.evaluation.evaluation import check_pictures
 from decode_stream.replay_data.open import fingerprint, open_recording
-from decode_stream.stream.errors import RecordingError, StreamError, UsageError
+from decode_stream.stream.errors import UsageError
 from decode_stream.stream.types import IntArray
 from decode_stream.summary import write_json
 
@@ -106,26 +105,8 @@ def _decoded(bundle: Bundle, generator: Generator, path: Path, config: RefineCon
     if config.events is None:
         check_pictures(recording, bundle)
     encoder = Encoder(bundle)
-    with Keeper(bundle, windows=manifest.structure is not None) as keeper:
-        try:
-            decoder = decode_recording(
-                bundle,
-                encoder,
-                recording,
-                manifest.stimuli(parse_events(config.events)),
-                marker_offset_s=offset_s,
-                onset_channel=config.onset_channel,
-                keep=keeper,
-            )
-        except StreamError as error:
-            raise RecordingError(f"{recording.name} does not fit {manifest.name!r}. {error}") from error
-        if not decoder.scores.n:
-            raise RecordingError(
-                f"No trial of {recording.name} is whole and shows an entry of the gallery. Check that the markers name "
-                "entries of the gallery, with --events."
-            )
-        keeper.end(decoder)
-        decoded = keeper.decoded(decoder.scores)
+    windows = manifest.structure is not None
+    decoded = decoded_trials(bundle, encoder, recording, offset_s, config, windows=windows)
     which = _which(config, decoded)
     if fingerprint(path) in manifest.training.fingerprints:
         print(f"NOT HELD OUT: the decoder was trained on {recording.name}.")
